@@ -1,0 +1,5 @@
+"""The signed objects: bytes in, typed values out.
+
+`trust` says who may sign what. `epoch`, `beat` and `halt` know trust and not each other; what must
+hold between them is decided above, in `quorum`, `lease` and `follower`.
+"""

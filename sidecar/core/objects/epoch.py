@@ -1,0 +1,244 @@
+"""The epoch: what every pod of a domain must agree on, signed by a threshold of epoch keys.
+
+An in-toto Statement: its subjects are the artefacts that the epoch authorises (policy bundle and
+route table), named by digest. The predicate carries number, chain link, validity and scope.
+
+Rules:
+
+* `seq` grows by one and `prev_sha256` is the digest of the epoch before; the first has neither.
+* The subjects repeat the digests of the predicate, so that tools which only read Statements and
+  tools which only read the predicate can never see two different things.
+* Validity (`not_before`, `not_after`) is judged where a lease would be granted, not here: an epoch
+  that lapsed is still history that a chain walk must pass.
+
+Source: in-toto attestation v1 Statement; protocol b.1, b.3 step 6.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+
+from sidecar.core import canonical
+from sidecar.core.canonical import Count, Name, Sha256, Strict, Text
+from sidecar.core.envelope import Payload
+from sidecar.core.instant import WallMs
+from sidecar.core.reason import ProtocolError, Reason
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "urn:epochgate:sync-epoch:v1"
+MAX_BYTES = 64 * 1024  # bytes
+BLOB_MAX_BYTES = 1024 * 1024  # bytes; policy bundle or route table
+
+PROFILES = frozenset({"baseline"})  # profiles that this build knows how to enforce
+
+
+class Digest(Strict):
+    """The digest set of an in-toto subject."""
+
+    sha256: Sha256
+
+
+class Subject(Strict):
+    """One artefact that the epoch authorises."""
+
+    name: Name
+    digest: Digest
+
+
+class TrustRef(Strict):
+    """The trust document under which the object was signed."""
+
+    version: Annotated[int, msgspec.Meta(ge=1, lt=canonical.INTEGER_LIMIT)]
+    sha256: Sha256
+
+
+class Activation(Strict):
+    """When the old epoch ends: `immediate` at first sight of this one, `lease` as leases run out."""
+
+    mode: Literal["immediate", "lease"]
+    supersedes: bool
+
+
+class Profile(Strict):
+    """The named set of demands that the epoch places on a sidecar."""
+
+    name: Name
+    sha256: Sha256
+
+
+class Scope(Strict):
+    """Whom the epoch is for; an empty list means everyone."""
+
+    services: tuple[Name, ...]
+    regions: tuple[Name, ...]
+    tenants: tuple[Name, ...]
+
+
+class PolicyRef(Strict):
+    """The policy bundle: fetched by digest, length checked first."""
+
+    sha256: Sha256
+    size: Annotated[int, msgspec.Meta(ge=1, le=BLOB_MAX_BYTES)]
+    media_type: Text
+
+
+class RoutesRef(Strict):
+    """The route table: fetched by digest, length checked first."""
+
+    sha256: Sha256
+    size: Annotated[int, msgspec.Meta(ge=1, le=BLOB_MAX_BYTES)]
+
+
+class Runtime(Strict):
+    """Digests of what may run. Empty lists demand nothing."""
+
+    image_digests: tuple[Text, ...]
+    code_sha256: tuple[Sha256, ...]
+    config_sha256: tuple[Sha256, ...]
+    model_digests: dict[Name, Text]
+
+
+class Telemetry(Strict):
+    """How long reports may go unacknowledged, milliseconds; 0 demands nothing."""
+
+    max_unacked_ms: Count
+
+
+class Audit(Strict):
+    """How far the audit log may lag, milliseconds; 0 demands nothing."""
+
+    max_checkpoint_age_ms: Count
+    max_unacked_ms: Count
+    overflow: Literal["contain"]
+
+
+class LogHead(Strict):
+    """The governance log's head that the signer saw. `root`: SHA-256, hex."""
+
+    origin: Text
+    size: Count
+    root: Sha256
+
+
+class Predicate(Strict):
+    """What the epoch says, field for field as it is signed. Times in milliseconds since 1970."""
+
+    domain: Name
+    seq: Annotated[int, msgspec.Meta(ge=1, lt=canonical.INTEGER_LIMIT)]
+    prev_sha256: Sha256 | None
+    trust: TrustRef
+    issued_at: Count
+    not_before: Count
+    not_after: Count
+    activation: Activation
+    profile: Profile
+    scope: Scope
+    policy: PolicyRef
+    routes: RoutesRef
+    removes: tuple[Text, ...]
+    runtime: Runtime
+    enforcement: Literal["enforce", "observe"]
+    telemetry: Telemetry
+    audit: Audit
+    halts_sha256: Sha256
+    gov_log: LogHead
+    reason: Text
+
+
+class Statement(Strict):
+    """The in-toto Statement around the predicate."""
+
+    type: str = msgspec.field(name="_type")
+    subject: tuple[Subject, ...]
+    predicate_type: str = msgspec.field(name="predicateType")
+    predicate: Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A verified epoch: the digest of its signed bytes, and what they say."""
+
+    sha256: str
+    says: Predicate
+
+    @property
+    def seq(self) -> int:
+        """Its number, from 1."""
+        return self.says.seq
+
+
+def statement(predicate: Predicate) -> bytes:
+    """The canonical bytes to sign for a predicate."""
+    return canonical.dump(
+        Statement(
+            type=STATEMENT_TYPE,
+            subject=_subjects(predicate),
+            predicate_type=PREDICATE_TYPE,
+            predicate=predicate,
+        )
+    )
+
+
+def parse(payload: Payload) -> Epoch:
+    """Read an epoch whose signatures were counted.
+
+    Raises:
+        ProtocolError: TYPE_CONFUSION or NONCANONICAL.
+    """
+    said = canonical.load(payload.body, Statement, MAX_BYTES)
+    if (said.type, said.predicate_type) != (STATEMENT_TYPE, PREDICATE_TYPE):
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"is {said.predicate_type[:64]}")
+    if said.subject != _subjects(said.predicate):
+        raise ProtocolError(Reason.TYPE_CONFUSION, "subjects and predicate differ")
+    if (said.predicate.seq == 1) != (said.predicate.prev_sha256 is None):
+        raise ProtocolError(Reason.EPOCH_CHAIN_BREAK, "only the first epoch has no predecessor")
+    return Epoch(payload.sha256, said.predicate)
+
+
+def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason | None:
+    """Why this sidecar must not serve under the epoch now, or None.
+
+    Args:
+        epoch: Verified.
+        service: Name of the service that this sidecar stands in front of.
+        region: Region that it runs in.
+        now: Wall clock.
+    """
+    says = epoch.says
+    if says.scope.services and service not in says.scope.services:
+        return Reason.SERVICE_NOT_AUTHORIZED
+    if says.scope.regions and region not in says.scope.regions:
+        return Reason.REGION_NOT_AUTHORIZED
+    if says.profile.name not in PROFILES or says.enforcement != "enforce":
+        return Reason.PROFILE_UNSUPPORTED
+    if _demands_more(says):
+        return Reason.PROFILE_UNSUPPORTED
+    if now < says.not_before:
+        return Reason.EPOCH_NOT_YET_VALID
+    if now >= says.not_after:
+        return Reason.EPOCH_EXPIRED
+    return None
+
+
+def _demands_more(says: Predicate) -> bool:
+    # Demands this build cannot measure yet. Ignoring one would be serving under an epoch that says
+    # no, so they are refused as a whole.
+    runtime = says.runtime
+    return bool(
+        says.scope.tenants
+        or runtime.image_digests
+        or runtime.code_sha256
+        or runtime.config_sha256
+        or runtime.model_digests
+        or says.telemetry.max_unacked_ms
+        or says.audit.max_unacked_ms
+    )
+
+
+def _subjects(predicate: Predicate) -> tuple[Subject, ...]:
+    return (
+        Subject(name="policy", digest=Digest(sha256=predicate.policy.sha256)),
+        Subject(name="routes", digest=Digest(sha256=predicate.routes.sha256)),
+    )

@@ -1,0 +1,155 @@
+"""Halts and clears: signed orders to stop a scope, and to end such a halt.
+
+Rules:
+
+* The set of orders only grows. A clear does not delete a halt; it is a second order that names the
+  first. So every reader that holds the same orders computes the same answer, in any order.
+* One signature of role halt, epoch or root stops. A clear needs the threshold of role resume.
+* The set has a number (how many orders) and a digest (over the sorted digests of the orders). A
+  beat pins both: hiding an order needs hiding every fresh beat.
+* A halt outlives its lease, its epoch and a restart. Only a clear ends it.
+* The kind `drill` never affects traffic. Kinds other than `global` and `drill` are enforced as
+  `global` for now: stopping more than was asked is the safe misunderstanding.
+
+Source: protocol b.1, b.10.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+
+from sidecar.core import canonical, envelope
+from sidecar.core.canonical import Count, Id16, Name, Strict, Text
+from sidecar.core.envelope import Payload
+from sidecar.core.instant import WallMs
+from sidecar.core.objects.trust import Role, Trust
+from sidecar.core.reason import ProtocolError, Reason
+
+PAYLOAD_TYPE = "application/vnd.epochgate.halt.v1+json"
+TYPE = "urn:epochgate:halt:v1"
+MAX_BYTES = 4 * 1024  # bytes
+ORDERS_MAX = 256  # orders a domain may hold; bounds memory, disk and the work per round
+
+HALT_ROLES = (Role.HALT, Role.EPOCH, Role.ROOT)
+CLEAR_ROLES = (Role.RESUME,)
+
+
+class Scope(Strict):
+    """What is stopped: everything, or the named part."""
+
+    kind: Literal["global", "service", "route", "model", "tenant", "instance", "drill"]
+    value: Text
+
+
+class Body(Strict):
+    """The order, field for field as it is signed. `issued_at`: milliseconds since 1970."""
+
+    type: str = msgspec.field(name="_type")
+    domain: Name
+    halt_id: Id16
+    seq: Annotated[int, msgspec.Meta(ge=1, lt=canonical.INTEGER_LIMIT)]
+    action: Literal["halt", "clear"]
+    scope: Scope
+    challenge: Text | None
+    clears: Id16 | None
+    reason_code: Text
+    reason: Text
+    issued_at: Count
+    requested_by: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A verified halt or clear, and the envelope that proves it.
+
+    Attributes:
+        sha256: Digest of the signed bytes, hex.
+        says: What was signed.
+        raw: The envelope, kept as evidence and to be passed on.
+    """
+
+    sha256: str
+    says: Body
+    raw: bytes
+
+
+def open_order(raw: bytes, trust: Trust, now: WallMs) -> Order:
+    """Verify one halt or clear.
+
+    The action decides which role must have signed, so the payload is looked at before its
+    signatures are counted; nothing of it is used unless they then suffice.
+
+    Raises:
+        ProtocolError: with the reason why it is no order.
+    """
+    sealed = envelope.parse(raw, MAX_BYTES)
+    if sealed.payload_type != PAYLOAD_TYPE:
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}")
+    unverified = canonical.load(sealed.unverified_payload, Body, MAX_BYTES)
+    roles = HALT_ROLES if unverified.action == "halt" else CLEAR_ROLES
+    return parse(trust.open_any(sealed, roles, PAYLOAD_TYPE, now), trust, raw)
+
+
+def parse(payload: Payload, trust: Trust, raw: bytes) -> Order:
+    """Read an order whose signatures were counted.
+
+    Raises:
+        ProtocolError: TYPE_CONFUSION or NONCANONICAL.
+    """
+    said = canonical.load(payload.body, Body, MAX_BYTES)
+    if said.type != TYPE or said.domain != trust.domain:
+        raise ProtocolError(Reason.TYPE_CONFUSION, "not an order for this domain")
+    if (said.action == "clear") != (said.clears is not None):
+        raise ProtocolError(Reason.TYPE_CONFUSION, "a clear names what it clears, a halt does not")
+    return Order(payload.sha256, said, raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Halts:
+    """The grow-only set of orders.
+
+    Attributes:
+        orders: Sorted by digest.
+    """
+
+    orders: tuple[Order, ...] = ()
+
+    @property
+    def seq(self) -> int:
+        """How many orders there are: the number that a beat pins."""
+        return len(self.orders)
+
+    @property
+    def sha256(self) -> str:
+        """Digest over the sorted digests of the orders, hex."""
+        return canonical.digest(canonical.encode([order.sha256 for order in self.orders]))
+
+    @property
+    def active(self) -> tuple[Order, ...]:
+        """Halts in force: neither cleared nor a drill."""
+        cleared = self.cleared
+        return tuple(
+            order
+            for order in self.orders
+            if order.says.action == "halt"
+            and order.says.scope.kind != "drill"
+            and order.says.halt_id not in cleared
+        )
+
+    @property
+    def cleared(self) -> frozenset[str]:
+        """Ids that a clear names: halts, or the evidence of a latched hold."""
+        return frozenset(order.says.clears for order in self.orders if order.says.clears)
+
+    def union(self, more: Iterable[Order]) -> "Halts":
+        """The set with more orders in it.
+
+        Beyond `ORDERS_MAX` further orders are still taken: only holders of halt keys can make
+        them, and dropping one could drop the one that matters.
+        """
+        merged = {order.sha256: order for order in self.orders}
+        for order in more:
+            merged.setdefault(order.sha256, order)
+        return Halts(tuple(merged[key] for key in sorted(merged)))

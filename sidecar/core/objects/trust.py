@@ -1,0 +1,295 @@
+"""The trust document: who may sign what, with which threshold, until when.
+
+Rules:
+
+* Version 1 is pinned: it reaches the sidecar in its image or a ConfigMap, never over a peer. It is
+  signed by the threshold of its own root keys, so a half-edited file is refused.
+* `open` is the only way from an envelope to a payload: payload type first, then threshold over
+  distinct, unrevoked, unexpired public keys of the role. The parsers of the objects take a
+  `Payload` and nothing else.
+* A key's `not_after` is judged against the wall clock plus nothing: an expired key signs nothing
+  now. A revoked key signs nothing at all.
+* Document expiry is not checked in `parse`: a rotation may have to pass through expired versions.
+  It is checked where a lease would be granted (`expired`).
+* Reasons are ranked: a known key with a broken signature (EG601) says more than a missing one.
+
+Roles: easy to stop, hard to start. root -> epoch, resume -> beat, halt; log and witness sign
+checkpoints.
+
+Source: TUF 1.0.34 section 5.3; protocol b.1, b.11.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated
+
+import msgspec
+
+from sidecar.core import canonical, envelope
+from sidecar.core.canonical import Count, Name, Sha256, Strict, Text
+from sidecar.core.envelope import Envelope, KeyId, Payload, PublicKey
+from sidecar.core.instant import WallMs
+from sidecar.core.reason import ProtocolError, Reason
+
+PAYLOAD_TYPE = "application/vnd.epochgate.trust.v1+json"
+TYPE = "urn:epochgate:trust:v1"
+MAX_BYTES = 64 * 1024  # bytes; TUF root documents stay below this with a hundred keys
+
+Threshold = Annotated[int, msgspec.Meta(ge=1, le=envelope.SIGNATURES_MAX)]
+Public = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+
+
+class Role(Enum):
+    """What a key may do."""
+
+    ROOT = "root"  # sign trust
+    EPOCH = "epoch"  # sign epochs
+    BEAT = "beat"  # vouch for the current epoch
+    HALT = "halt"  # stop
+    RESUME = "resume"  # clear a halt
+    LOG = "log"  # sign the governance log
+    WITNESS = "witness"  # cosign checkpoints
+
+
+class Key(Strict):
+    """One public key. `not_after`: milliseconds since 1970, or null for no limit of its own."""
+
+    keytype: str
+    scheme: str
+    public: Public
+    not_after: Count | None
+
+
+class RoleKeys(Strict):
+    """Which keys hold a role, and how many of them must sign."""
+
+    keyids: tuple[Sha256, ...]
+    threshold: Threshold
+
+
+class Roles(Strict):
+    """Every role of the protocol; a role without keys can sign nothing."""
+
+    root: RoleKeys
+    epoch: RoleKeys
+    beat: RoleKeys
+    halt: RoleKeys
+    resume: RoleKeys
+    log: RoleKeys
+    witness: RoleKeys
+
+
+class Revoked(Strict):
+    """A key that no longer counts, since `at` (milliseconds since 1970)."""
+
+    keyid: Sha256
+    reason: Text
+    at: Count
+
+
+class Mark(Strict):
+    """A number and the digest of the object that carries it."""
+
+    seq: Count
+    sha256: Sha256
+
+
+class Floors(Strict):
+    """The lowest numbers a new sidecar may accept; `beat` by key id."""
+
+    epoch: Mark | None
+    beat: dict[Sha256, Count]
+    halt: Count
+
+
+class Quorum(Strict):
+    """`n` peers, `r` must agree to run, `w` must acknowledge a write."""
+
+    n: Annotated[int, msgspec.Meta(ge=1, le=15)]
+    r: Annotated[int, msgspec.Meta(ge=1, le=15)]
+    w: Annotated[int, msgspec.Meta(ge=1, le=15)]
+
+
+class Limits(Strict):
+    """Ceilings for every lease: milliseconds, and parts per million of clock rate error."""
+
+    ttl_max_ms: Annotated[int, msgspec.Meta(ge=100, le=86_400_000)]
+    skew_max_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)]
+    drift_ppm: Annotated[int, msgspec.Meta(ge=0, le=100_000)]
+
+
+class Body(Strict):
+    """The document itself, field for field as it is signed."""
+
+    type: str = msgspec.field(name="_type")
+    domain: Name
+    version: Annotated[int, msgspec.Meta(ge=1, lt=canonical.INTEGER_LIMIT)]
+    prev_sha256: Sha256 | None
+    issued_at: Count
+    expires: Count
+    keys: dict[Sha256, Key]
+    roles: Roles
+    revoked: tuple[Revoked, ...]
+    floors: Floors
+    quorum: Quorum
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A verified trust document.
+
+    Attributes:
+        body: What was signed.
+        sha256: Its digest, hex.
+        keys: Public keys by role, revoked ones left out.
+        revoked: Key ids that sign nothing any more.
+    """
+
+    body: Body
+    sha256: str
+    keys: Mapping[Role, Mapping[KeyId, PublicKey]] = field(repr=False)
+    revoked: frozenset[str]
+
+    @property
+    def version(self) -> int:
+        """The version number, from 1."""
+        return self.body.version
+
+    @property
+    def domain(self) -> str:
+        """The name that every object of this fleet carries."""
+        return self.body.domain
+
+    def expired(self, now: WallMs) -> bool:
+        """Whether no lease may be granted under this document any more."""
+        return now >= self.body.expires
+
+    def role(self, role: Role) -> RoleKeys:
+        """Key ids and threshold of a role."""
+        keys: RoleKeys = getattr(self.body.roles, role.value)
+        return keys
+
+    def open(self, sealed: Envelope, role: Role, payload_type: str, now: WallMs) -> Payload:
+        """Check who signed, and hand out the signed bytes.
+
+        Args:
+            sealed: A parsed, unverified envelope.
+            role: The role whose threshold must be met.
+            payload_type: What the caller is about to parse.
+            now: Wall clock, for the keys' own expiry.
+
+        Raises:
+            ProtocolError: TYPE_CONFUSION, SIG_INVALID, KEY_REVOKED, KEY_UNKNOWN or
+                THRESHOLD_NOT_MET.
+        """
+        return self.open_any(sealed, (role,), payload_type, now)
+
+    def open_any(
+        self, sealed: Envelope, roles: tuple[Role, ...], payload_type: str, now: WallMs
+    ) -> Payload:
+        """`open` for objects that several roles may sign: the first role that is satisfied wins."""
+        if sealed.payload_type != payload_type:
+            raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}")
+        failure = Reason.KEY_UNKNOWN
+        for role in roles:
+            keys = self._usable(role, now)
+            signers = envelope.signed_by(sealed, keys)
+            if len(signers) >= self.role(role).threshold:
+                body = sealed.unverified_payload
+                return Payload(body, payload_type, canonical.digest(body), signers)
+            failure = _worse(failure, self._why(sealed, role, keys, signers))
+        raise ProtocolError(failure, f"not signed by enough keys of role {roles[0].value}")
+
+    def _usable(self, role: Role, now: WallMs) -> dict[KeyId, PublicKey]:
+        return {
+            key: public
+            for key, public in self.keys[role].items()
+            if (limit := self.body.keys[key].not_after) is None or now < limit
+        }
+
+    def _why(
+        self,
+        sealed: Envelope,
+        role: Role,
+        keys: Mapping[KeyId, PublicKey],
+        signers: tuple[KeyId, ...],
+    ) -> Reason:
+        named = {key for key, _ in sealed.signatures}
+        if named & keys.keys() - set(signers):
+            return Reason.SIG_INVALID
+        if signers:
+            return Reason.THRESHOLD_NOT_MET
+        if named & (self.revoked | self.keys[role].keys()):
+            return Reason.KEY_REVOKED
+        return Reason.KEY_UNKNOWN
+
+
+_RANK = (
+    Reason.KEY_UNKNOWN,
+    Reason.KEY_REVOKED,
+    Reason.THRESHOLD_NOT_MET,
+    Reason.SIG_INVALID,
+)
+
+
+def _worse(a: Reason, b: Reason) -> Reason:
+    return max(a, b, key=_RANK.index)
+
+
+def parse(raw: bytes, now: WallMs) -> Trust:
+    """Read and verify a pinned trust document: signed by the threshold of its own root keys.
+
+    Args:
+        raw: The envelope bytes of the pinned file.
+        now: Wall clock, for the root keys' own expiry.
+
+    Raises:
+        ProtocolError: with the reason why it is not a usable trust document.
+    """
+    sealed = envelope.parse(raw, MAX_BYTES)
+    if sealed.payload_type != PAYLOAD_TYPE:
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}, not trust")
+    unverified = canonical.load(sealed.unverified_payload, Body, MAX_BYTES)
+    trust = _build(unverified, canonical.digest(sealed.unverified_payload))
+    trust.open(sealed, Role.ROOT, PAYLOAD_TYPE, now)
+    return trust
+
+
+def _build(body: Body, sha256: str) -> Trust:
+    if body.type != TYPE:
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"is {body.type[:64]}, not trust")
+    for key, description in body.keys.items():
+        if (description.keytype, description.scheme) != ("ed25519", "ed25519"):
+            raise ProtocolError(Reason.TYPE_CONFUSION, f"key {key[:16]} is not Ed25519")
+        if envelope.key_id(_public(description)) != key:
+            raise ProtocolError(Reason.TYPE_CONFUSION, f"key {key[:16]} has another id")
+    revoked = frozenset(item.keyid for item in body.revoked)
+    keys = {role: _role_keys(body, role, revoked) for role in Role}
+    quorum = body.quorum
+    if quorum.r > quorum.n or quorum.w > quorum.n or quorum.r + quorum.w <= quorum.n:
+        raise ProtocolError(
+            Reason.TYPE_CONFUSION,
+            f"quorum n={quorum.n} r={quorum.r} w={quorum.w}: need r, w <= n and r + w > n, or a "
+            "written epoch can be missed by every read",
+        )
+    return Trust(body, sha256, keys, revoked)
+
+
+def _role_keys(body: Body, role: Role, revoked: frozenset[str]) -> dict[KeyId, PublicKey]:
+    named: RoleKeys = getattr(body.roles, role.value)
+    if len(set(named.keyids)) != len(named.keyids):
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"role {role.value} names a key twice")
+    missing = [key for key in named.keyids if key not in body.keys]
+    if missing:
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"role {role.value}: no key {missing[0][:16]}")
+    if named.keyids and named.threshold > len(named.keyids):
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"role {role.value}: threshold out of reach")
+    return {
+        KeyId(key): _public(body.keys[key]) for key in named.keyids if key not in revoked
+    }
+
+
+def _public(key: Key) -> PublicKey:
+    return PublicKey(bytes.fromhex(key.public))
