@@ -1,0 +1,96 @@
+# Every target below works from a fresh clone: the environment is made on first use, in .venv, from
+# requirements-dev.lock, and made anew when that file or pyproject.toml changes. Nothing needs root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.installed
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+# Interpreters to try, first one that runs and is new enough wins. Override: make test PYTHON=/path
+PYTHON ?= python3.11 python3.12 python3.13 python3
+UV := uv==0.13.9
+COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+  --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+.PHONY: help demo test check lint types layers format coverage simulate bench lock venv clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## peers, authority, sidecar and upstream on this machine; see the gate work (ARGS=...)
+	@$(VENV)/bin/epochgate demo $(ARGS)
+
+test: $(READY) ## run the tests (ARGS="tests/core -k lease")
+	@$(PY) -m pytest $(ARGS)
+
+check: lint types layers coverage ## everything that must hold before a change is merged
+
+lint: $(READY) ## ruff: rules and formatting
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: $(READY) ## mypy --strict
+	@$(PY) -m mypy
+
+layers: $(READY) ## import-linter: arrows point down only
+	@$(VENV)/bin/lint-imports
+
+format: $(READY) ## fix what ruff can fix, then format
+	@$(PY) -m ruff check --fix-only .
+	@$(PY) -m ruff format .
+
+coverage: $(READY) ## run the tests and report the lines and branches they miss
+	@rm -f .coverage .coverage.*
+	@$(PY) -m coverage run -m pytest $(ARGS)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
+
+simulate: $(READY) ## run the protocol in simulation; SEED=n replays one seed
+	@$(PY) -m tests.simulation $(SEED)
+
+bench: $(READY) ## run one benchmark: NAME=decide
+	@$(PY) -m benchmarks $(NAME)
+
+# Keeps the versions already pinned, unless UPGRADE=1. uv resolves for all platforms at once and is
+# needed for nothing else, hence not in the lock.
+lock: $(READY) ## pin the dependencies with hashes (UPGRADE=1 for the newest)
+	@$(PIP) install --quiet '$(UV)'
+	@$(COMPILE) --output-file requirements.lock
+	@$(COMPILE) --extra demo --group dev --output-file requirements-dev.lock
+	@grep -c '==' requirements.lock requirements-dev.lock
+
+venv: $(READY) ## make the environment and nothing else
+
+clean: ## remove the environment, caches and build results
+	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
+	  .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two steps, so that an edit of pyproject.toml does not check every wheel again.
+$(VENV)/.locked: requirements-dev.lock
+	@for python in $(PYTHON); do \
+	  if "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
+	    >/dev/null 2>&1; then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo "make: no usable Python found (tried: $(PYTHON))." >&2; \
+	  echo "Epochgate needs Python 3.11 or newer with the venv and ensurepip modules." >&2; \
+	  echo "Install it (Debian, Ubuntu: python3 and python3-venv) or name one:" >&2; \
+	  echo "  make $(or $(MAKECMDGOALS),test) PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; \
+	fi; \
+	echo "making $(VENV) with $$found ($$("$$found" -c 'import platform; print(platform.python_version())'))"; \
+	"$$found" -m venv $(VENV)
+	@echo "installing the packages of requirements-dev.lock, hashes checked"
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(READY): $(VENV)/.locked pyproject.toml
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
