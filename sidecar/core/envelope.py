@@ -38,12 +38,12 @@ SIGNATURES_MAX = 16  # more than any threshold in use; bounds the work per envel
 OVERHEAD = 2  # base64 and signatures at most double a payload's size
 
 
-class _Signature(Strict):
+class _Signature(Strict, frozen=True):
     keyid: str
     sig: str
 
 
-class _Wire(Strict, rename="camel"):
+class _Wire(Strict, frozen=True, rename="camel"):
     payload: str
     payload_type: str
     signatures: tuple[_Signature, ...]

@@ -3,10 +3,11 @@
 The bound, for a beat issued at `issued_at` (authority clock) with `ttl_ms`:
 
     Let M, W be boot and wall time, read together before the round's reads were sent (M first).
-    |W - true time| <= skew. Boot time may run wrong by drift_ppm. Then the beat's true age at M is
-    at most W - issued_at + skew, so what is left of it is at least ... and the lease may last
+    |W - true time| <= skew. Boot time may run wrong by drift_ppm. The beat's true age at M is at
+    most W - issued_at + skew, so at least issued_at + ttl - skew - W of it is left, and the lease
+    may last, from M,
 
-        left = min(ttl, issued_at + ttl - skew - W) * (1 - drift)      from M.
+        left = min(ttl, issued_at + ttl - skew - W) * (1 - drift).
 
     At the deadline true time is at most issued_at + ttl, whatever the reply took to arrive.
 

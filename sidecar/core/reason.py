@@ -17,6 +17,7 @@ from enum import Enum
 class Reason(Enum):
     """Why a request was not permitted, a vote did not count, or a hold was placed."""
 
+    # fmt: off
     # 0: the exchange. The client or the service behind is at fault, governance is not involved.
     REQUEST_MALFORMED = ("EG001", "request-malformed", "Request is malformed", 400, False)
     REQUEST_TARGET_TOO_LONG = ("EG002", "target-too-long", "Request target is too long", 414, False)
@@ -26,7 +27,7 @@ class Reason(Enum):
     METHOD_NOT_ALLOWED = ("EG006", "method-not-allowed", "Method is never forwarded", 405, False)
     METHOD_UNKNOWN = ("EG007", "method-unknown", "Method is not implemented", 501, False)
     VERSION_UNSUPPORTED = ("EG008", "version-unsupported", "HTTP version not supported", 505, False)
-    CODING_UNSUPPORTED = ("EG009", "coding-unsupported", "Transfer coding not supported", 501, False)
+    CODING_UNSUPPORTED = ("EG009", "coding-unsupported", "Transfer coding unsupported", 501, False)
     EXPECTATION_UNSUPPORTED = ("EG010", "expectation-unsupported", "Expectation failed", 417, False)
     UPGRADE_UNSUPPORTED = ("EG011", "upgrade-unsupported", "Upgrade is not supported", 501, False)
     CONNECTION_LIMIT = ("EG012", "connection-limit", "Too many connections", 503, True)
@@ -90,6 +91,8 @@ class Reason(Enum):
     STARTING = ("EG905", "starting", "Sidecar is starting", 503, True)
     INTERNAL_ERROR = ("EG906", "internal-error", "Internal error", 503, True)
     HALT_WITHHELD = ("EG907", "halt-withheld", "A halt is known but not readable", 503, True)
+
+    # fmt: on
 
     def __init__(self, code: str, slug: str, title: str, status: int, retryable: bool) -> None:  # noqa: FBT001
         self.code = code

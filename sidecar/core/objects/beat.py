@@ -19,7 +19,7 @@ import msgspec
 from sidecar.core import canonical
 from sidecar.core.canonical import Count, Name, Sha256, Strict
 from sidecar.core.envelope import KeyId, Payload
-from sidecar.core.objects.trust import Mark
+from sidecar.core.objects.trust import LogHead, Mark, TrustRef
 from sidecar.core.reason import ProtocolError, Reason
 
 PAYLOAD_TYPE = "application/vnd.epochgate.beat.v1+json"
@@ -29,14 +29,7 @@ MAX_BYTES = 16 * 1024  # bytes
 Duration = Annotated[int, msgspec.Meta(ge=1, le=86_400_000)]  # milliseconds
 
 
-class TrustRef(Strict):
-    """The trust document that the authority works under."""
-
-    version: Annotated[int, msgspec.Meta(ge=1, lt=canonical.INTEGER_LIMIT)]
-    sha256: Sha256
-
-
-class Fleet(Strict):
+class Fleet(Strict, frozen=True):
     """Root over the latest report of every instance; size 0 when reports are not collected."""
 
     root: Sha256
@@ -44,15 +37,7 @@ class Fleet(Strict):
     expected: Count
 
 
-class LogHead(Strict):
-    """Head of the governance log. `root`: SHA-256, hex."""
-
-    origin: Annotated[str, msgspec.Meta(max_length=512)]
-    size: Count
-    root: Sha256
-
-
-class Body(Strict):
+class Body(Strict, frozen=True):
     """What the beat says, field for field as it is signed. Times in milliseconds since 1970."""
 
     type: str = msgspec.field(name="_type")

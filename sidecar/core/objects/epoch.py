@@ -23,6 +23,7 @@ from sidecar.core import canonical
 from sidecar.core.canonical import Count, Name, Sha256, Strict, Text
 from sidecar.core.envelope import Payload
 from sidecar.core.instant import WallMs
+from sidecar.core.objects.trust import LogHead, TrustRef
 from sidecar.core.reason import ProtocolError, Reason
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -34,41 +35,34 @@ BLOB_MAX_BYTES = 1024 * 1024  # bytes; policy bundle or route table
 PROFILES = frozenset({"baseline"})  # profiles that this build knows how to enforce
 
 
-class Digest(Strict):
+class Digest(Strict, frozen=True):
     """The digest set of an in-toto subject."""
 
     sha256: Sha256
 
 
-class Subject(Strict):
+class Subject(Strict, frozen=True):
     """One artefact that the epoch authorises."""
 
     name: Name
     digest: Digest
 
 
-class TrustRef(Strict):
-    """The trust document under which the object was signed."""
-
-    version: Annotated[int, msgspec.Meta(ge=1, lt=canonical.INTEGER_LIMIT)]
-    sha256: Sha256
-
-
-class Activation(Strict):
-    """When the old epoch ends: `immediate` at first sight of this one, `lease` as leases run out."""
+class Activation(Strict, frozen=True):
+    """When the old epoch ends: `immediate` at first sight of this one, `lease` as leases lapse."""
 
     mode: Literal["immediate", "lease"]
     supersedes: bool
 
 
-class Profile(Strict):
+class Profile(Strict, frozen=True):
     """The named set of demands that the epoch places on a sidecar."""
 
     name: Name
     sha256: Sha256
 
 
-class Scope(Strict):
+class Scope(Strict, frozen=True):
     """Whom the epoch is for; an empty list means everyone."""
 
     services: tuple[Name, ...]
@@ -76,7 +70,7 @@ class Scope(Strict):
     tenants: tuple[Name, ...]
 
 
-class PolicyRef(Strict):
+class PolicyRef(Strict, frozen=True):
     """The policy bundle: fetched by digest, length checked first."""
 
     sha256: Sha256
@@ -84,14 +78,14 @@ class PolicyRef(Strict):
     media_type: Text
 
 
-class RoutesRef(Strict):
+class RoutesRef(Strict, frozen=True):
     """The route table: fetched by digest, length checked first."""
 
     sha256: Sha256
     size: Annotated[int, msgspec.Meta(ge=1, le=BLOB_MAX_BYTES)]
 
 
-class Runtime(Strict):
+class Runtime(Strict, frozen=True):
     """Digests of what may run. Empty lists demand nothing."""
 
     image_digests: tuple[Text, ...]
@@ -100,13 +94,13 @@ class Runtime(Strict):
     model_digests: dict[Name, Text]
 
 
-class Telemetry(Strict):
+class Telemetry(Strict, frozen=True):
     """How long reports may go unacknowledged, milliseconds; 0 demands nothing."""
 
     max_unacked_ms: Count
 
 
-class Audit(Strict):
+class Audit(Strict, frozen=True):
     """How far the audit log may lag, milliseconds; 0 demands nothing."""
 
     max_checkpoint_age_ms: Count
@@ -114,15 +108,7 @@ class Audit(Strict):
     overflow: Literal["contain"]
 
 
-class LogHead(Strict):
-    """The governance log's head that the signer saw. `root`: SHA-256, hex."""
-
-    origin: Text
-    size: Count
-    root: Sha256
-
-
-class Predicate(Strict):
+class Predicate(Strict, frozen=True):
     """What the epoch says, field for field as it is signed. Times in milliseconds since 1970."""
 
     domain: Name
@@ -147,7 +133,7 @@ class Predicate(Strict):
     reason: Text
 
 
-class Statement(Strict):
+class Statement(Strict, frozen=True):
     """The in-toto Statement around the predicate."""
 
     type: str = msgspec.field(name="_type")

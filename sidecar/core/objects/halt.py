@@ -36,14 +36,14 @@ HALT_ROLES = (Role.HALT, Role.EPOCH, Role.ROOT)
 CLEAR_ROLES = (Role.RESUME,)
 
 
-class Scope(Strict):
+class Scope(Strict, frozen=True):
     """What is stopped: everything, or the named part."""
 
     kind: Literal["global", "service", "route", "model", "tenant", "instance", "drill"]
     value: Text
 
 
-class Body(Strict):
+class Body(Strict, frozen=True):
     """The order, field for field as it is signed. `issued_at`: milliseconds since 1970."""
 
     type: str = msgspec.field(name="_type")
@@ -153,3 +153,6 @@ class Halts:
         for order in more:
             merged.setdefault(order.sha256, order)
         return Halts(tuple(merged[key] for key in sorted(merged)))
+
+
+NO_HALTS = Halts()

@@ -52,7 +52,7 @@ class Role(Enum):
     WITNESS = "witness"  # cosign checkpoints
 
 
-class Key(Strict):
+class Key(Strict, frozen=True):
     """One public key. `not_after`: milliseconds since 1970, or null for no limit of its own."""
 
     keytype: str
@@ -61,14 +61,14 @@ class Key(Strict):
     not_after: Count | None
 
 
-class RoleKeys(Strict):
+class RoleKeys(Strict, frozen=True):
     """Which keys hold a role, and how many of them must sign."""
 
     keyids: tuple[Sha256, ...]
     threshold: Threshold
 
 
-class Roles(Strict):
+class Roles(Strict, frozen=True):
     """Every role of the protocol; a role without keys can sign nothing."""
 
     root: RoleKeys
@@ -80,7 +80,7 @@ class Roles(Strict):
     witness: RoleKeys
 
 
-class Revoked(Strict):
+class Revoked(Strict, frozen=True):
     """A key that no longer counts, since `at` (milliseconds since 1970)."""
 
     keyid: Sha256
@@ -88,14 +88,29 @@ class Revoked(Strict):
     at: Count
 
 
-class Mark(Strict):
+class Mark(Strict, frozen=True):
     """A number and the digest of the object that carries it."""
 
     seq: Count
     sha256: Sha256
 
 
-class Floors(Strict):
+class TrustRef(Strict, frozen=True):
+    """The trust document under which another object was signed."""
+
+    version: Annotated[int, msgspec.Meta(ge=1, lt=canonical.INTEGER_LIMIT)]
+    sha256: Sha256
+
+
+class LogHead(Strict, frozen=True):
+    """The head of the governance log that a signer saw."""
+
+    origin: Text
+    size: Count
+    root: Sha256
+
+
+class Floors(Strict, frozen=True):
     """The lowest numbers a new sidecar may accept; `beat` by key id."""
 
     epoch: Mark | None
@@ -103,7 +118,7 @@ class Floors(Strict):
     halt: Count
 
 
-class Quorum(Strict):
+class Quorum(Strict, frozen=True):
     """`n` peers, `r` must agree to run, `w` must acknowledge a write."""
 
     n: Annotated[int, msgspec.Meta(ge=1, le=15)]
@@ -111,7 +126,7 @@ class Quorum(Strict):
     w: Annotated[int, msgspec.Meta(ge=1, le=15)]
 
 
-class Limits(Strict):
+class Limits(Strict, frozen=True):
     """Ceilings for every lease: milliseconds, and parts per million of clock rate error."""
 
     ttl_max_ms: Annotated[int, msgspec.Meta(ge=100, le=86_400_000)]
@@ -119,7 +134,7 @@ class Limits(Strict):
     drift_ppm: Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 
 
-class Body(Strict):
+class Body(Strict, frozen=True):
     """The document itself, field for field as it is signed."""
 
     type: str = msgspec.field(name="_type")
@@ -286,9 +301,7 @@ def _role_keys(body: Body, role: Role, revoked: frozenset[str]) -> dict[KeyId, P
         raise ProtocolError(Reason.TYPE_CONFUSION, f"role {role.value}: no key {missing[0][:16]}")
     if named.keyids and named.threshold > len(named.keyids):
         raise ProtocolError(Reason.TYPE_CONFUSION, f"role {role.value}: threshold out of reach")
-    return {
-        KeyId(key): _public(body.keys[key]) for key in named.keyids if key not in revoked
-    }
+    return {KeyId(key): _public(body.keys[key]) for key in named.keyids if key not in revoked}
 
 
 def _public(key: Key) -> PublicKey:

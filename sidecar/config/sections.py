@@ -1,0 +1,227 @@
+"""The knobs, as values: one frozen dataclass per section, each field with unit and consequence.
+
+Rules:
+
+* Each part of the program is handed its own section, never the whole.
+* A number that changes the guarantee (`quorum`, `ttl_ms`, `skew_ms`, `drift_ppm`) has no default:
+  somebody has to write it down. Against the signed trust document it may only tighten.
+* Nothing here can open the gate. There is no fail-open switch to look for.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen or connect: an IP address or host name, and a port (0: any free one)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """One Redis peer.
+
+    Attributes:
+        id: Short name for metrics, logs and votes.
+        host: Where it listens.
+        port: Where it listens.
+        db: Logical database.
+        username: ACL user, or None.
+        password: Secret; never shown.
+        tls: Whether to connect with TLS and verify the certificate.
+        ca_file: Certificates to trust for this peer, or None for the system's.
+    """
+
+    id: str
+    host: str
+    port: int
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """How the sidecar follows its peers.
+
+    Attributes:
+        peers: Independent servers; their number is signed in the trust document.
+        quorum: Peers that must agree to run; at least the signed `r`.
+        ttl_ms: Longest life of a lease; at most the signed ceiling.
+        skew_ms: Assumed wall-clock error; at least the signed one.
+        drift_ppm: Assumed boot-clock rate error; at least the signed one.
+        poll_ms: Pause between rounds, without jitter.
+        timeout_ms: Longest wait for one peer in one round.
+    """
+
+    peers: tuple[PeerAddress, ...]
+    quorum: int
+    ttl_ms: int
+    skew_ms: int
+    drift_ppm: int
+    poll_ms: int = 250
+    timeout_ms: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one client may ask for. Precedents: nginx 8k per line, Envoy 60 KiB and 100 fields.
+
+    Attributes:
+        target_bytes: Request target; more is EG002.
+        head_bytes: Request line and headers together; more is EG003.
+        head_fields: Header lines; more is EG003.
+        field_name_bytes: Name of one header; more is EG003.
+        body_bytes: Request body; 0 means no limit. More is EG004.
+        chunk_line_bytes: A chunk-size line with its extensions; more is EG001.
+        trailer_bytes: Trailers of a request, which are dropped; more is EG003.
+        pipeline_depth: Requests read ahead on one connection before reading pauses.
+        connections: Client connections at once; more are answered EG012 and closed.
+        buffer_bytes: Bytes that may wait in a write buffer before the other side is paused.
+        response_head_bytes: Head of an upstream response; more is EG021.
+    """
+
+    target_bytes: int = 8192
+    head_bytes: int = 32 * 1024
+    head_fields: int = 100
+    field_name_bytes: int = 256
+    body_bytes: int = 0
+    chunk_line_bytes: int = 64
+    trailer_bytes: int = 4096
+    pipeline_depth: int = 16
+    connections: int = 10_000
+    buffer_bytes: int = 256 * 1024
+    response_head_bytes: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one client or the service behind may take, in milliseconds; 0 means no limit.
+
+    Attributes:
+        head_ms: From the first byte of a request to the end of its head, or EG005.
+        body_ms: Between two pieces of a request body, or EG005.
+        idle_ms: A connection without a request in progress is closed.
+        connect_ms: To reach the upstream, or EG020.
+        response_ms: From the end of the request to the first byte of the answer, or EG022.
+            Inference can think for minutes, so the default is generous.
+        stream_ms: Between two pieces of a response, or the exchange is cut.
+        total_ms: One exchange from head to last byte.
+        linger_ms: After an error answer, unread bytes are discarded for so long, then closed.
+    """
+
+    head_ms: int = 10_000
+    body_ms: int = 30_000
+    idle_ms: int = 75_000
+    connect_ms: int = 1_000
+    response_ms: int = 600_000
+    stream_ms: int = 300_000
+    total_ms: int = 0
+    linger_ms: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The data plane."""
+
+    inbound: Address
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    warm_connections: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The audit log on disk.
+
+    Attributes:
+        dir: Folder of the journal; one writer at a time.
+        segment_bytes: Size at which a new journal file is begun.
+        sync_period_ms: How often the file is flushed to the disk.
+        unsynced_max_ms: Age of un-flushed records at which the gate is held (EG703).
+        checkpoint_period_ms: How often a signed checkpoint is written while records arrive.
+    """
+
+    dir: Path
+    segment_bytes: int = 64 * 1024 * 1024
+    sync_period_ms: int = 20
+    unsynced_max_ms: int = 500
+    checkpoint_period_ms: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """What SIGTERM does: serve on for `delay_ms`, deny new work, wait `timeout_ms` for the rest."""
+
+    delay_ms: int = 5_000
+    timeout_ms: int = 25_000
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarConfig:
+    """Everything a sidecar is told.
+
+    Attributes:
+        service: The service behind, as epochs name it in their scope.
+        region: The region it runs in, as epochs name it.
+        trust_file: The pinned trust document.
+        state_dir: Where marks and the instance key live; must survive a restart.
+        status: Read-only listener: probes, metrics, state.
+        log_level: debug, info, warning or error.
+    """
+
+    service: str
+    region: str
+    trust_file: Path
+    state_dir: Path
+    status: Address
+    sync: Sync
+    proxy: Proxy
+    audit: Audit
+    drain: Drain = Drain()
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """How the authority vouches.
+
+    Attributes:
+        ttl_ms: Life of a beat; at most the signed ceiling.
+        interval_ms: Pause between beats.
+        publish_ms: Longest wait for one peer to acknowledge.
+    """
+
+    ttl_ms: int
+    interval_ms: int = 500
+    publish_ms: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityConfig:
+    """Everything an authority is told.
+
+    Attributes:
+        trust_file: The trust document.
+        state_dir: Where the reserved sequence number and the last epoch live.
+        beat_key_file: This replica's own beat key.
+        peers: Where to publish.
+        status: Read-only listener: probes, metrics, state.
+    """
+
+    trust_file: Path
+    state_dir: Path
+    beat_key_file: Path
+    peers: tuple[PeerAddress, ...]
+    beat: Beat
+    status: Address
+    log_level: str = "info"

@@ -1,0 +1,165 @@
+"""The gate: may this request pass, now?
+
+Rules:
+
+* `decide` is a pure function over one snapshot: no await, no lock, no I/O, no exception.
+* Only this file makes a `Permit`, and the upstream cannot be reached without one.
+* The order is fixed: exempt, holds, lease, route, policy. So one input has one reason.
+* An exemption is another type than a permit: it can never be mistaken for a lease.
+* Every request, and every chunk of a running exchange, compares *both* clocks with their deadlines.
+  A timer that fires is never the reason why something stops; it only makes somebody look again.
+
+Source: protocol b.4; hardening E-G1, E-G2, E-G6.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sidecar.core.head import RequestHead
+from sidecar.core.instant import Now
+from sidecar.core.policy import Rule
+from sidecar.core.reason import Reason
+from sidecar.core.routes import EXEMPT_METHODS, Route, Upstream
+from sidecar.core.snapshot import CLOSED, Hold, Snapshot
+
+
+@dataclass(slots=True)  # not frozen: that triples the cost of making one per request
+class Permit:
+    """This request may be forwarded, now, under this snapshot.
+
+    Attributes:
+        snapshot: What was decided on; its lease is not None.
+        route: Where it goes.
+        rule: The rule that permits it.
+    """
+
+    snapshot: Snapshot
+    route: Route
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Exempt:
+    """A health or metrics target: forwarded whatever the gate says."""
+
+    upstream: Upstream
+
+
+@dataclass(slots=True)
+class Denial:
+    """This request may not pass.
+
+    Attributes:
+        reason: Why.
+        snapshot: What was decided on.
+        rule: The deny rule that matched, if a rule did.
+    """
+
+    reason: Reason
+    snapshot: Snapshot
+    rule: Rule | None = None
+
+
+Decision = Permit | Exempt | Denial
+
+
+def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
+    """Judge one request.
+
+    Args:
+        snapshot: The gate's current snapshot.
+        head: The parsed request head.
+        now: Both clocks, read for this call.
+    """
+    if head.method in EXEMPT_METHODS:
+        upstream = snapshot.routes.exempt.get(head.target)
+        if upstream is not None:
+            return Exempt(upstream)
+    closed = lapsed(snapshot, now)
+    if closed is not None:
+        return Denial(closed, snapshot)
+    route = snapshot.routes.match(head.path)
+    if route is None:
+        return Denial(Reason.ROUTE_UNKNOWN, snapshot)
+    rule = snapshot.policy.match(head)
+    if rule is None or not rule.permits:
+        return Denial(Reason.POLICY_DENY, snapshot, rule)
+    return Permit(snapshot, route, rule)
+
+
+def lapsed(snapshot: Snapshot, now: Now) -> Reason | None:
+    """Why nothing may pass under this snapshot at this instant, or None."""
+    lease = snapshot.lease
+    if snapshot.holds or lease is None:
+        return snapshot.closed
+    if now.boot >= lease.deadline or now.wall >= lease.wall_deadline:
+        return Reason.LEASE_EXPIRED
+    return None
+
+
+def recheck(snapshot: Snapshot, permit: Permit, head: RequestHead, now: Now) -> Reason | None:
+    """Why a running exchange must be cut, or None.
+
+    Asked before each relayed chunk. As long as policy and routes are the very objects that the
+    permit was made under, only lease and holds can have changed.
+
+    Args:
+        snapshot: The gate's current snapshot, not the permit's.
+        permit: What the exchange started with.
+        head: Its request head.
+        now: Both clocks, read for this call.
+    """
+    old = permit.snapshot
+    if snapshot.policy is old.policy and snapshot.routes is old.routes:
+        return lapsed(snapshot, now)
+    decision = decide(snapshot, head, now)
+    match decision:
+        case Permit(route=route) if route.upstream == permit.route.upstream:
+            return None
+        case Permit() | Exempt():
+            return Reason.ROUTE_UNKNOWN
+        case Denial(reason=reason):
+            return reason
+
+
+class Gate:
+    """The one mutable reference in the process: the snapshot that decisions read.
+
+    The follower publishes; local parts (audit, drain) add holds of their own. Whatever arrives in
+    which order, the effective snapshot carries both.
+
+    Args:
+        changed: Called with the new effective snapshot after every change, so that running
+            exchanges look again at once instead of at their next chunk.
+    """
+
+    __slots__ = ("_changed", "_local", "_published", "snapshot")
+
+    def __init__(self, changed: Callable[[Snapshot], None] | None = None) -> None:
+        self.snapshot = CLOSED
+        self._published = CLOSED
+        self._local: dict[Reason, Hold] = {}
+        self._changed = changed
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace what the follower says. Local holds stay."""
+        self._published = snapshot
+        self._refresh()
+
+    def place(self, hold: Hold) -> None:
+        """Add a local hold; placing it again changes nothing."""
+        if self._local.get(hold.reason) != hold:
+            self._local[hold.reason] = hold
+            self._refresh()
+
+    def lift(self, reason: Reason) -> None:
+        """Remove a passing local hold. Others end only with the process or a clear."""
+        hold = self._local.get(reason)
+        if hold is not None and hold.kind == 1:
+            del self._local[reason]
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self.snapshot = self._published.held(*self._local.values())
+        if self._changed is not None:
+            self._changed(self.snapshot)

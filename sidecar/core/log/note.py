@@ -1,0 +1,118 @@
+"""C2SP signed notes: text that ends in a newline, a blank line, and signature lines.
+
+Rules:
+
+* The text is used only after a signature of a known key was verified.
+* Unknown (name, key id) pairs are ignored. A known key whose signature fails refuses the note.
+* Names are not empty and hold no white space and no `+`.
+
+Source: C2SP signed-note v1.0.0.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sidecar.core.envelope import PublicKey, verify
+from sidecar.core.reason import ProtocolError, Reason
+
+ED25519 = b"\x01"
+MAX_BYTES = 64 * 1024  # bytes; a checkpoint with its cosignatures is a few hundred
+SIGNATURES_MAX = 16  # lines; the specification asks readers for at least 16
+
+_NAME = re.compile(r"[^\s+]+")
+_LINE = re.compile("— ([^\\s+]+) ([A-Za-z0-9+/=]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKey:
+    """A key that may sign notes: its name, and its Ed25519 public key (32 bytes)."""
+
+    name: str
+    public: PublicKey
+
+    @property
+    def id(self) -> bytes:
+        """4 bytes that tell this key from others of the same name."""
+        body = self.name.encode() + b"\n" + ED25519 + self.public
+        return hashlib.sha256(body).digest()[:4]
+
+    def __str__(self) -> str:
+        """The verifier key as text: `name+hex id+base64`, to be given to other tools."""
+        body = base64.b64encode(ED25519 + self.public).decode()
+        return f"{self.name}+{self.id.hex()}+{body}"
+
+
+def valid_name(name: str) -> bool:
+    """Whether a key may have that name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def seal(text: str, key: NoteKey, signature: bytes) -> str:
+    """Write a note.
+
+    Args:
+        text: Ends in a newline; what was signed, in UTF-8.
+        key: Who signed.
+        signature: 64 bytes, Ed25519 over the text.
+    """
+    assert text.endswith("\n"), "a note text ends in a newline"
+    return f"{text}\n— {key.name} {base64.b64encode(key.id + signature).decode()}\n"
+
+
+def open_note(raw: bytes, keys: Mapping[str, NoteKey]) -> str:
+    """Verify a note and hand out its text.
+
+    Args:
+        raw: Untrusted bytes.
+        keys: Known keys by name.
+
+    Raises:
+        ProtocolError: NONCANONICAL, OVERSIZE, KEY_UNKNOWN (no known key) or SIG_INVALID.
+    """
+    text, lines = _split(raw)
+    verified = False
+    for name, blob in map(_signature, lines):
+        key = keys.get(name)
+        if key is None or blob[:4] != key.id:
+            continue
+        if not verify(key.public, text.encode(), blob[4:]):
+            raise ProtocolError(Reason.SIG_INVALID, f"signature of {name} fails")
+        verified = True
+    if not verified:
+        raise ProtocolError(Reason.KEY_UNKNOWN, "no signature by a known key")
+    return text
+
+
+def _split(raw: bytes) -> tuple[str, list[str]]:
+    if len(raw) > MAX_BYTES:
+        raise ProtocolError(Reason.OVERSIZE, f"{len(raw)} bytes, limit {MAX_BYTES}")
+    try:
+        whole = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ProtocolError(Reason.NONCANONICAL, str(error)) from None
+    if any(ord(letter) < 0x20 and letter != "\n" for letter in whole):  # noqa: PLR2004
+        raise ProtocolError(Reason.NONCANONICAL, "control character in a note")
+    text, blank, signatures = whole.rpartition("\n\n")
+    if not blank or not signatures.endswith("\n"):
+        raise ProtocolError(Reason.NONCANONICAL, "not a signed note")
+    lines = signatures.split("\n")[:-1]
+    if len(lines) > SIGNATURES_MAX:
+        raise ProtocolError(Reason.OVERSIZE, f"more than {SIGNATURES_MAX} signatures")
+    return text + "\n", lines
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ProtocolError(Reason.NONCANONICAL, "malformed signature line")
+    try:
+        blob = base64.b64decode(match[2], validate=True)
+    except binascii.Error as error:
+        raise ProtocolError(Reason.NONCANONICAL, f"base64: {error}") from None
+    if len(blob) <= len(ED25519) + 3 or base64.b64encode(blob).decode() != match[2]:
+        raise ProtocolError(Reason.NONCANONICAL, "malformed signature")
+    return match[1], blob

@@ -1,0 +1,119 @@
+"""What is written down about a decision or a change of state, in canonical bytes.
+
+Rules:
+
+* One record is one line of canonical JSON. `prev` is the SHA-256 of the record before it (64 zeros
+  for the first), `seq` its index in the log, from 0. The same bytes are the leaf of the tree.
+* A decision names everything it rested on: epoch, beat, policy, trust, what was left of the lease.
+  All of it is inside the hash.
+* Never in a record: bodies, query strings, header values other than the trace id. `subject_h`,
+  `req_h` and `resp_h` are keyed digests for later use, null until a policy asks for them.
+* The fields stand in alphabetical order, so the fast encoder writes the canonical form; a property
+  test holds the two encoders against each other.
+
+Source: protocol b.13.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from sidecar.core import canonical
+from sidecar.core.canonical import Count, Json, Sha256, Strict
+from sidecar.core.reason import ProtocolError, Reason
+
+VERSION = 1
+MAX_BYTES = 60_000  # bytes; below the 65,535 of a C2SP entry bundle
+PATH_MAX_BYTES = 512  # of a path; longer ones are cut in the record, never in what is forwarded
+FIRST_PREV = "0" * 64
+
+BootId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}\Z")]  # 8 random bytes per process
+Code = Annotated[str, msgspec.Meta(pattern=r"\AEG[0-9]{3}\Z")]
+
+
+class EpochRef(Strict, frozen=True):
+    """The epoch that a decision was made under."""
+
+    seq: Count
+    sha: Sha256
+
+
+class BeatRef(Strict, frozen=True):
+    """The beat that the lease leaned on."""
+
+    issuer: Sha256
+    seq: Count
+    sha: Sha256
+
+
+class Decision(Strict, frozen=True):
+    """One request and what was decided about it. Times in ms since 1970 (`ts`) or as named."""
+
+    beat: BeatRef | None
+    boot: BootId
+    decision: Literal["permit", "deny"]
+    decision_id: str
+    dur_us: int | None
+    epoch: EpochRef | None
+    inst: str
+    lease_ms_left: int | None
+    method: str
+    parent_id: str | None
+    path: str
+    policy_sha: Sha256 | None
+    prev: Sha256
+    reason: Code | None
+    req_h: str | None
+    resp_h: str | None
+    route: str | None
+    rule: str | None
+    seq: Count
+    status: int | None
+    subject_h: str | None
+    trace_id: str | None
+    trust_v: int | None
+    ts: Count
+    type: Literal["decision"]
+    upstream: str | None
+    v: Literal[1]
+
+
+StateType = Literal[
+    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "halt", "conflict",
+    "recovered", "gap",
+]  # fmt: skip
+
+
+class StateChange(Strict, frozen=True):
+    """Anything else that is worth a leaf: what changed, in `detail`."""
+
+    boot: BootId
+    detail: dict[str, Json]
+    inst: str
+    prev: Sha256
+    seq: Count
+    ts: Count
+    type: StateType
+    v: Literal[1]
+
+
+Record = Decision | StateChange
+
+
+def decision_id(boot: str, seq: int) -> str:
+    """The id that the client is told: boot id and index, so it can be found without a search."""
+    return f"{boot}-{seq}"
+
+
+def parse(line: bytes) -> Record:
+    """Read one record from untrusted bytes, without its newline.
+
+    Raises:
+        ProtocolError: NONCANONICAL, OVERSIZE or TYPE_CONFUSION.
+    """
+    value = canonical.parse(line, MAX_BYTES)
+    if not isinstance(value, dict):
+        raise ProtocolError(Reason.TYPE_CONFUSION, "a record is an object")
+    if value.get("type") == "decision":
+        return canonical.convert(value, Decision)
+    return canonical.convert(value, StateChange)

@@ -1,0 +1,146 @@
+"""The policy: ordered rules, first match wins, nothing matched means denied.
+
+Rules of matching:
+
+* A rule matches when the method is one of its methods (none listed: any), one of its path patterns
+  matches, and every header condition holds.
+* A permit rule wants its header exactly once with exactly that value. A deny rule is satisfied by
+  any line of that name with that value. So a client cannot slip past a deny rule, or into a permit
+  rule, by sending a header twice.
+* The policy with no rules denies everything: that is what a new gate holds.
+
+The compiled form is made once per epoch, off the hot path.
+
+Source: protocol b.1 (policy semantics); conventions 5.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from sidecar.core import canonical, paths
+from sidecar.core.canonical import Name, Strict
+from sidecar.core.head import Header, RequestHead
+from sidecar.core.paths import PathIndex
+from sidecar.core.reason import ProtocolError, Reason
+
+MEDIA_TYPE = "application/vnd.epochgate.policy.v1+json"
+TYPE = "urn:epochgate:policy:v1"
+MAX_BYTES = 1024 * 1024  # bytes; a blob
+
+Method = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3,16}\Z")]
+FieldName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9!#$%&'*+.^_`|~-]{1,256}\Z")]
+FieldValue = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")]
+
+
+class HeaderEquals(Strict, frozen=True):
+    """One header condition: name in lower case, value compared byte for byte."""
+
+    name: FieldName
+    value: FieldValue
+
+
+class RuleBody(Strict, frozen=True):
+    """One rule as it is signed. `in_flight`: what becomes of running exchanges at containment."""
+
+    name: Name
+    action: Literal["permit", "deny"]
+    methods: tuple[Method, ...]
+    paths: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    headers: tuple[HeaderEquals, ...]
+    in_flight: Literal["cut"]
+
+
+class Body(Strict, frozen=True):
+    """A policy bundle as it is signed."""
+
+    type: str = msgspec.field(name="_type")
+    name: Name
+    rules: tuple[RuleBody, ...]
+
+
+class Rule:
+    """A compiled rule; what `decide` points to in its answer."""
+
+    __slots__ = ("headers", "methods", "name", "permits")
+
+    def __init__(self, body: RuleBody) -> None:
+        self.name = body.name
+        self.permits = body.action == "permit"
+        self.methods = frozenset(method.encode() for method in body.methods)
+        self.headers: tuple[Header, ...] = tuple(
+            (item.name.encode(), item.value.encode()) for item in body.headers
+        )
+
+
+class Policy:
+    """A compiled policy.
+
+    Attributes:
+        name: For people.
+        sha256: Digest of the bundle, hex; empty for `DENY_ALL`, which nobody signed.
+        rules: In order.
+    """
+
+    __slots__ = ("_paths", "name", "rules", "sha256")
+
+    def __init__(self, body: Body, sha256: str) -> None:
+        self.name = body.name
+        self.sha256 = sha256
+        self.rules = tuple(Rule(rule) for rule in body.rules)
+        self._paths = PathIndex([[path.encode() for path in rule.paths] for rule in body.rules])
+
+    def match(self, head: RequestHead) -> Rule | None:
+        """The first rule that matches, or None: denied."""
+        for index in self._paths.candidates(head.path):
+            rule = self.rules[index]
+            if rule.methods and head.method not in rule.methods:
+                continue
+            if rule.headers and not _conditions_hold(rule, head.headers):
+                continue
+            return rule
+        return None
+
+
+def parse(raw: bytes) -> Policy:
+    """Read and compile a policy bundle.
+
+    Raises:
+        ProtocolError: POLICY_INVALID with the rule and what is wrong with it.
+    """
+    try:
+        body = canonical.load(raw, Body, MAX_BYTES)
+    except ProtocolError as error:
+        raise ProtocolError(Reason.POLICY_INVALID, error.detail) from None
+    problems = check(body)
+    if problems:
+        raise ProtocolError(Reason.POLICY_INVALID, "; ".join(problems))
+    return Policy(body, canonical.digest(raw))
+
+
+def check(body: Body) -> list[str]:
+    """Everything that is wrong with a bundle, one line each, for the person who wrote it."""
+    problems = [] if body.type == TYPE else [f"_type is {body.type!r}, not {TYPE!r}"]
+    names: set[str] = set()
+    for index, rule in enumerate(body.rules):
+        where = f"rules[{index}] ({rule.name})"
+        if rule.name in names:
+            problems.append(f"{where}: name is used twice")
+        names.add(rule.name)
+        for path in rule.paths:
+            wrong = paths.problem(path)
+            if wrong:
+                problems.append(f"{where}: path {path!r} {wrong}")
+    return problems
+
+
+def _conditions_hold(rule: Rule, headers: tuple[Header, ...]) -> bool:
+    for name, wanted in rule.headers:
+        values = [value for key, value in headers if key == name]
+        holds = values == [wanted] if rule.permits else wanted in values
+        if not holds:
+            return False
+    return True
+
+
+DENY_ALL = Policy(Body(type=TYPE, name="deny-all", rules=()), "")

@@ -1,0 +1,122 @@
+"""The one immutable value that the hot path reads.
+
+Everything slow (peers, signatures, policy, halts) ends in building the next snapshot; the gate only
+compares and matches. A new process holds `CLOSED`: no lease, no routes, a policy that denies.
+
+The state of the sidecar is computed from lease and holds at the moment somebody asks. Nothing
+stores it, so nothing can disagree with the facts.
+
+A hold is a reason for which the gate permits nothing, with a way of ending:
+
+* passing: ends by itself once its cause is gone (contained, draining);
+* sticky: ends with a threshold-signed clear of a halt (halted);
+* latched: ends with a threshold-signed clear that names the evidence, or, for a local cause such
+  as a failed disk, with a restart that recovers cleanly (quarantined).
+
+Source: protocol b.4, b.9.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
+
+from sidecar.core.instant import Now
+from sidecar.core.lease import Lease
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.halt import NO_HALTS, Halts
+from sidecar.core.policy import DENY_ALL, Policy
+from sidecar.core.reason import Reason
+from sidecar.core.routes import NO_ROUTES, Routes
+
+
+class HoldKind(IntEnum):
+    """How a hold ends; the greater, the harder."""
+
+    PASSING = 1
+    STICKY = 2
+    LATCHED = 3
+
+
+class State(Enum):
+    """What operators see. Only RUNNING permits."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    CONTAINED = "contained"
+    HALTED = "halted"
+    QUARANTINED = "quarantined"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reason for which nothing is permitted.
+
+    Attributes:
+        reason: Why.
+        kind: How it ends.
+        evidence: Id of what proves it (a halt id, or the first 16 bytes of a digest, hex), which a
+            clear has to name; empty for passing holds.
+    """
+
+    reason: Reason
+    kind: HoldKind
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a decision depends on.
+
+    Attributes:
+        lease: The right to serve, or None.
+        absent: Why there is no lease; what a denial says while `lease` is None.
+        epoch: The verified epoch, kept when the lease is gone.
+        trust_version: Version of the trust document in force.
+        policy: Compiled rules of the epoch.
+        routes: Compiled route table of the epoch.
+        halts: Every order known.
+        holds: In force, hardest first.
+        faults: What was wrong in the latest round, sorted by code: the causes behind a denial.
+    """
+
+    lease: Lease | None = None
+    absent: Reason = Reason.STARTING
+    epoch: Epoch | None = None
+    trust_version: int = 0
+    policy: Policy = DENY_ALL
+    routes: Routes = NO_ROUTES
+    halts: Halts = NO_HALTS
+    holds: tuple[Hold, ...] = ()
+    faults: tuple[Reason, ...] = ()
+
+    @property
+    def closed(self) -> Reason | None:
+        """Why nothing is permitted whatever the clocks say, or None."""
+        if self.holds:
+            return self.holds[0].reason
+        return self.absent if self.lease is None else None
+
+    def held(self, *holds: Hold) -> "Snapshot":
+        """This snapshot with more holds, hardest first."""
+        merged = {*self.holds, *holds}
+        return replace(self, holds=tuple(sorted(merged, key=_hardest_first)))
+
+    def state(self, now: Now) -> State:
+        """What this snapshot means at an instant."""
+        if self.holds:
+            hold = self.holds[0]
+            if hold.kind is HoldKind.LATCHED:
+                return State.QUARANTINED
+            if hold.kind is HoldKind.STICKY:
+                return State.HALTED
+            return State.DRAINING if hold.reason is Reason.DRAINING else State.CONTAINED
+        if self.lease is None:
+            return State.STARTING if self.absent is Reason.STARTING else State.CONTAINED
+        return State.RUNNING if self.lease.live(now) else State.CONTAINED
+
+
+def _hardest_first(hold: Hold) -> tuple[int, str, str]:
+    return (-hold.kind, hold.reason.code, hold.evidence)
+
+
+CLOSED = Snapshot()
