@@ -47,11 +47,16 @@ class BeatRef(Strict, frozen=True):
 
 
 class Decision(Strict, frozen=True):
-    """One request and what was decided about it. Times in ms since 1970 (`ts`) or as named."""
+    """One request and what was decided about it. Times in ms since 1970 (`ts`) or as named.
+
+    `permit` is written before the first byte goes upstream. `abort` takes such a permit back: same
+    `decision_id`, nothing was written upstream. `late` says that the write proved late after the
+    fact (the process was stopped in between) and its upstream connection was destroyed.
+    """
 
     beat: BeatRef | None
     boot: BootId
-    decision: Literal["permit", "deny"]
+    decision: Literal["permit", "deny", "abort", "late"]
     decision_id: str
     dur_us: int | None
     epoch: EpochRef | None
