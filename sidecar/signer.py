@@ -27,6 +27,10 @@ class KeyFileError(Exception):
     """A key file cannot be used; the message says which, why, and what to do."""
 
 
+class KeyFileRefusedError(KeyFileError):
+    """The file's mode is the problem: we may not read it, or others may."""
+
+
 class Signer(Protocol):
     """Something that signs with one Ed25519 key and never shows it."""
 
@@ -90,15 +94,17 @@ def load(path: Path) -> FileSigner:
     """Read a key file.
 
     Raises:
-        KeyFileError: with what is wrong and what to do.
+        KeyFileError: with what is wrong and what to do; KeyFileRefusedError when its mode is.
     """
     try:
         mode = path.stat().st_mode
         raw = path.read_bytes()
+    except PermissionError as error:
+        raise KeyFileRefusedError(f"{path}: cannot be read: {error.strerror}") from None
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
     if mode & 0o077:
-        raise KeyFileError(f"{path}: others may read this key; run: chmod 600 {path}")
+        raise KeyFileRefusedError(f"{path}: others may read this key; run: chmod 600 {path}")
     try:
         body = canonical.load(raw.removesuffix(b"\n"), _KeyFile, MAX_BYTES)
     except ProtocolError as error:
