@@ -1,0 +1,59 @@
+"""Where things lie on a peer: the names of keys and of the one channel.
+
+Rules:
+
+* Every name carries the domain in braces, so one Redis Cluster slot would hold a whole domain and
+  no name of one domain is a prefix of another's.
+* A name decides nothing. What is read under a name is verified as if it had come from anywhere: an
+  epoch by its digest and signatures, a beat by its issuer, a trust document by its version.
+* `head` and the channel are hints. A wrong hint costs a round, never a wrong decision.
+
+Source: protocol b.2.
+"""
+
+KEY_ID_LETTERS = 16  # of a key id in the name of a beat: for people; the beat names it in full
+ORDER_ID_LETTERS = 32  # of an order's digest in the hash of halts
+
+
+def trust(domain: str, version: int) -> str:
+    """String: the envelope of a trust document."""
+    return f"{_prefix(domain)}:trust:{version}"
+
+
+def epoch(domain: str, sha256: str) -> str:
+    """String: the envelope of an epoch, by the digest of its payload."""
+    return f"{_prefix(domain)}:epoch:{sha256}"
+
+
+def blob(domain: str, sha256: str) -> str:
+    """String: a policy bundle or route table, by the digest of its bytes."""
+    return f"{_prefix(domain)}:blob:{sha256}"
+
+
+def beat(domain: str, key_id: str) -> str:
+    """String: the envelope of the newest beat of one key."""
+    return f"{_prefix(domain)}:beat:{key_id[:KEY_ID_LETTERS]}"
+
+
+def halts(domain: str) -> str:
+    """Hash: `order_id` -> envelope of a halt or a clear."""
+    return f"{_prefix(domain)}:halts"
+
+
+def order_id(sha256: str) -> str:
+    """Field of an order in the hash of halts, from the digest of its payload."""
+    return sha256[:ORDER_ID_LETTERS]
+
+
+def head(domain: str) -> str:
+    """String: the digest of the newest epoch; a hint for authorities and tools."""
+    return f"{_prefix(domain)}:head"
+
+
+def push(domain: str) -> str:
+    """Channel: something changed, look again. The message says nothing."""
+    return f"{_prefix(domain)}:push"
+
+
+def _prefix(domain: str) -> str:
+    return f"eg:{{{domain}}}"
