@@ -15,42 +15,42 @@ KEY_ID_LETTERS = 16  # of a key id in the name of a beat: for people; the beat n
 ORDER_ID_LETTERS = 32  # of an order's digest in the hash of halts
 
 
-def trust(domain: str, version: int) -> str:
+def trust_key(domain: str, version: int) -> str:
     """String: the envelope of a trust document."""
     return f"{_prefix(domain)}:trust:{version}"
 
 
-def epoch(domain: str, sha256: str) -> str:
+def epoch_key(domain: str, sha256: str) -> str:
     """String: the envelope of an epoch, by the digest of its payload."""
     return f"{_prefix(domain)}:epoch:{sha256}"
 
 
-def blob(domain: str, sha256: str) -> str:
+def blob_key(domain: str, sha256: str) -> str:
     """String: a policy bundle or route table, by the digest of its bytes."""
     return f"{_prefix(domain)}:blob:{sha256}"
 
 
-def beat(domain: str, key_id: str) -> str:
+def beat_key(domain: str, key_id: str) -> str:
     """String: the envelope of the newest beat of one key."""
     return f"{_prefix(domain)}:beat:{key_id[:KEY_ID_LETTERS]}"
 
 
-def halts(domain: str) -> str:
-    """Hash: `order_id` -> envelope of a halt or a clear."""
+def halts_key(domain: str) -> str:
+    """Hash: `order_field` -> envelope of a halt or a clear."""
     return f"{_prefix(domain)}:halts"
 
 
-def order_id(sha256: str) -> str:
+def order_field(sha256: str) -> str:
     """Field of an order in the hash of halts, from the digest of its payload."""
     return sha256[:ORDER_ID_LETTERS]
 
 
-def head(domain: str) -> str:
+def head_key(domain: str) -> str:
     """String: the digest of the newest epoch; a hint for authorities and tools."""
     return f"{_prefix(domain)}:head"
 
 
-def push(domain: str) -> str:
+def push_channel(domain: str) -> str:
     """Channel: something changed, look again. The message says nothing."""
     return f"{_prefix(domain)}:push"
 
