@@ -121,7 +121,8 @@ def _lines(error: BaseException) -> list[str]:
     match error:
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "epochgate"
-            return [f"{error.format_message().rstrip(".")}; see: {command} --help"]
+            message = error.format_message().rstrip(".")
+            return [f"{message}; see: {command} --help"]
         case click.ClickException():
             return [error.format_message()]
         case ConfigError():
