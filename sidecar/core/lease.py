@@ -27,7 +27,8 @@ compute the deadline; `Lease.anchor` says which one was used.
 Source: Gray & Cheriton 1989 section 2; protocol b.6; hardening E-G3, E-G4.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
@@ -107,6 +108,29 @@ def grant(agreement: Agreement, beat: Beat, sent: Now, terms: Terms) -> Lease | 
         wall_deadline,
         "clock",
     )
+
+
+def best(
+    agreement: Agreement, beats: Sequence[Beat], sent: Now, terms: Terms, latest: WallMs
+) -> Lease | Reason | None:
+    """The longest lease that any of the beats gives.
+
+    Args:
+        agreement: Enough peers behind one epoch.
+        beats: Those of its beats that are strictly newer than any used before.
+        sent: Both clocks, read before the first read of the round left.
+        terms: Bounds.
+        latest: Wall time that no lease may outlive: the end of the epoch and of the trust document.
+
+    Returns:
+        A lease; BEAT_STALE when nothing is left of any beat; None when there are no beats.
+    """
+    granted = [grant(agreement, beat, sent, terms) for beat in beats]
+    leases = [lease for lease in granted if isinstance(lease, Lease)]
+    if not leases:
+        return Reason.BEAT_STALE if granted else None
+    longest = max(leases, key=lambda lease: lease.deadline)
+    return replace(longest, wall_deadline=WallMs(min(longest.wall_deadline, latest)))
 
 
 def judge(beat: Beat, terms: Terms, now: WallMs) -> Reason | None:

@@ -86,7 +86,6 @@ class Reason(Enum):
 
     # 9: control.
     HALT_GLOBAL = ("EG901", "halt-global", "Halted by the authority", 503, False)
-    QUARANTINED = ("EG903", "quarantined", "Quarantined until cleared", 503, False)
     DRAINING = ("EG904", "draining", "Sidecar is shutting down", 503, True)
     STARTING = ("EG905", "starting", "Sidecar is starting", 503, True)
     INTERNAL_ERROR = ("EG906", "internal-error", "Internal error", 503, True)

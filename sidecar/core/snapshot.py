@@ -16,6 +16,7 @@ A hold is a reason for which the gate permits nothing, with a way of ending:
 Source: protocol b.4, b.9.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
@@ -98,8 +99,7 @@ class Snapshot:
 
     def held(self, *holds: Hold) -> "Snapshot":
         """This snapshot with more holds, hardest first."""
-        merged = {*self.holds, *holds}
-        return replace(self, holds=tuple(sorted(merged, key=_hardest_first)))
+        return replace(self, holds=hardest_first((*self.holds, *holds)))
 
     def state(self, now: Now) -> State:
         """What this snapshot means at an instant."""
@@ -115,7 +115,12 @@ class Snapshot:
         return State.RUNNING if self.lease.live(now) else State.CONTAINED
 
 
-def _hardest_first(hold: Hold) -> tuple[int, str, str]:
+def hardest_first(holds: Iterable[Hold]) -> tuple[Hold, ...]:
+    """Holds without repeats, the hardest to end first: its reason is what a denial says."""
+    return tuple(sorted(dict.fromkeys(holds), key=_rank))
+
+
+def _rank(hold: Hold) -> tuple[int, str, str]:
     return (-hold.kind, hold.reason.code, hold.evidence)
 
 

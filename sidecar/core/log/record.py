@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from sidecar.core import canonical
-from sidecar.core.canonical import Count, Json, Sha256, Strict
+from sidecar.core.canonical import Count, Sha256, Strict
 from sidecar.core.reason import ProtocolError, Reason
 
 VERSION = 1
@@ -93,7 +93,7 @@ class StateChange(Strict, frozen=True):
     """Anything else that is worth a leaf: what changed, in `detail`."""
 
     boot: BootId
-    detail: dict[str, Json]
+    detail: dict[str, object]  # Json; msgspec cannot resolve the recursive alias
     inst: str
     prev: Sha256
     seq: Count

@@ -89,7 +89,21 @@ def open_order(raw: bytes, trust: Trust, now: WallMs) -> Order:
         raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}")
     unverified = canonical.load(sealed.unverified_payload, Body, MAX_BYTES)
     roles = HALT_ROLES if unverified.action == "halt" else CLEAR_ROLES
-    return parse(trust.open_any(sealed, roles, PAYLOAD_TYPE, now), trust, raw)
+    # Keys are judged by the time of signing: an order outlives the short-lived key that made it, or
+    # a new sidecar could never learn of an old halt. Revocation is judged as ever.
+    signed_at = WallMs(min(unverified.issued_at, now))
+    return parse(trust.open_any(sealed, roles, PAYLOAD_TYPE, signed_at), trust, raw)
+
+
+def reread(raw: bytes) -> Order:
+    """An order that was verified before it was stored; its signatures are not counted again.
+
+    Raises:
+        ProtocolError: if the bytes are no order at all.
+    """
+    sealed = envelope.parse(raw, MAX_BYTES)
+    said = canonical.load(sealed.unverified_payload, Body, MAX_BYTES)
+    return Order(canonical.digest(sealed.unverified_payload), said, raw)
 
 
 def parse(payload: Payload, trust: Trust, raw: bytes) -> Order:

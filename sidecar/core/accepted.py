@@ -1,0 +1,193 @@
+"""What the follower has accepted: marks, halts, latched holds, and what contradicts them.
+
+Rules:
+
+* Numbers only grow. A beat is newer only above the mark of its issuer, an epoch only above the
+  marked one.
+* Two objects with one number and different content are a contradiction, whichever came first. Both
+  are kept. The hold they latch ends only with a clear that names their evidence id.
+* Orders only accumulate; a hold is in force exactly while its halt is not cleared.
+* Stored orders are not verified again: they were when they were accepted, the file carries a
+  digest, and a key that has expired since must not end a halt.
+
+Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.12.
+"""
+
+from collections.abc import Iterable
+
+from sidecar.core import events, marks, reply, routes
+from sidecar.core.archive import Archive
+from sidecar.core.instant import Now
+from sidecar.core.marks import Latch, Marks, ObjectMark
+from sidecar.core.objects import halt
+from sidecar.core.objects.beat import Beat
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.halt import NO_HALTS, Order
+from sidecar.core.objects.trust import Trust, TrustRef
+from sidecar.core.quorum import Agreement
+from sidecar.core.reason import BY_CODE, Reason
+from sidecar.core.routes import NO_ROUTES
+from sidecar.core.snapshot import Hold, HoldKind, hardest_first
+
+HEARD_MAX = 64  # beats remembered for contradictions: some 30 s of one issuer at two a second
+
+
+class Accepted:
+    """The follower's memory, and the part of it that is stored.
+
+    Args:
+        trust: The trust document in force.
+        stored: What was stored, or None on a first boot.
+
+    Attributes:
+        epoch: Mark of the highest epoch accepted.
+        halts: Every order known.
+        routes: Route table of the marked epoch.
+        generation: Counts what was handed out to be stored.
+        dirty: Whether something changed since.
+    """
+
+    def __init__(self, trust: Trust, stored: Marks | None) -> None:
+        self._trust = trust
+        self._beats: dict[str, ObjectMark] = {} if stored is None else dict(stored.beats)
+        self._latches: tuple[Latch, ...] = () if stored is None else stored.latches
+        self._heard: dict[tuple[str, int], tuple[str, bytes]] = {}
+        self._route_text = None if stored is None else stored.routes
+        self._last_wall = 0 if stored is None else stored.last_wall
+        self.epoch = None if stored is None else stored.epoch
+        self.generation = 0 if stored is None else stored.generation
+        self.halts = NO_HALTS
+        self.routes = NO_ROUTES
+        self.dirty = False
+        if stored is not None:
+            self.halts = NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts)
+        if self._route_text is not None:
+            self.routes = routes.parse(self._route_text.encode())
+
+    def newer(self, beat: Beat) -> bool:
+        """Whether a beat is strictly newer than every one that a lease has leaned on."""
+        mark = self._beats.get(beat.issuer)
+        return mark is None or beat.seq > mark.seq
+
+    def behind(self, beat: Beat) -> bool:
+        """Whether a beat is older than one that a lease has leaned on."""
+        mark = self._beats.get(beat.issuer)
+        return mark is not None and beat.seq < mark.seq
+
+    def accept(self, epoch: Epoch, beat: Beat, archive: Archive, now: Now) -> None:
+        """Raise the marks to what a lease is about to lean on."""
+        raw = archive.envelope(epoch.sha256).decode()
+        self.epoch = ObjectMark(seq=epoch.seq, sha256=epoch.sha256, envelope=raw)
+        self._beats[beat.issuer] = ObjectMark(
+            seq=beat.seq, sha256=beat.sha256, envelope=self._raw(beat).decode()
+        )
+        self._route_text = archive.route_bytes(epoch.says.routes.sha256).decode()
+        self._last_wall = now.wall
+        self.dirty = True
+
+    def add_orders(self, orders: Iterable[Order]) -> bool:
+        """Take verified orders; say whether any was new."""
+        halts = self.halts.union(orders)
+        if halts.seq == self.halts.seq:
+            return False
+        self.halts = halts
+        self.dirty = True
+        return True
+
+    def holds(self, *passing: Hold) -> tuple[Hold, ...]:
+        """Every hold in force: halts, latches that no clear names, and the passing ones."""
+        cleared = self.halts.cleared
+        halts = (
+            Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, order.says.halt_id)
+            for order in self.halts.active
+        )
+        latches = (
+            Hold(BY_CODE[latch.reason], HoldKind.LATCHED, latch.evidence)
+            for latch in self._latches
+            if latch.evidence not in cleared
+        )
+        return hardest_first((*halts, *latches, *passing))
+
+    def demanded(self, beats: Iterable[Beat]) -> tuple[Hold, ...]:
+        """What beats order beyond their epoch: to stop, and to know every halt."""
+        holds: dict[Hold, None] = {}
+        for beat in beats:
+            pinned = beat.says.halts
+            if beat.says.state == "halt" and not self.halts.active and pinned.seq >= self.halts.seq:
+                holds[Hold(Reason.HALT_GLOBAL, HoldKind.PASSING)] = None
+            # A smaller set is only older than ours. An equal number with another digest means that
+            # two authorities each know an order that the other lacks: not yet a lie, so it is
+            # waited for like any order that cannot be read.
+            same = (pinned.seq, pinned.sha256) == (self.halts.seq, self.halts.sha256)
+            if pinned.seq >= self.halts.seq and not same:
+                holds[Hold(Reason.HALT_WITHHELD, HoldKind.PASSING)] = None
+        return tuple(holds)
+
+    def witness(self, beat: Beat, raw: bytes) -> events.Conflict | None:
+        """Remember a verified beat; return a conflict if another one has its number."""
+        key = (str(beat.issuer), beat.seq)
+        known = self._heard.get(key)
+        mark = self._beats.get(beat.issuer)
+        if known is None and mark is not None and mark.seq == beat.seq:
+            known = (mark.sha256, mark.envelope.encode())
+        if known is None:
+            self._heard[key] = (beat.sha256, raw)
+            if len(self._heard) > HEARD_MAX:
+                del self._heard[next(iter(self._heard))]
+            return None
+        if known[0] == beat.sha256:
+            self._heard.setdefault(key, known)
+            return None
+        return _conflict(Reason.EQUIVOCATION, known[1], raw)
+
+    def split(self, one: Beat, other: Beat) -> events.Conflict:
+        """Two live beats that name one epoch number with different digests."""
+        return _conflict(Reason.AUTHORITY_CONFLICT, self._raw(one), self._raw(other))
+
+    def contradicts(self, agreed: Agreement) -> events.Conflict | None:
+        """A quorum for another epoch with the number that we have accepted."""
+        mark = self.epoch
+        if mark is None or mark.seq != agreed.epoch_seq or mark.sha256 == agreed.epoch_sha256:
+            return None
+        raw = self._raw(agreed.beats[0])
+        return _conflict(Reason.EQUIVOCATION, mark.envelope.encode(), raw)
+
+    def latch(self, conflict: events.Conflict) -> bool:
+        """Hold the gate until a clear names the evidence; False when it is held already."""
+        if any(latch.evidence == conflict.evidence for latch in self._latches):
+            return False
+        latch = Latch(
+            reason=conflict.reason.code,
+            evidence=conflict.evidence,
+            envelopes=tuple(raw.decode() for raw in conflict.envelopes),
+        )
+        self._latches = (*self._latches, latch)
+        self.dirty = True
+        return True
+
+    def encode(self) -> bytes:
+        """The bytes to store now."""
+        self.generation += 1
+        self.dirty = False
+        return marks.encode(
+            Marks(
+                type=marks.TYPE,
+                domain=self._trust.domain,
+                generation=self.generation,
+                trust=TrustRef(version=self._trust.version, sha256=self._trust.sha256),
+                epoch=self.epoch,
+                beats=self._beats,
+                halts=tuple(order.raw.decode() for order in self.halts.orders),
+                latches=self._latches,
+                routes=self._route_text,
+                last_wall=self._last_wall,
+            )
+        )
+
+    def _raw(self, beat: Beat) -> bytes:
+        return self._heard[str(beat.issuer), beat.seq][1]
+
+
+def _conflict(reason: Reason, one: bytes, other: bytes) -> events.Conflict:
+    envelopes = (one, other)
+    return events.Conflict(reason, reply.evidence_id(envelopes), envelopes)

@@ -1,0 +1,80 @@
+"""What must survive a restart: the highest numbers seen, every halt, every latched hold.
+
+Rules:
+
+* On disk: a digest line and one canonical JSON object. Any flipped byte is found, and what is found
+  is *corrupt* (EG405), never *absent*: a sidecar that took damaged marks for a first boot would
+  accept an older state than it had already refused.
+* The marked epoch and beats are kept as whole envelopes: a later object with the same number and
+  other content is then evidence that anybody can check, also across a restart.
+* The route table is kept too, so that health and metrics targets stay exempt after a restart while
+  no quorum can be read. It opens nothing else.
+
+Source: protocol b.12; hardening E-R7.
+"""
+
+import msgspec
+
+from sidecar.core import canonical
+from sidecar.core.canonical import Count, Id16, Name, Sha256, Strict
+from sidecar.core.objects.trust import TrustRef
+from sidecar.core.reason import ProtocolError, Reason
+
+TYPE = "urn:epochgate:marks:v1"
+MAX_BYTES = 8 * 1024 * 1024  # bytes; a route table, 256 halts and a few envelopes
+DIGEST_LINE = 65  # hex digest and a newline
+
+
+class ObjectMark(Strict, frozen=True):
+    """The highest object of one kind: number, digest, and the envelope that carried it."""
+
+    seq: Count
+    sha256: Sha256
+    envelope: str
+
+
+class Latch(Strict, frozen=True):
+    """A latched hold: its reason code, the id that a clear must name, and the evidence."""
+
+    reason: str
+    evidence: Id16
+    envelopes: tuple[str, ...]
+
+
+class Marks(Strict, frozen=True):
+    """Everything that is stored. `beats` by issuer key id; `last_wall` in ms since 1970."""
+
+    type: str = msgspec.field(name="_type")
+    domain: Name
+    generation: Count
+    trust: TrustRef
+    epoch: ObjectMark | None
+    beats: dict[Sha256, ObjectMark]
+    halts: tuple[str, ...]
+    latches: tuple[Latch, ...]
+    routes: str | None
+    last_wall: Count
+
+
+def encode(marks: Marks) -> bytes:
+    """The bytes to store."""
+    body = canonical.dump(marks)
+    return canonical.digest(body).encode() + b"\n" + body
+
+
+def decode(raw: bytes, domain: str) -> Marks:
+    """Read stored bytes.
+
+    Raises:
+        ProtocolError: STATE_CORRUPT, whatever is wrong: the remedy is the same.
+    """
+    line, body = raw[:DIGEST_LINE], raw[DIGEST_LINE:]
+    if line != canonical.digest(body).encode() + b"\n":
+        raise ProtocolError(Reason.STATE_CORRUPT, "digest does not match")
+    try:
+        marks = canonical.load(body, Marks, MAX_BYTES)
+    except ProtocolError as error:
+        raise ProtocolError(Reason.STATE_CORRUPT, error.detail) from None
+    if marks.type != TYPE or marks.domain != domain:
+        raise ProtocolError(Reason.STATE_CORRUPT, f"marks of {marks.type} for {marks.domain}")
+    return marks

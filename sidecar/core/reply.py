@@ -1,0 +1,158 @@
+"""From one peer's raw reply to its vote.
+
+Rules:
+
+* Nothing in a reply is believed before its signature was counted. What fails is dropped with a
+  reason that is kept per peer; the rest of the reply still counts.
+* Identical bytes are verified once. All peers hold the same beat, so a round usually costs one
+  signature check, not one per peer.
+* A beat under another trust document cannot be judged: a newer one means that a rotation is being
+  withheld from us (EG607), an older one that the peer lags (EG802), an equal number with other
+  content that somebody signed two (EG803).
+
+Source: protocol b.3 steps 3 and 4.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sidecar.core import canonical, envelope, layout, lease
+from sidecar.core.instant import WallMs
+from sidecar.core.lease import Terms
+from sidecar.core.objects import beat, halt
+from sidecar.core.objects.beat import Beat
+from sidecar.core.objects.halt import Order
+from sidecar.core.objects.trust import Role, Trust
+from sidecar.core.reason import ProtocolError, Reason
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a reply amounts to.
+
+    Attributes:
+        beats: Verified and acceptable by their own times, with the envelopes that carried them.
+        stale: Verified and not acceptable: they prove nothing now, but still contradict each other.
+        orders: Verified halts and clears.
+        faults: Why other parts were dropped, without repeats, sorted by code.
+    """
+
+    beats: tuple[tuple[Beat, bytes], ...]
+    stale: tuple[tuple[Beat, bytes], ...]
+    orders: tuple[Order, ...]
+    faults: tuple[Reason, ...]
+
+
+class Verifier:
+    """Verifies what peers serve, each distinct byte string once.
+
+    Args:
+        trust: The trust document in force.
+        terms: Bounds for judging a beat's times.
+    """
+
+    def __init__(self, trust: Trust, terms: Terms) -> None:
+        self._trust = trust
+        self._terms = terms
+        self._beats: dict[bytes, Beat | Reason] = {}
+        self._orders: dict[bytes, Order | Reason] = {}
+
+    def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What to read of a peer: string keys and hash keys."""
+        domain = self._trust.domain
+        issuers = sorted(self._trust.keys[Role.BEAT])
+        beats = tuple(layout.beat_key(domain, issuer) for issuer in issuers)
+        return beats, (layout.halts_key(domain),)
+
+    def hear(self, found: Mapping[str, tuple[bytes, ...]], now: WallMs) -> Heard:
+        """Verify one reply.
+
+        Args:
+            found: Key -> values, untrusted.
+            now: Wall clock, read after the reply arrived.
+        """
+        strings, hashes = self.keys()
+        good: list[tuple[Beat, bytes]] = []
+        stale: list[tuple[Beat, bytes]] = []
+        faults: set[Reason] = set()
+        for raw in _values(found, strings):
+            heard = self._beat(raw, now)
+            if isinstance(heard, Reason):
+                faults.add(heard)
+                continue
+            wrong = self._foreign(heard) or lease.judge(heard, self._terms, now)
+            if wrong is None:
+                good.append((heard, raw))
+            else:
+                stale.append((heard, raw))
+                faults.add(wrong)
+        orders = []
+        for raw in _values(found, hashes):
+            order = self._order(raw, now)
+            if isinstance(order, Reason):
+                faults.add(order)
+            else:
+                orders.append(order)
+        return Heard(tuple(good), tuple(stale), tuple(orders), _sorted(faults))
+
+    def forget(self) -> None:
+        """Drop what was verified long ago; call once a round."""
+        # Beats change with every interval, so a small cache is refilled within a round. Bad bytes
+        # are kept as well: a peer must not make us verify its garbage again and again.
+        for cache in (self._beats, self._orders):
+            while len(cache) > 512:  # noqa: PLR2004 - twice the orders a domain may hold
+                del cache[next(iter(cache))]
+
+    def _beat(self, raw: bytes, now: WallMs) -> Beat | Reason:
+        known = self._beats.get(raw)
+        if known is None:
+            known = self._beats[raw] = _reason_of(self._open_beat, raw, now)
+        return known
+
+    def _open_beat(self, raw: bytes, now: WallMs) -> Beat:
+        sealed = envelope.parse(raw, beat.MAX_BYTES)
+        heard = beat.parse(self._trust.open(sealed, Role.BEAT, beat.PAYLOAD_TYPE, now))
+        if heard.says.domain != self._trust.domain:
+            raise ProtocolError(Reason.TYPE_CONFUSION, f"beat for {heard.says.domain}")
+        return heard
+
+    def _order(self, raw: bytes, now: WallMs) -> Order | Reason:
+        known = self._orders.get(raw)
+        if known is None:
+            known = self._orders[raw] = _reason_of(self._open_order, raw, now)
+        return known
+
+    def _open_order(self, raw: bytes, now: WallMs) -> Order:
+        return halt.open_order(raw, self._trust, now)
+
+    def _foreign(self, heard: Beat) -> Reason | None:
+        theirs = heard.says.trust
+        if theirs.version > self._trust.version:
+            return Reason.TRUST_WITHHELD
+        if theirs.version < self._trust.version:
+            return Reason.ROLLBACK
+        return None if theirs.sha256 == self._trust.sha256 else Reason.EQUIVOCATION
+
+
+def evidence_id(envelopes: Iterable[bytes]) -> str:
+    """The id of a contradiction: 16 bytes of a digest over the sorted digests, hex."""
+    digests = sorted(canonical.digest(raw) for raw in envelopes)
+    return canonical.digest("\n".join(digests).encode())[:32]
+
+
+def _values(found: Mapping[str, tuple[bytes, ...]], keys: Iterable[str]) -> Iterable[bytes]:
+    return (raw for key in keys for raw in found.get(key, ()))
+
+
+def _sorted(faults: Iterable[Reason]) -> tuple[Reason, ...]:
+    return tuple(sorted(faults, key=lambda reason: reason.code))
+
+
+def _reason_of(verify: Callable[[bytes, WallMs], T], raw: bytes, now: WallMs) -> T | Reason:
+    try:
+        return verify(raw, now)
+    except ProtocolError as error:
+        return error.reason
