@@ -29,7 +29,8 @@ from sidecar.core.reason import BY_CODE, Reason
 from sidecar.core.routes import NO_ROUTES
 from sidecar.core.snapshot import Hold, HoldKind, hardest_first
 
-HEARD_MAX = 64  # beats remembered for contradictions: some 30 s of one issuer at two a second
+HEARD_MAX = 4096  # beats remembered for contradictions; far above peers x issuers of one round
+LATCHES_MAX = 16  # contradictions kept; the gate is held by the first, more add nothing
 
 
 class Accepted:
@@ -155,6 +156,9 @@ class Accepted:
     def latch(self, conflict: events.Conflict) -> bool:
         """Hold the gate until a clear names the evidence; False when it is held already."""
         if any(latch.evidence == conflict.evidence for latch in self._latches):
+            return False
+        cleared = self.halts.cleared
+        if sum(latch.evidence not in cleared for latch in self._latches) >= LATCHES_MAX:
             return False
         latch = Latch(
             reason=conflict.reason.code,

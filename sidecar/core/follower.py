@@ -216,10 +216,11 @@ class Follower:
                 return self._look_up_ahead(now)
             case Agreement():
                 try:
-                    return [*self._look_up_ahead(now), *self._advance(result, now)]
+                    return self._advance(result, now)
                 except ProtocolError as error:
+                    # A newer epoch that cannot be entered may still end the lease under the old.
                     self._round.fault(error.reason)
-                    return []
+                    return self._look_up_ahead(now)
 
     def _look_up_ahead(self, now: Now) -> list[ev.Command]:
         """Rule 6: a newer epoch may end the lease under the older one at once."""
@@ -233,7 +234,10 @@ class Follower:
             return []
         if isinstance(found, Missing):
             return self._ask(found)
-        activation = found.says.activation
+        return self._supersede(found)
+
+    def _supersede(self, newer: Epoch) -> list[ev.Command]:
+        activation = newer.says.activation
         if activation.mode != "immediate" or not activation.supersedes:
             return []
         self._snapshot = replace(self._snapshot, lease=None, absent=Reason.EPOCH_SUPERSEDED)
@@ -242,7 +246,7 @@ class Follower:
     def _advance(self, agreed: Agreement, now: Now) -> list[ev.Command]:
         if self._ahead is not None and agreed.epoch_seq < self._ahead.says.epoch.seq:
             self._round.fault(Reason.EPOCH_SUPERSEDED)
-            return []
+            return self._look_up_ahead(now)
         if self._trust.expired(now.wall):
             raise ProtocolError(Reason.TRUST_EXPIRED, "no lease under an expired trust document")
         conflict = self._accepted.contradicts(agreed)
@@ -252,6 +256,10 @@ class Follower:
         found = self._archive.epoch(named, self._accepted.epoch, now.wall)
         if isinstance(found, Missing):
             return self._ask(found)
+        return self._enter(agreed, found, now)
+
+    def _enter(self, agreed: Agreement, found: Epoch, now: Now) -> list[ev.Command]:
+        """Serve under a verified epoch that a quorum vouches for, if nothing else forbids it."""
         wrong = epoch.inadmissible(found, self._setting.service, self._setting.region, now.wall)
         if wrong is not None:
             raise ProtocolError(wrong, "epoch does not admit this sidecar now")
@@ -323,6 +331,8 @@ class Follower:
         commands: list[ev.Command] = []
         if self._effective() != before:
             commands += self._publish()
+        if self._accepted.dirty:
+            commands += self._store(None)
         commands.append(ev.RoundEnded(this.number, this.results, outcome, spent_ms, faults))
         pause_ms = int(self._setting.poll_ms * (1 + JITTER * (2 * this.jitter - 1)))
         commands.append(ev.WakeAfter(0 if self._again else max(1, pause_ms - spent_ms)))
@@ -352,6 +362,7 @@ class Follower:
         self._storing = None
         commands: list[ev.Command] = []
         if isinstance(event, ev.StoreFailed):
+            self._accepted.dirty = True  # tried again at the end of the next round
             self._round.fault(Reason.STATE_UNWRITABLE)
             self._snapshot = replace(self._snapshot, faults=self._round.sorted_faults)
             return self._publish()

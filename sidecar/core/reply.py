@@ -15,6 +15,7 @@ Source: protocol b.3 steps 3 and 4.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from sidecar.core import canonical, envelope, layout, lease
@@ -90,7 +91,8 @@ class Verifier:
                 stale.append((heard, raw))
                 faults.add(wrong)
         orders = []
-        for raw in _values(found, hashes):
+        # A hostile peer may serve thousands of forgeries; the honest ones serve all there are.
+        for raw in islice(_values(found, hashes), halt.ORDERS_MAX):
             order = self._order(raw, now)
             if isinstance(order, Reason):
                 faults.add(order)
