@@ -1,0 +1,187 @@
+"""What must hold between values: inside one file, and against the signed trust document.
+
+`within_file` runs with every reading. `against_trust` needs the trust document and runs before
+anything is started. Both return all they find.
+
+The lint of the timing says whether a healthy authority can keep a lease alive although
+`MISSES` beats in a row are lost: what a fresh beat is worth must exceed what may pass until the
+next one is read,
+
+    ttl * (1 - drift) - skew  >  (MISSES + 1) * interval + publish + poll + timeout.
+
+A value that this process is not told counts as 0, so what is reported is certainly too tight.
+
+Source: protocol b.6; codebases 8.5.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sidecar.config.problem import Problem
+from sidecar.config.sections import AuthorityConfig, SidecarConfig
+from sidecar.core.objects.trust import Trust
+
+MISSES = 3
+PPM = 1_000_000
+_LOCAL = "the local value may only tighten the signed one"
+
+
+def within_file(values: Mapping[str, Any], where: Mapping[str, str]) -> list[Problem]:
+    """Check the values of one file against each other.
+
+    Args:
+        values: By path under `spec`; a value that could not be read is absent.
+        where: Origin by full path.
+    """
+    found = [*_peers(values), *_sync(values), *_sizes(values)]
+    return [
+        Problem(f"spec.{path}", message, where.get(f"spec.{path}", "")) for path, message in found
+    ]
+
+
+def _peers(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    path = "sync.peers" if "sync.peers" in values else "peers"
+    peers = values.get(path) or ()
+    ids: dict[str, int] = {}
+    places: dict[tuple[str, int], str] = {}
+    for index, peer in enumerate(peers):
+        if ids.setdefault(peer.id, index) != index:
+            found.append((f"{path}[{index}].id", f"{peer.id} is the id of another peer too"))
+        # Not the database: two databases of one server are one server, and one vote.
+        other = places.setdefault((peer.host.lower(), peer.port), peer.id)
+        if other != peer.id:
+            found.append((f"{path}[{index}].url", f"is the same server as peer {other}"))
+    quorum = values.get("sync.quorum")
+    if quorum is not None and peers and not len(peers) < 2 * quorum <= 2 * len(peers):
+        least = len(peers) // 2 + 1
+        found.append(
+            ("sync.quorum", f"must be {least} to {len(peers)}: more than half of the peers")
+        )
+    return found
+
+
+def _sync(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    ttl, skew, drift = (values.get(f"sync.{key}") for key in ("ttl", "skew", "drift"))
+    poll, timeout = values.get("sync.poll"), values.get("sync.timeout")
+    if ttl and skew is not None and skew >= ttl:
+        found.append(("sync.skew", f"must be less than sync.ttl, {ttl} ms"))
+    elif None not in (ttl, skew, drift, poll, timeout):
+        found += [
+            ("sync.ttl", why)
+            for why in _timing(ttl or 0, skew or 0, drift or 0, 0, (poll or 0) + (timeout or 0))
+        ]
+    if ttl and timeout and 4 * timeout > ttl:
+        found.append(("sync.timeout", f"must be at most a quarter of sync.ttl, {ttl // 4} ms"))
+    beat, interval = values.get("beat.ttl"), values.get("beat.interval")
+    if beat and interval:
+        rest = values.get("beat.publish") or 0
+        found += [("beat.ttl", why) for why in _timing(beat, 0, 0, interval, rest)]
+    return found
+
+
+def _sizes(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    sync, unsynced = values.get("audit.syncPeriod"), values.get("audit.unsyncedMax")
+    if sync and unsynced and unsynced < sync:
+        found.append(("audit.unsyncedMax", f"must be at least audit.syncPeriod, {sync} ms"))
+    head = values.get("limits.head")
+    found += [
+        (key, f"must be at most limits.head, {head} bytes")
+        for key in ("limits.target", "limits.fieldName")
+        if head and values.get(key, 0) > head
+    ]
+    inbound, status = values.get("listen.inbound"), values.get("listen.status")
+    if inbound and inbound == status and inbound.port:
+        found.append(("listen.status", "must not be listen.inbound"))
+    return found
+
+
+def _timing(ttl_ms: int, skew_ms: int, drift_ppm: int, interval_ms: int, rest_ms: int) -> list[str]:
+    worth = ttl_ms * (PPM - drift_ppm) // PPM - skew_ms
+    needed = (MISSES + 1) * interval_ms + rest_ms
+    if worth > needed:
+        return []
+    return [
+        f"is too short: ttl {ttl_ms} ms, less drift {drift_ppm} ppm and skew {skew_ms} ms, leaves "
+        f"{worth} ms of a beat, but {needed} ms may pass until the next is read "
+        f"({MISSES + 1} x interval {interval_ms} ms + {rest_ms} ms for publish, poll and timeout)"
+    ]
+
+
+def against_trust(
+    config: SidecarConfig | AuthorityConfig, trust: Trust, interval_ms: int | None
+) -> list[Problem]:
+    """Check a configuration against the trust document that it names.
+
+    Args:
+        config: Read without problems.
+        trust: Verified.
+        interval_ms: The authority's beat interval, where a sidecar is told; None: unknown. For an
+            authority its own.
+    """
+    if isinstance(config, SidecarConfig):
+        found = _sidecar(config, trust, interval_ms or 0)
+    else:
+        found = _authority(config, trust, interval_ms or config.beat.interval_ms)
+    return [Problem(f"spec.{path}", message) for path, message in found]
+
+
+def _sidecar(config: SidecarConfig, trust: Trust, interval_ms: int) -> list[tuple[str, str]]:
+    sync, limits, quorum = config.sync, trust.body.limits, trust.body.quorum
+    found = []
+    if len(sync.peers) != quorum.n:
+        found.append(("sync.peers", f"are {len(sync.peers)}, the trust document says {quorum.n}"))
+    if sync.quorum < quorum.r:
+        found.append(("sync.quorum", f"is below the signed {quorum.r}; {_LOCAL}"))
+    if sync.ttl_ms > limits.ttl_max_ms:
+        found.append(("sync.ttl", f"is above the signed {limits.ttl_max_ms} ms; {_LOCAL}"))
+    if sync.skew_ms < limits.skew_max_ms:
+        found.append(("sync.skew", f"is below the signed {limits.skew_max_ms} ms; {_LOCAL}"))
+    if sync.drift_ppm < limits.drift_ppm:
+        found.append(("sync.drift", f"is below the signed {limits.drift_ppm} ppm; {_LOCAL}"))
+    rest_ms = sync.poll_ms + sync.timeout_ms
+    tight = _timing(sync.ttl_ms, sync.skew_ms, sync.drift_ppm, interval_ms, rest_ms)
+    return found + [("sync.ttl", why) for why in tight]
+
+
+def _authority(config: AuthorityConfig, trust: Trust, interval_ms: int) -> list[tuple[str, str]]:
+    beat, limits, quorum = config.beat, trust.body.limits, trust.body.quorum
+    found = []
+    if len(config.peers) != quorum.n:
+        found.append(("peers", f"are {len(config.peers)}, the trust document says {quorum.n}"))
+    if beat.ttl_ms > limits.ttl_max_ms:
+        found.append(("beat.ttl", f"is above the signed {limits.ttl_max_ms} ms; {_LOCAL}"))
+    tight = _timing(beat.ttl_ms, limits.skew_max_ms, limits.drift_ppm, interval_ms, beat.publish_ms)
+    return found + [("beat.ttl", why) for why in tight]
+
+
+def guarantee(config: SidecarConfig, trust: Trust) -> dict[str, object]:
+    """What a sidecar with this configuration promises; it logs it when it starts.
+
+    A lease ends, by either clock, before the beat it leans on is `ttl` old on the authority's clock
+    (core/lease.py). So a state that the authority stopped vouching for is honoured for at most ttl.
+
+    Returns:
+        `superseded_epoch_honoured_ms_max`, and what it follows from.
+    """
+    limits = trust.body.limits
+    ttl_ms = min(config.sync.ttl_ms, limits.ttl_max_ms)
+    skew_ms = max(config.sync.skew_ms, limits.skew_max_ms)
+    drift_ppm = max(config.sync.drift_ppm, limits.drift_ppm)
+    return {
+        "superseded_epoch_honoured_ms_max": ttl_ms,
+        "ttl_ms": ttl_ms,
+        "skew_ms": skew_ms,
+        "drift_ppm": drift_ppm,
+        "arithmetic": (
+            f"min(local ttl {config.sync.ttl_ms}, signed ttl {limits.ttl_max_ms}) = {ttl_ms} ms "
+            "after the last beat for it was issued; a lease lasts at most "
+            f"{ttl_ms * (PPM - drift_ppm) // PPM} ms of this boot clock"
+        ),
+        "assumes": (
+            f"when a lease is granted, this wall clock is within {skew_ms} ms of the authority's; "
+            f"from then on that stays so, or the boot clock's rate is within {drift_ppm} ppm"
+        ),
+    }

@@ -1,0 +1,233 @@
+"""Every knob in one table: its key, its unit, its bounds. Reader and JSON Schema both follow it.
+
+Keys are camelCase and carry no unit, because values do (`poll: 250ms`). The attribute of a section
+that a key fills is its snake-case name with the unit as suffix (`poll_ms`). Default and meaning are
+those of `sections.py`: they are written down once, there.
+
+Source: codebases 8.5; conventions 11-B.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from sidecar.config import sections
+from sidecar.config.units import show_duration, show_size
+
+API_VERSION = "epochgate.io/v1alpha1"
+SIDECAR = "SidecarConfig"
+AUTHORITY = "AuthorityConfig"
+
+LEVELS = ("debug", "info", "warning", "error")
+PEERS_MAX = 15  # as many as a trust document can name
+
+_SECOND = 1000
+_MINUTE = 60 * _SECOND
+_HOUR = 60 * _MINUTE
+_KIB = 1024
+_MIB = 1024 * _KIB
+_GIB = 1024 * _MIB
+
+
+class Unit(Enum):
+    """What kind of text a value is; the suffix of the attribute that it fills."""
+
+    NAME = ""
+    LEVEL = "level"
+    FILE = "file"
+    ADDRESS = "address"
+    URL = "url"
+    TEXT = "text"
+    PEERS = "peers"
+    COUNT = "count"
+    DURATION = "_ms"
+    SIZE = "_bytes"
+    PPM = "_ppm"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One knob.
+
+    Attributes:
+        path: Where it stands under `spec`, dotted.
+        unit: What kind of text it is.
+        about: What it does, one line.
+        low: Smallest value, for numbers.
+        high: Largest value, for numbers.
+        default: As the reader returns it; None with `required` false: absent.
+        required: Whether somebody has to write it down.
+    """
+
+    path: str
+    unit: Unit
+    about: str
+    low: int = 0
+    high: int = 0
+    default: object = None
+    required: bool = False
+
+    @property
+    def attribute(self) -> str:
+        """Name of the attribute that it fills in its section."""
+        name = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", self.path.rpartition(".")[2]).lower()
+        suffix = self.unit.value if self.unit.value.startswith("_") else ""
+        # `segmentSize: 64MiB` says it is a size; `segment_bytes` says so too.
+        return name.removesuffix("_size") + suffix
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable that overrides it."""
+        parts = (re.sub(r"(?<=[a-z])([A-Z])", r"_\1", part) for part in self.path.split("."))
+        return "EPOCHGATE_" + "__".join(parts).upper()
+
+    def show(self, value: object) -> str:
+        """A value as it would be written in the file."""
+        if isinstance(value, int):
+            shown = {Unit.DURATION: show_duration, Unit.SIZE: show_size}.get(self.unit, str)(value)
+            return f"{shown}ppm" if self.unit is Unit.PPM else shown
+        return str(value)
+
+
+def _about(section: type) -> dict[str, str]:
+    """What the docstring of a section says about each attribute."""
+    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", section.__doc__ or "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _number(section: type, path: str, unit: Unit, low: int, high: int) -> Field:
+    field = Field(path, unit, "", low, high)
+    known = {item.name: item for item in dataclasses.fields(section)}[field.attribute]
+    required = known.default is dataclasses.MISSING
+    return dataclasses.replace(
+        field,
+        about=_about(section).get(field.attribute, ""),
+        default=None if required else known.default,
+        required=required,
+    )
+
+
+def _numbers(
+    section: type, prefix: str, unit: Unit, bounds: Mapping[str, tuple[int, int]]
+) -> tuple[Field, ...]:
+    return tuple(
+        _number(section, f"{prefix}.{key}", unit, low, high) for key, (low, high) in bounds.items()
+    )
+
+
+NAME = Field("name", Unit.NAME, "What people call this configuration.", default="default")
+
+PEER = (
+    Field("id", Unit.NAME, "Short name for metrics, logs and votes.", required=True),
+    Field("url", Unit.URL, "redis://[user@]host[:port][/db], or rediss:// for TLS.", required=True),
+    Field("username", Unit.TEXT, "ACL user; here or in the URL."),
+    Field("passwordFile", Unit.FILE, "File that holds the password and nothing else."),
+    Field("caFile", Unit.FILE, "Certificates to trust for this peer, instead of the system's."),
+)
+
+_TRUST = Field("trust.file", Unit.FILE, "The pinned trust document.", required=True)
+_STATUS = "Read-only listener: probes, metrics, state. Listening wider has to be written down."
+_LEVEL = Field("log.level", Unit.LEVEL, "Least severe line to write.", default="info")
+
+SIDECAR_FIELDS: tuple[Field, ...] = (
+    Field("service", Unit.NAME, "The service behind, as epochs name it.", required=True),
+    Field("region", Unit.NAME, "The region it runs in, as epochs name it.", required=True),
+    _TRUST,
+    Field("state.dir", Unit.FILE, "Marks and instance key; must survive a restart.", required=True),
+    Field("listen.inbound", Unit.ADDRESS, "Where clients connect.", required=True),
+    Field("listen.status", Unit.ADDRESS, _STATUS, default=sections.Address("127.0.0.1", 17011)),
+    Field(
+        "sync.peers",
+        Unit.PEERS,
+        "Independent servers; their number is signed in the trust document.",
+        required=True,
+    ),
+    _number(sections.Sync, "sync.quorum", Unit.COUNT, 1, PEERS_MAX),
+    *_numbers(
+        sections.Sync, "sync", Unit.DURATION, {"ttl": (100, 24 * _HOUR), "skew": (0, _MINUTE)}
+    ),
+    _number(sections.Sync, "sync.drift", Unit.PPM, 0, 100_000),
+    *_numbers(
+        sections.Sync, "sync", Unit.DURATION, {"poll": (10, _MINUTE), "timeout": (10, _MINUTE)}
+    ),
+    *_numbers(
+        sections.Limits,
+        "limits",
+        Unit.SIZE,
+        {
+            "target": (64, _MIB),
+            "head": (_KIB, _MIB),
+            "fieldName": (16, 8 * _KIB),
+            "body": (0, 1024 * _GIB),
+            "chunkLine": (16, 8 * _KIB),
+            "trailer": (0, _MIB),
+            "buffer": (4 * _KIB, 64 * _MIB),
+            "responseHead": (_KIB, _MIB),
+        },
+    ),
+    *_numbers(
+        sections.Limits,
+        "limits",
+        Unit.COUNT,
+        {"headFields": (1, 1000), "pipelineDepth": (1, 1000), "connections": (1, 1_000_000)},
+    ),
+    *_numbers(
+        sections.Timeouts,
+        "timeouts",
+        Unit.DURATION,
+        {
+            "head": (0, _HOUR),
+            "body": (0, _HOUR),
+            "idle": (0, 24 * _HOUR),
+            "connect": (0, _MINUTE),
+            "response": (0, 24 * _HOUR),
+            "stream": (0, 24 * _HOUR),
+            "total": (0, 24 * _HOUR),
+            "linger": (0, _MINUTE),
+        },
+    ),
+    dataclasses.replace(
+        _number(sections.Proxy, "warmConnections", Unit.COUNT, 0, 1000),
+        about="Fresh upstream connections kept ready.",
+    ),
+    Field("audit.dir", Unit.FILE, "Folder of the journal; default: audit, in state.dir."),
+    _number(sections.Audit, "audit.segmentSize", Unit.SIZE, 64 * _KIB, 16 * _GIB),
+    *_numbers(
+        sections.Audit,
+        "audit",
+        Unit.DURATION,
+        {
+            "syncPeriod": (1, 10 * _SECOND),
+            "unsyncedMax": (1, _MINUTE),
+            "checkpointPeriod": (10, _HOUR),
+        },
+    ),
+    dataclasses.replace(
+        _number(sections.Drain, "drain.delay", Unit.DURATION, 0, 10 * _MINUTE),
+        about="After SIGTERM, serve on for so long.",
+    ),
+    dataclasses.replace(
+        _number(sections.Drain, "drain.timeout", Unit.DURATION, 0, _HOUR),
+        about="Then deny new work and wait so long for the rest.",
+    ),
+    _LEVEL,
+)
+
+AUTHORITY_FIELDS: tuple[Field, ...] = (
+    _TRUST,
+    Field("state.dir", Unit.FILE, "Reserved numbers and the last epoch.", required=True),
+    Field("keys.beat", Unit.FILE, "This replica's own beat key.", required=True),
+    Field("peers", Unit.PEERS, "Where to publish.", required=True),
+    *_numbers(
+        sections.Beat,
+        "beat",
+        Unit.DURATION,
+        {"ttl": (100, 24 * _HOUR), "interval": (10, _HOUR), "publish": (1, _MINUTE)},
+    ),
+    Field("listen.status", Unit.ADDRESS, _STATUS, default=sections.Address("127.0.0.1", 17012)),
+    _LEVEL,
+)
+
+KINDS: Mapping[str, tuple[Field, ...]] = {SIDECAR: SIDECAR_FIELDS, AUTHORITY: AUTHORITY_FIELDS}
