@@ -20,6 +20,7 @@ from sidecar.core.envelope import PublicKey, verify
 from sidecar.core.reason import ProtocolError, Reason
 
 ED25519 = b"\x01"
+PUBLIC_BYTES = 32
 MAX_BYTES = 64 * 1024  # bytes; a checkpoint with its cosignatures is a few hundred
 SIGNATURES_MAX = 16  # lines; the specification asks readers for at least 16
 
@@ -49,6 +50,25 @@ class NoteKey:
 def valid_name(name: str) -> bool:
     """Whether a key may have that name."""
     return _NAME.fullmatch(name) is not None
+
+
+def parse_key(text: str) -> NoteKey:
+    """Read a verifier key, as `str(key)` writes it.
+
+    Raises:
+        ProtocolError: NONCANONICAL.
+    """
+    name, _, rest = text.partition("+")
+    _, _, body = rest.partition("+")
+    try:
+        raw = base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ProtocolError(Reason.NONCANONICAL, f"verifier key: {error}") from None
+    key = NoteKey(name, PublicKey(raw[1:]))
+    # Written again and compared: key id, algorithm, length and base64 padding in one check.
+    if not valid_name(name) or len(raw) != 1 + PUBLIC_BYTES or str(key) != text:
+        raise ProtocolError(Reason.NONCANONICAL, "is not an Ed25519 verifier key")
+    return key
 
 
 def seal(text: str, key: NoteKey, signature: bytes) -> str:

@@ -1,0 +1,98 @@
+"""The newest checkpoint of a journal, and the key that verifies it, as files beside the segments.
+
+* `checkpoint`: a C2SP signed note. Replaced atomically: temporary file, fsync, rename, fsync of the
+  folder. There is always exactly one, old or new.
+* `log.vkey`: the verifier key as text, for whoever runs `epochgate audit verify` here. It proves
+  nothing about somebody who could replace both files; give verifiers the key another way.
+"""
+
+import os
+from pathlib import Path
+
+from sidecar.audit import segments
+from sidecar.core.log import checkpoint, note
+from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.note import NoteKey
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.signer import Signer
+
+CHECKPOINT = "checkpoint"
+VKEY = "log.vkey"
+
+
+def seal(made: Checkpoint, signer: Signer) -> str:
+    """Sign a checkpoint; the key bears the name of the log."""
+    text = made.text()
+    return note.seal(text, NoteKey(made.origin, signer.public), signer.sign(text.encode()))
+
+
+def write(folder: Path, sealed: str) -> None:
+    """Replace the checkpoint, durably.
+
+    Raises:
+        OSError: the old one still stands.
+    """
+    _replace(folder / CHECKPOINT, sealed)
+
+
+def read(folder: Path, key: NoteKey) -> Checkpoint | None:
+    """The newest checkpoint, or None when the file does not exist.
+
+    Raises:
+        ProtocolError: it is not one, not of this log, or not signed by this key.
+    """
+    raw = _read(folder / CHECKPOINT)
+    if raw is None:
+        return None
+    made = checkpoint.parse(note.open_note(raw, {key.name: key}))
+    if made.origin != key.name:
+        raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, f"checkpoint is of the log {made.origin}")
+    return made
+
+
+def write_vkey(folder: Path, key: NoteKey) -> None:
+    """Leave the verifier key beside the log."""
+    _replace(folder / VKEY, f"{key}\n")
+
+
+def read_vkey(folder: Path) -> NoteKey | None:
+    """The verifier key beside the log, or None when the file does not exist.
+
+    Raises:
+        ProtocolError: NONCANONICAL.
+    """
+    raw = _read(folder / VKEY)
+    return None if raw is None else parse_vkey(raw)
+
+
+def parse_vkey(raw: bytes) -> NoteKey:
+    """Read the contents of a verifier key file.
+
+    Raises:
+        ProtocolError: NONCANONICAL.
+    """
+    try:
+        text = raw.decode("ascii")
+    except UnicodeDecodeError:
+        raise ProtocolError(Reason.NONCANONICAL, "is not a verifier key") from None
+    return note.parse_key(text.removesuffix("\n"))
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(note.MAX_BYTES + 1)  # one too many is refused as oversize
+    except FileNotFoundError:
+        return None
+
+
+def _replace(path: Path, text: str) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(fresh, flags, segments.FILE_MODE)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    fresh.replace(path)
+    segments.sync_folder(path.parent)

@@ -1,0 +1,272 @@
+"""The one writer of a journal folder.
+
+Rules:
+
+* One `pwrite` per record, at a tracked offset. When it returned, the record survives the death of
+  this process; after the next `flush`, a power loss.
+* `pwrite`, not a mapping: a full, read-only or broken disk is an error here and now, not a signal.
+* The first error of any kind latches: `failed` is set and nothing is written again. Whether an
+  unsynced page was lost after a failed fsync cannot be known, so it is never retried.
+* A journal that was not recovered is as closed as one that failed.
+* One process: `flock` on `lock`. A second one is refused, not made to wait.
+
+Slow work (fdatasync, making the next segment) is in `Flush`, which runs in a thread and touches
+nothing of the journal; `flushed` takes its result over in the event loop.
+
+Source: hardening E-J1 to E-J6.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.audit import checkpoints, segments
+from sidecar.audit.recovery import Recovery, examine
+from sidecar.core import canonical
+from sidecar.core.instant import Now
+from sidecar.core.log import record
+from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.merkle import EMPTY_ROOT
+from sidecar.core.log.note import NoteKey
+from sidecar.core.log.record import StateChange
+from sidecar.signer import Signer
+
+LOCK = "lock"
+
+_pwrite = os.pwrite
+_sha256 = hashlib.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """One trip to the disk.
+
+    Attributes:
+        count: Records that are durable once it is done.
+        retired: Descriptors of full segments.
+        current: Descriptor of the segment being written.
+        offset: What the current segment holds at least; bytes.
+        folder: Of the journal.
+        prepare: Number of a segment to make in advance, or None.
+    """
+
+    count: int
+    retired: tuple[int, ...]
+    current: int
+    offset: int
+    folder: Path
+    prepare: int | None
+
+    def run(self) -> int | None:
+        """Make the records durable; returns the descriptor of the prepared segment, if any.
+
+        Raises:
+            OSError: the disk failed, or the file is no longer what was written.
+        """
+        for descriptor in self.retired:
+            os.fdatasync(descriptor)
+        os.fdatasync(self.current)
+        found = os.fstat(self.current)
+        # Writing into a deleted or cut file succeeds for ever; nobody would read it again.
+        if found.st_nlink == 0 or found.st_size < self.offset:
+            raise OSError(errno.EIO, "journal file was removed or cut", str(self.folder))
+        return None if self.prepare is None else segments.create(self.folder, self.prepare)
+
+
+class Journal:
+    """An open journal folder, exclusively ours.
+
+    Args:
+        folder: Made when it does not exist.
+        segment_bytes: Size at which the next segment is begun.
+
+    Attributes:
+        seq: Index of the next record.
+        prev: SHA-256 of the last record, hex.
+        fresh: Lines that the sequencer has not taken yet, oldest first.
+        durable: Records that survive a power loss.
+        failed: The error that ended writing, or None.
+        recovery: What `recover` found, or None.
+
+    Raises:
+        BlockingIOError: another process writes it.
+        OSError: the folder cannot be used.
+    """
+
+    __slots__ = (
+        "_current", "_lock", "_next", "_number", "_offset", "_retired", "_segment_bytes",
+        "durable", "failed", "folder", "fresh", "prev", "recovery", "seq",
+    )  # fmt: skip
+
+    def __init__(self, folder: Path, segment_bytes: int) -> None:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._lock = _lock(folder / LOCK)
+        self.folder = folder
+        self.seq = self.durable = 0
+        self.prev = record.FIRST_PREV
+        self.fresh: deque[bytes] = deque()
+        self.failed: OSError | None = OSError(errno.EBADF, "journal was not recovered", str(folder))
+        self.recovery: Recovery | None = None
+        self._segment_bytes = segment_bytes
+        self._current = -1
+        self._next: int | None = None
+        self._number = -1
+        self._offset = 0
+        self._retired: list[int] = []
+
+    def recover(
+        self, signer: Signer, origin: str, boot_id: str, instance: str, now: Now
+    ) -> Recovery:
+        """Check what the folder holds and make the journal writable.
+
+        A new folder first gets a signed checkpoint of size 0. So records without a checkpoint are
+        always damage, and deleting the checkpoint does not make old records unsigned again.
+
+        Args:
+            signer: The instance key.
+            origin: Name of the log.
+            boot_id: Of this process; for the `recovered` record.
+            instance: Likewise.
+            now: Both clocks.
+
+        Raises:
+            ProtocolError: AUDIT_CHAIN_BREAK; the folder is untouched and nothing can be written.
+            OSError: the disk failed; nothing can be written.
+        """
+        key = NoteKey(origin, signer.public)
+        found = examine(self.folder, key)
+        if found.checkpoint is None:
+            empty = Checkpoint(origin, 0, EMPTY_ROOT)
+            checkpoints.write(self.folder, checkpoints.seal(empty, signer))
+        checkpoints.write_vkey(self.folder, key)
+        self._resume(found)
+        if found.torn is not None:
+            self.append(_recovered(self, found, boot_id, instance, now))
+        self.recovery = found
+        return found
+
+    def _resume(self, found: Recovery) -> None:
+        if found.torn is not None:
+            _cut(found.torn.path, found.torn.offset)
+        if found.number < 0:
+            self._number, self._current = 0, segments.create(self.folder, 0)
+        else:
+            self._number = found.number
+            self._current = segments.resume(self.folder / segments.name(found.number))
+        self._offset = found.offset
+        self.seq = found.chain.tree.size
+        # The page cache may still hold what the process before us wrote: nothing counts as
+        # durable but what was signed, until the first flush.
+        self.durable = 0 if found.checkpoint is None else found.checkpoint.size
+        self.prev = found.chain.prev
+        self.failed = None
+
+    def append(self, line: bytes) -> None:
+        """Hand the next record to the kernel.
+
+        Args:
+            line: Canonical, without newline, naming `seq` and `prev`.
+
+        Raises:
+            OSError: it was not written and nothing will be; see `failed`.
+        """
+        if self.failed is not None:
+            raise OSError(self.failed.errno, self.failed.strerror, str(self.folder))
+        size = len(line) + 1
+        try:
+            if self._offset + size > self._segment_bytes and self._offset:
+                self._begin_segment()
+            written = _pwrite(self._current, line + b"\n", self._offset)
+        except OSError as error:
+            self.failed = error
+            raise
+        if written != size:
+            self.failed = OSError(errno.ENOSPC, "short write", str(self.folder))
+            raise self.failed
+        self._offset += size
+        self.seq += 1
+        self.prev = _sha256(line).hexdigest()
+        self.fresh.append(line)
+
+    def _begin_segment(self) -> None:
+        following = self._next
+        if following is None:  # filled faster than the last flush could prepare for
+            following = segments.create(self.folder, self._number + 1)
+        self._retired.append(self._current)
+        self._current, self._next = following, None
+        self._number += 1
+        self._offset = 0
+
+    def flush(self) -> Flush:
+        """What has to be done to make all records so far durable; run it in a thread."""
+        half_full = self._offset * 2 > self._segment_bytes
+        prepare = self._number + 1 if half_full and self._next is None else None
+        return Flush(
+            self.seq, tuple(self._retired), self._current, self._offset, self.folder, prepare
+        )
+
+    def flushed(self, done: Flush, prepared: int | None) -> None:
+        """Take over the result of a flush, in the event loop."""
+        self.durable = max(self.durable, done.count)
+        for descriptor in done.retired:
+            self._retired.remove(descriptor)
+            os.close(descriptor)
+        if prepared is not None:
+            self._next = prepared
+
+    def fail(self, error: OSError) -> None:
+        """End writing because of an error outside of `append`."""
+        if self.failed is None:
+            self.failed = error
+
+    def close(self) -> None:
+        """Give the folder back. What was not flushed is with the kernel all the same."""
+        self.fail(OSError(errno.EBADF, "journal is closed", str(self.folder)))
+        held = [*self._retired, self._current, self._next, self._lock]
+        for descriptor in held:
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
+        self._retired, self._current, self._next, self._lock = [], -1, None, -1
+
+
+def _lock(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, segments.FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        what = "another process writes this journal; stop it, or give this one its own folder"
+        raise BlockingIOError(errno.EWOULDBLOCK, what, str(path)) from None
+    return descriptor
+
+
+def _cut(path: Path, offset: int) -> None:
+    descriptor = segments.resume(path)
+    try:
+        os.ftruncate(descriptor, offset)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _recovered(journal: Journal, found: Recovery, boot_id: str, instance: str, now: Now) -> bytes:
+    assert found.torn is not None, "nothing was cut"
+    torn = found.torn
+    detail = {"offset": torn.offset, "segment": torn.path.name, "sha256": torn.sha256}
+    return canonical.dump(
+        StateChange(
+            boot=boot_id,
+            detail={**detail, "size": torn.size},
+            inst=instance,
+            prev=journal.prev,
+            seq=journal.seq,
+            ts=now.wall,
+            type="recovered",
+            v=1,
+        )
+    )

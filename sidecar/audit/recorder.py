@@ -1,0 +1,261 @@
+r"""Writes down each decision before it takes effect: the one part of the log on the hot path.
+
+Rules:
+
+* `decision` returns the id of a record that the kernel has, or None: then nothing may be forwarded,
+  and a latched hold says so. The hold is placed before the answer is returned.
+* Never recorded: query, headers (but the trace id), bodies. A path is cut, and what is not ASCII in
+  it is written as `\xNN`, so that a record cannot play tricks on a terminal.
+* What does not change from request to request is put together once per snapshot.
+
+Source: DESIGN, Audit before effect; hardening P10, P11, E-J3.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from sidecar.audit.journal import Journal
+from sidecar.core import canonical
+from sidecar.core.canonical import Json
+from sidecar.core.gate import Denial, Permit
+from sidecar.core.head import RequestHead
+from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.log import record
+from sidecar.core.log.record import BeatRef, Decision, EpochRef, StateChange, StateType
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
+
+METHOD_MAX_BYTES = 32
+TRACE_ID_MAX = 64  # characters; a W3C trace id has 32
+
+UNWRITABLE = Hold(Reason.AUDIT_UNWRITABLE, HoldKind.LATCHED)
+
+_encode = msgspec.json.Encoder().encode
+_path_max = record.PATH_MAX_BYTES
+
+
+class Recorder:
+    """The hand-over from gate to journal.
+
+    Args:
+        journal: Recovered; one that is not behaves like one that failed.
+        boot_id: 8 random bytes, hex; new for each process.
+        instance: Name of this sidecar.
+        place: Places a hold at the gate.
+
+    Raises:
+        ProtocolError: boot id or instance cannot stand in a record.
+    """
+
+    __slots__ = (
+        "_beat", "_blank", "_boot", "_epoch", "_instance", "_journal", "_place", "_policy_sha",
+        "_snapshot", "_trust",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        journal: Journal,
+        boot_id: str,
+        instance: str,
+        place: Callable[[Hold], None],
+    ) -> None:
+        self._journal = journal
+        self._boot = boot_id
+        self._instance = instance
+        self._place = place
+        self._remember(CLOSED)
+        self._blank = _blank(boot_id, instance)
+        record.parse(canonical.dump(self._blank))  # refused now, not when a journal is read back
+
+    def decision(
+        self,
+        decision: Permit | Denial,
+        head: RequestHead | None,
+        trace_id: str | None,
+        now: Now,
+    ) -> str | None:
+        """Write down a decision.
+
+        Args:
+            decision: What the gate said.
+            head: The request, or None when it could not be parsed.
+            trace_id: W3C trace id of the request, or None.
+            now: The clocks that the decision was made with.
+
+        Returns:
+            The decision id, or None: it could not be written, and nothing may go upstream.
+        """
+        snapshot = decision.snapshot
+        if snapshot is not self._snapshot:
+            self._remember(snapshot)
+        journal = self._journal
+        seq = journal.seq
+        decision_id = record.decision_id(self._boot, seq)
+        if isinstance(decision, Permit):
+            reason, route = None, decision.route
+        else:
+            reason, route = decision.reason.code, None
+        rule = decision.rule
+        lease = snapshot.lease
+        line = _encode(
+            Decision(
+                beat=self._beat,
+                boot=self._boot,
+                decision="permit" if reason is None else "deny",
+                decision_id=decision_id,
+                dur_us=None,
+                epoch=self._epoch,
+                inst=self._instance,
+                lease_ms_left=None
+                if lease is None
+                else min((lease.deadline - now.boot) // NS_PER_MS, lease.wall_deadline - now.wall),
+                method="" if head is None else _text(head.method, METHOD_MAX_BYTES),
+                parent_id=None,
+                path="" if head is None else _text(head.path, _path_max),
+                policy_sha=self._policy_sha,
+                prev=journal.prev,
+                reason=reason,
+                req_h=None,
+                resp_h=None,
+                route=None if route is None else route.name,
+                rule=None if rule is None else rule.name,
+                seq=seq,
+                status=None,
+                subject_h=None,
+                trace_id=_trace(trace_id),
+                trust_v=self._trust,
+                ts=now.wall,
+                type="decision",
+                upstream=None if route is None else route.upstream.name,
+                v=1,
+            )
+        )
+        return decision_id if self._write(line) else None
+
+    def take_back(
+        self,
+        decision_id: str,
+        kind: Literal["abort", "late"],
+        reason: Reason | None,
+        now: Now,
+    ) -> None:
+        """Say that a recorded permit had no effect, or had it too late.
+
+        Args:
+            decision_id: Of the permit.
+            kind: `abort`: nothing was written upstream. `late`: the write came after the deadline
+                and its connection was destroyed.
+            reason: Why, if there is one.
+            now: Both clocks.
+        """
+        taken = msgspec.structs.replace(
+            self._blank,
+            decision=kind,
+            decision_id=decision_id,
+            prev=self._journal.prev,
+            reason=None if reason is None else reason.code,
+            seq=self._journal.seq,
+            ts=now.wall,
+        )
+        self._write(_encode(taken))
+
+    def state(self, type: StateType, detail: Mapping[str, Json], now: Now) -> bool:  # noqa: A002
+        """Write down a change of state.
+
+        Args:
+            type: What kind.
+            detail: What changed; encoded at most `record.MAX_BYTES` with the rest of the record.
+            now: Both clocks.
+
+        Returns:
+            Whether it was written; if not, the gate is held.
+
+        Raises:
+            ProtocolError: NONCANONICAL or OVERSIZE: such a detail can never be read back. Nothing
+                was written.
+        """
+        line = self._state(type, detail, now.wall)
+        if len(line) > record.MAX_BYTES:
+            raise ProtocolError(Reason.OVERSIZE, f"{type} record of {len(line)} bytes")
+        return self._write(line)
+
+    def _state(self, kind: StateType, detail: Mapping[str, Json], wall_ms: int) -> bytes:
+        return canonical.dump(
+            StateChange(
+                boot=self._boot,
+                detail=dict(detail),
+                inst=self._instance,
+                prev=self._journal.prev,
+                seq=self._journal.seq,
+                ts=wall_ms,
+                type=kind,
+                v=1,
+            )
+        )
+
+    def _write(self, line: bytes) -> bool:
+        try:
+            self._journal.append(line)
+        except OSError:
+            self._place(UNWRITABLE)
+            return False
+        return True
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        lease, epoch = snapshot.lease, snapshot.epoch
+        self._snapshot = snapshot
+        self._trust = snapshot.trust_version or None
+        self._policy_sha = snapshot.policy.sha256 or None
+        self._beat: BeatRef | None = None
+        self._epoch: EpochRef | None = None
+        if lease is not None:
+            self._epoch = EpochRef(seq=lease.epoch_seq, sha=lease.epoch_sha256)
+            beat = lease.beat
+            self._beat = BeatRef(issuer=beat.issuer, seq=beat.seq, sha=beat.sha256)
+        elif epoch is not None:
+            self._epoch = EpochRef(seq=epoch.seq, sha=epoch.sha256)
+
+
+def _blank(boot_id: str, instance: str) -> Decision:
+    return Decision(
+        beat=None,
+        boot=boot_id,
+        decision="abort",
+        decision_id="",
+        dur_us=None,
+        epoch=None,
+        inst=instance,
+        lease_ms_left=None,
+        method="",
+        parent_id=None,
+        path="",
+        policy_sha=None,
+        prev=record.FIRST_PREV,
+        reason=None,
+        req_h=None,
+        resp_h=None,
+        route=None,
+        rule=None,
+        seq=0,
+        status=None,
+        subject_h=None,
+        trace_id=None,
+        trust_v=None,
+        ts=0,
+        type="decision",
+        upstream=None,
+        v=1,
+    )
+
+
+def _text(raw: bytes, max_bytes: int) -> str:
+    return raw[:max_bytes].decode("ascii", "backslashreplace")
+
+
+def _trace(trace_id: str | None) -> str | None:
+    # Comes from a client's header; anything but a short ASCII word would be its doing, not ours.
+    if trace_id is None or not trace_id.isascii():
+        return None
+    return trace_id[:TRACE_ID_MAX]
