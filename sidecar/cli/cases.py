@@ -104,10 +104,9 @@ def load(path: Path) -> Suite | None:
         ResourceError: with everything that is wrong with the file.
         OSError: A file cannot be read.
     """
-    kind, root = resource.read(path, path.read_bytes())
+    kind, root, reader = resource.read(path, path.read_bytes())
     if kind != KIND:
         return None
-    reader = Reader()
     _, spec = resource.frame(reader, root, KIND)
     fields = reader.mapping(spec, "spec", ("policies", "routes", "cases"), ("defaults",))
     given = _given(reader, fields.get("defaults"), "spec.defaults", _NOTHING)

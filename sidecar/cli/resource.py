@@ -57,7 +57,7 @@ class Reader:
     def finish(self) -> None:
         """Raise ResourceError if anything was wrong."""
         if self.problems:
-            raise ResourceError(self.problems)
+            raise ResourceError(sorted(self.problems, key=_in_file_order))
 
     def mapping(
         self, node: Node | None, path: str, required: Sequence[str], optional: Sequence[str] = ()
@@ -118,28 +118,31 @@ class Reader:
         value = self.text(node, path)
         if node is None or value is None or value in known:
             return value or default
-        message = f"{value!r} is not {' or '.join(known)}{suggest(value, known, listed=False)}"
+        meant = suggest(value, known, listed=False) if len(known) > 1 else ""
+        message = f"{value!r} is not {' or '.join(known)}{meant}"
         self.wrong(node.origin, path, message)
         return default
 
 
-def read(path: Path, raw: bytes) -> tuple[str, Node]:
+def read(path: Path, raw: bytes) -> tuple[str, Node, Reader]:
     """Open one file.
 
     Returns:
-        Its kind, empty when it names none, and its root.
+        Its kind, empty when it names none; its root; the reader to go on with, which already holds
+        the doubled keys.
 
     Raises:
         ResourceError: It is not YAML of the plain sort that we read.
     """
+    reader = Reader()
     try:
-        root = document.parse(raw.decode(), str(path))
+        root = document.parse(raw.decode(), str(path), reader.problems)
     except UnicodeDecodeError as error:
         raise ResourceError([Problem("", f"is not UTF-8: {error.reason}", str(path))]) from None
     except ConfigError as error:
         raise ResourceError(error.problems) from None
     kind = root.items.get("kind") if isinstance(root, Table) else None
-    return (kind.text or "" if isinstance(kind, Scalar) else ""), root
+    return (kind.text or "" if isinstance(kind, Scalar) else ""), root, reader
 
 
 def frame(reader: Reader, root: Node, kind: str) -> tuple[str, Node | None]:
@@ -167,6 +170,11 @@ def suggest(word: str, known: Iterable[str], *, listed: bool = True) -> str:
 def under(path: str, key: str) -> str:
     """The path of a value inside another."""
     return f"{path}.{key}" if path else key
+
+
+def _in_file_order(problem: Problem) -> tuple[int, ...]:
+    # `file:line:column`; problems without a place come first.
+    return tuple(int(part) for part in problem.origin.split(":")[-2:] if part.isdigit())
 
 
 def _kind(node: Node) -> str:

@@ -73,10 +73,10 @@ def load(path: Path, wanted: str | None = None) -> tuple[str, bytes]:
     if built is not None:
         _expect(path, built, wanted)
         return built, _read_back(path, built, raw)
-    kind, root = resource.read(path, raw)
+    kind, root, reader = resource.read(path, raw)
     _expect(path, kind, wanted)
     make = _policy if kind == POLICY else _routes
-    return kind, _read_back(path, kind, canonical.dump(make(Reader(), root)))
+    return kind, _read_back(path, kind, canonical.dump(make(reader, root)))
 
 
 def _expect(path: Path, kind: str, wanted: str | None) -> None:

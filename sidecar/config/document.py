@@ -49,12 +49,14 @@ class Table:
 Node = Scalar | Items | Table
 
 
-def parse(text: str, source: str) -> Node:
+def parse(text: str, source: str, found: list[Problem] | None = None) -> Node:
     """Read one YAML document.
 
     Args:
         text: The document.
         source: Its file or variable, for messages.
+        found: Where to add doubled keys, for a caller that reports them with what else it finds;
+            None: they raise.
 
     Raises:
         ConfigError: with line and column.
@@ -76,7 +78,9 @@ def parse(text: str, source: str) -> Node:
         raise ConfigError([Problem("", "is empty", source)])
     problems: list[Problem] = []
     tree = _convert(node, source, "", problems)
-    if problems:
+    if found is not None:
+        found += problems
+    elif problems:
         raise ConfigError(problems)
     return tree
 
