@@ -108,7 +108,9 @@ class PathIndex:
             front = [
                 child
                 for node in front
-                for key in ((segment, ONE) if segment else (segment,))
+                # A segment that is itself `*` would find the same child twice, and double the work
+                # with each such segment of a hostile path.
+                for key in ((segment, ONE) if segment not in (b"", ONE) else (segment,))
                 if (child := node.children.get(key)) is not None
             ]
             if not front:

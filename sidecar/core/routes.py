@@ -130,8 +130,12 @@ def check(body: Body) -> list[str]:
     for name, where in body.upstreams.items():
         if not _is_address(where.host):
             problems.append(f"upstreams.{name}: host {where.host!r} is not an IP address")
+    names: set[str] = set()
     for index, route in enumerate(body.routes):
         label = f"routes[{index}] ({route.name})"
+        if route.name in names:
+            problems.append(f"{label}: name is used twice")
+        names.add(route.name)
         if route.upstream not in body.upstreams:
             problems.append(f"{label}: no upstream named {route.upstream!r}")
         problems += [
@@ -139,8 +143,12 @@ def check(body: Body) -> list[str]:
             for path in route.paths
             if (wrong := paths.problem(path))
         ]
+    targets: set[str] = set()
     for index, item in enumerate(body.exempt):
         label = f"exempt[{index}]"
+        if item.target in targets:
+            problems.append(f"{label}: target {item.target!r} is used twice")
+        targets.add(item.target)
         if item.upstream not in body.upstreams:
             problems.append(f"{label}: no upstream named {item.upstream!r}")
         if (
