@@ -1,0 +1,92 @@
+"""`epochgate demo`: the main job on this machine, in under a minute, every claim checked."""
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+import click
+
+from sidecar import clock
+from sidecar.cli import text
+from sidecar.cli.demo import processes
+from sidecar.cli.demo.fleet import Fleet
+from sidecar.cli.demo.story import Broken, Story
+
+EXAMPLE = """\b
+Example:
+  epochgate demo
+  epochgate demo --keep
+"""
+REQUEST_S = 10
+
+
+@click.command(epilog=EXAMPLE)
+@click.option("--keep", is_flag=True, help="Leave the fleet running and print what to try.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Where to put its files.")
+def demo(keep: bool, folder: Path | None) -> None:  # noqa: FBT001 - click's calling convention
+    """Run the whole product on this machine and check what it promises.
+
+    Starts three Valkey servers, an authority, a sidecar and a small OpenAI-compatible service on
+    loopback ports, and tells a story in nine steps. Exit status 0 only if every claim held.
+    """
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="epochgate-demo-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        fleet = Fleet(folder.resolve())
+        stack.enter_context(processes.ending(*fleet.processes))
+        click.echo(f"files: {fleet.folder}")
+        fleet.prepare()
+        fleet.start()
+        held = asyncio.run(tell(fleet))
+        if keep and held:
+            linger(fleet)
+    if not held:
+        click.echo(f"\nsomething did not hold; logs are in {fleet.folder}", err=True)
+    sys.exit(text.OK if held else text.FAILURE)
+
+
+async def tell(fleet: Fleet) -> bool:
+    """Run every step, print each as it ends and the table at the end; whether all held."""
+    rows: list[Sequence[object]] = []
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_S, sock_read=REQUEST_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        steps = Story(fleet, session).steps
+        for number, (title, deed) in enumerate(steps, start=1):
+            click.echo(f"[{number}/{len(steps)}] {title} ... ", nl=False)
+            began = clock.now().boot
+            try:
+                seen, bound = await deed()
+            except Broken as broken:
+                click.echo("BROKEN")
+                rows.append((number, title, str(broken), "-", "BROKEN"))
+                break
+            click.echo(f"ok ({(clock.now().boot - began) / 1e9:.1f} s)")
+            rows.append((number, title, seen, bound, "ok"))
+    click.echo()
+    text.table(("", "step", "seen", "bound", "held"), rows)
+    return all(row[-1] == "ok" for row in rows)
+
+
+def linger(fleet: Fleet) -> None:
+    """Keep everything running until interrupted, and say what to try."""
+    fleet.sidecar.start()
+    audit = fleet.journal
+    click.echo(
+        f"""
+Still running. Try, in another terminal:
+  curl -sN {fleet.url}/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{{"model":"demo","stream":true}}'
+  epochgate status --url {fleet.status_url}
+  epochgate audit tail {audit} -f
+  cd {fleet.folder}    # commands.sh there holds every command the demo used
+  kill -STOP {fleet.authority.pid}    # silence the authority; kill -CONT brings it back
+
+Ctrl-C ends it."""
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        fleet.sidecar.wait()
