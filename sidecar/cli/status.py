@@ -1,0 +1,105 @@
+"""`epochgate status`: ask a running sidecar what it says about itself."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from sidecar.cli.text import BAD_DATA, UNAVAILABLE, USAGE, CliError, print_json, table
+
+DEFAULT_URL = "http://127.0.0.1:17011"
+MAX_BYTES = 1024 * 1024
+TIMEOUT_S = 5
+_MS_PER_S = 1000
+
+
+@click.command(epilog="Example: epochgate status -w")
+@click.option("--url", default=DEFAULT_URL, show_default=True, help="Status port of the process.")
+@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table")
+@click.option("-w", "--watch", is_flag=True, help="Again every second, until interrupted.")
+def status(url: str, output: str, *, watch: bool) -> None:
+    """Show state, reason, lease, epoch and peers of a running sidecar."""
+    while True:
+        value = fetch(url)
+        if output == "json":
+            click.echo(json.dumps(value)) if watch else print_json(value)
+        else:
+            table(["what", "value"], list(_rows(value)))
+            if value.get("peers"):
+                click.echo()
+                table(["peer", "last result", "last success"], list(_peers(value["peers"])))
+        if not watch:
+            return
+        click.echo()
+        time.sleep(1)
+
+
+def fetch(url: str) -> dict[str, Any]:
+    """The state of the process behind a status port.
+
+    Raises:
+        CliError: when nobody answers there, or something else does.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise CliError(f"--url: {url[:80]}: must begin with http:// or https://", USAGE)
+    where = f"{url.rstrip('/')}/v1/state"
+    try:
+        with urllib.request.urlopen(where, timeout=TIMEOUT_S) as reply:  # noqa: S310, scheme checked above
+            value = json.loads(reply.read(MAX_BYTES))
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise CliError(f"{where}: answered {error.code}; is it a status port?", BAD_DATA) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError):
+            raise CliError(f"{where}: no JSON came; is it a status port?", BAD_DATA) from None
+        why = getattr(error, "reason", error)
+        hint = "is the process running, and is --url its listen.status?"
+        raise CliError(f"{where}: {why}; {hint}", UNAVAILABLE) from None
+    if not isinstance(value, dict):
+        raise CliError(f"{where}: no state came; is it a status port?", BAD_DATA)
+    return value
+
+
+def _rows(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "state", value.get("state")
+    if value.get("reason"):
+        yield "reason", f"{value['reason']} {value.get('title') or ''}".strip()
+    if value.get("causes"):
+        yield "causes", " ".join(value["causes"])
+    lease = value.get("lease") or {}
+    yield "lease left", f"{lease['left_ms']} ms" if lease else None
+    yield "behind it", " ".join(lease["peers"]) if lease else None
+    epoch = value.get("epoch") or {}
+    yield "epoch", f"{epoch['seq']} ({epoch['sha256']})" if epoch else None
+    if epoch:
+        yield "epoch ends", _when(epoch["not_after"])
+    yield "trust", f"version {value['trust_version']}" if value.get("trust_version") else None
+    for name in ("policy", "routes"):
+        bundle = value.get(name) or {}
+        digest = f" ({bundle['sha256']})" if bundle.get("sha256") else ""
+        yield name, f"{bundle['name']}{digest}" if bundle else None
+    for hold in value.get("holds") or ():
+        yield "hold", f"{hold['kind']} {hold['reason']} {hold['evidence']}".strip()
+    for halt in value.get("halts") or ():
+        yield "halt", f"{halt['id']} {halt['scope']}: {halt['reason']}"
+    for name, number in (value.get("audit") or {}).items():
+        yield f"audit {name}", number
+    for name, promise in (value.get("guarantee") or {}).items():
+        if name.endswith("_max"):
+            yield name, promise
+
+
+def _peers(peers: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    for peer, known in peers.items():
+        yield peer, known.get("result"), _when(known.get("last_success"))
+
+
+def _when(wall_ms: int | None) -> str | None:
+    if not wall_ms:
+        return None
+    return datetime.fromtimestamp(wall_ms / _MS_PER_S, UTC).isoformat(timespec="seconds")

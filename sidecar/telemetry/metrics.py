@@ -1,0 +1,190 @@
+"""Every metric, its labels and its buckets.
+
+* Base units, `_total` for what grows, timestamps rather than ages (an age goes stale with the
+  scrape; a timestamp does not).
+* Label values come from enums, from the configuration, or from signed objects: never from a client.
+* Every reason that can deny is there from the start, at 0.
+
+Source: Prometheus naming and instrumentation practices; conventions 3.1, 11-E.
+"""
+
+import platform
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from sidecar import __version__
+from sidecar.clock import Clock
+from sidecar.core.instant import NS_PER_MS
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import CLOSED, Snapshot, State
+from sidecar.telemetry.series import NS_PER_S, Counter, Gauge, Histogram
+
+NO_REASON = "none"
+RESULTS = ("ok", "denied", "exempt", "error", "upstream_error", "cut")
+LEVELS = ("debug", "info", "warning", "error")
+_MS_PER_S = 1000
+
+_US = 1_000  # nanoseconds
+_DECISION_NS = [
+    *(n * _US for n in (1, 2.5, 5, 10, 25, 50, 100, 250, 500)),
+    *(n * NS_PER_MS for n in (1, 2.5, 5, 10, 50)),
+]
+# The bounds of OpenTelemetry's http.server.request.duration, and further: models think for minutes.
+_REQUEST_NS = [n * NS_PER_MS for n in (5, 10, 25, 50, 75, 100, 250, 500, 750)] + [
+    int(n * NS_PER_S) for n in (1, 2.5, 5, 7.5, 10, 30, 60, 120, 300, 600)
+]
+_SYNC_NS = [int(n * NS_PER_MS) for n in (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)]
+_ROUND_NS = [n * NS_PER_MS for n in (1, 2, 5, 10, 25, 50, 100, 200, 300, 500, 1000, 2000)]
+
+
+class Metrics(Collector):
+    """All metrics of one process.
+
+    Args:
+        clock: Both clocks, for what is computed when somebody looks.
+        peers: Their ids, from the configuration.
+    """
+
+    def __init__(self, clock: Clock, peers: Sequence[str] = ()) -> None:
+        self._clock = clock
+        self.snapshot: Snapshot = CLOSED
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._process()
+        self._requests()
+        self._gate()
+        self._sync(peers)
+        self._audit()
+        self.registry.register(self)
+
+    def _process(self) -> None:
+        self.build_info = Gauge("epochgate_build_info", "What runs here.", "version", "python")
+        self.build_info.set(1, __version__, platform.python_version())
+        self.log_messages = Counter("epochgate_log_messages_total", "Log lines.", "level")
+        for level in LEVELS:
+            self.log_messages.start(level)
+
+    def _requests(self) -> None:
+        self.requests = Counter("epochgate_requests_total", "Requests finished.", "result")
+        for result in RESULTS:
+            self.requests.start(result)
+        self.decisions = Counter(
+            "epochgate_decisions_total", "Decisions of the gate.", "decision", "reason"
+        )
+        self.decisions.start("permit", NO_REASON)
+        self.decisions.start("exempt", NO_REASON)
+        self.refusals = Counter(
+            "epochgate_http_parse_rejections_total", "Requests that broke HTTP.", "reason"
+        )
+        for reason in Reason:
+            if reason.validation:
+                self.decisions.start("deny", reason.code)
+            elif reason.status < 500 or reason.status in (501, 505):  # noqa: PLR2004, HTTP status
+                self.refusals.start(reason.code)
+        self.request_duration = Histogram(
+            "epochgate_request_duration_seconds", "From head to last byte.", _REQUEST_NS
+        )
+        self.decision_duration = Histogram(
+            "epochgate_decision_duration_seconds",
+            "What the gate itself takes.",
+            [int(bound) for bound in _DECISION_NS],
+        )
+        self.inflight = Gauge("epochgate_inflight_requests", "Exchanges under way.")
+        self.connections = Gauge("epochgate_downstream_connections", "Client connections open.")
+        self.streams_cut = Counter(
+            "epochgate_streams_cut_total", "Exchanges cut because the gate closed.", "reason"
+        )
+        self.late_writes = Counter(
+            "epochgate_late_writes_total", "Writes that a pause made late; taken back."
+        )
+
+    def _gate(self) -> None:
+        self.gate_state = Gauge("epochgate_gate_state", "1 for the state it is in.", "state")
+        self.gate_state_changes = Counter(
+            "epochgate_gate_state_changes_total", "Changes of state.", "from", "to"
+        )
+        self.lease_remaining = Gauge(
+            "epochgate_lease_remaining_seconds", "Until the gate closes unless a beat comes."
+        )
+        self.epoch_number = Gauge("epochgate_epoch_number", "Number of the epoch held.")
+        self.epoch_issued = Gauge(
+            "epochgate_epoch_issued_timestamp_seconds", "When that epoch was issued."
+        )
+        self.epoch_not_after = Gauge(
+            "epochgate_epoch_not_after_timestamp_seconds", "When that epoch lapses."
+        )
+        self.beat_seq = Gauge("epochgate_beat_seq", "Number of the beat leaned on.", "issuer")
+        self.halts_active = Gauge("epochgate_halts_active", "Halts in force.")
+        self.trust_version = Gauge("epochgate_trust_version", "Version of the trust document.")
+        self.policy_info = Gauge("epochgate_policy_info", "The policy in force.", "name", "digest")
+
+    def _sync(self, peers: Sequence[str]) -> None:
+        self.peer_up = Gauge(
+            "epochgate_peer_up", "Whether the peer's last vote was acceptable.", "peer"
+        )
+        self.peer_reads = Counter("epochgate_peer_reads_total", "Reads.", "peer", "result")
+        self.peer_last_success = Gauge(
+            "epochgate_peer_last_success_timestamp_seconds", "Last acceptable vote.", "peer"
+        )
+        for peer in peers:
+            self.peer_up.set(0, peer)
+            for result in ("ok", "timeout", "refused"):
+                self.peer_reads.start(peer, result)
+        self.rounds = Counter("epochgate_rounds_total", "Verification rounds.", "result")
+        self.rounds.start("agreed")
+        self.round_duration = Histogram(
+            "epochgate_round_duration_seconds", "From send to last answer.", _ROUND_NS
+        )
+        self.quorum_size = Gauge("epochgate_quorum_size", "Peers behind the present lease.")
+        self.quorum_required = Gauge("epochgate_quorum_required", "Peers that must agree.")
+
+    def _audit(self) -> None:
+        self.audit_records = Counter("epochgate_audit_records_total", "Records written.")
+        self.audit_size = Gauge("epochgate_audit_chain_size", "Records in the log.")
+        self.audit_checkpoint = Gauge(
+            "epochgate_audit_last_checkpoint_timestamp_seconds", "When the log was last sealed."
+        )
+        self.audit_backlog = Gauge("epochgate_audit_backlog_records", "Records not yet flushed.")
+        self.audit_sync_duration = Histogram(
+            "epochgate_audit_sync_duration_seconds", "Flushes to the disk.", _SYNC_NS
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family; what depends on the time of day is computed here."""
+        self._look()
+        for series in vars(self).values():
+            if isinstance(series, Counter | Gauge | Histogram):
+                yield series.family()
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type.
+
+        Args:
+            accept: The scraper's Accept header: text format or OpenMetrics.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+    def _look(self) -> None:
+        now, snapshot = self._clock(), self.snapshot
+        state = snapshot.state(now)
+        for item in State:
+            self.gate_state.set(int(item is state), item.value)
+        lease, epoch = snapshot.lease, snapshot.epoch
+        left_ns = 0
+        if lease is not None:
+            wall_ns = (lease.wall_deadline - now.wall) * NS_PER_MS
+            left_ns = max(0, min(lease.deadline - now.boot, wall_ns))
+            self.beat_seq.set(lease.beat.seq, lease.beat.issuer[:16])
+        self.lease_remaining.set(left_ns / NS_PER_S)
+        self.quorum_size.set(len(lease.peers) if lease is not None else 0)
+        self.halts_active.set(len(snapshot.halts.active))
+        self.trust_version.set(snapshot.trust_version)
+        self.policy_info.only(1, snapshot.policy.name, snapshot.policy.sha256[:12])
+        if epoch is not None:
+            self.epoch_number.set(epoch.seq)
+            self.epoch_issued.set(epoch.says.issued_at / _MS_PER_S)
+            self.epoch_not_after.set(epoch.says.not_after / _MS_PER_S)

@@ -1,0 +1,175 @@
+"""The only listener: core values in, counters and log lines out.
+
+* Whoever has something to tell calls a method here; so what is measured is this one file.
+* One log line per change of state, with its reason and causes. One line per change of a peer. None
+  per request.
+* Nothing here raises or waits on account of what it is told: telemetry must not be able to stop a
+  request, nor to let one through.
+"""
+
+from collections.abc import Mapping
+
+from sidecar.clock import Clock
+from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.gate import lapsed
+from sidecar.core.instant import Now
+from sidecar.core.quorum import PeerId
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import CLOSED, Snapshot, State
+from sidecar.telemetry import logs
+from sidecar.telemetry.logs import Log
+from sidecar.telemetry.metrics import NO_REASON, Metrics
+
+OK = "ok"
+_MS_PER_S = 1000
+_NS_PER_MS = 1_000_000
+_QUIET = (State.RUNNING, State.STARTING, State.DRAINING)  # states nobody has to look into
+
+
+class Observer:
+    """Turns what happens in one sidecar into metrics and log lines.
+
+    Args:
+        metrics: Where to count.
+        log: Where to write.
+        clock: Wall time of a peer's last success.
+    """
+
+    __slots__ = ("_clock", "_log", "_metrics", "_peers", "_seen", "_served", "_snapshot")
+
+    def __init__(self, metrics: Metrics, log: Log, clock: Clock) -> None:
+        self._metrics, self._log, self._clock = metrics, log, clock
+        self._snapshot = CLOSED
+        self._seen: tuple[State, Reason | None] = (State.STARTING, Reason.STARTING)
+        self._served = False
+        self._peers: dict[str, dict[str, object]] = {}
+
+    # --- the data plane ---
+
+    def decided(self, reason: Reason | None, duration_ns: int, *, exempt: bool = False) -> None:
+        """One decision of the gate.
+
+        Args:
+            reason: Why not, or None.
+            duration_ns: What the decision took.
+            exempt: Forwarded because of its target, whatever the gate says.
+        """
+        decision = "exempt" if exempt else "permit" if reason is None else "deny"
+        self._metrics.decisions.add(decision, reason.code if reason else NO_REASON)
+        self._metrics.decision_duration.observe(duration_ns)
+
+    def finished(self, outcome: str, reason: Reason | None, status: int, duration_ns: int) -> None:  # noqa: ARG002, status: for the access log to come
+        """One exchange ended.
+
+        Args:
+            outcome: One of `metrics.RESULTS`.
+            reason: What went wrong, or None.
+            status: What the client was answered; 0 when nothing could be.
+            duration_ns: From head to last byte.
+        """
+        self._metrics.requests.add(outcome)
+        self._metrics.request_duration.observe(duration_ns)
+        if reason is Reason.INTERNAL_ERROR:
+            self._log.error(logs.INTERNAL_ERROR, reason=reason.code)
+
+    def stream_cut(self, reason: Reason) -> None:
+        """A running exchange was cut because the gate closed."""
+        self._metrics.streams_cut.add(reason.code)
+
+    def parse_rejected(self, reason: Reason) -> None:
+        """A request broke a rule of HTTP."""
+        self._metrics.refusals.add(reason.code)
+
+    def late_write(self) -> None:
+        """A pause made a write late; it was taken back. Somebody should know."""
+        self._metrics.late_writes.add()
+        self._log.error(logs.LATE_WRITE)
+
+    # --- the follower ---
+
+    def snapshot(self, snapshot: Snapshot, now: Now) -> None:
+        """Look at a snapshot, new or the same one later: time alone can change what it means."""
+        before = self._snapshot
+        self._snapshot = self._metrics.snapshot = snapshot
+        state, reason = snapshot.state(now), lapsed(snapshot, now)
+        self._served = self._served or state is State.RUNNING
+        if (state, reason) != self._seen:
+            self._changed(state, reason, snapshot, now)
+        epoch = snapshot.epoch
+        if epoch is not None and (before.epoch is None or before.epoch.sha256 != epoch.sha256):
+            self._log.info(
+                logs.EPOCH, seq=epoch.seq, sha256=epoch.sha256, policy=snapshot.policy.name
+            )
+
+    def _changed(self, state: State, reason: Reason | None, snapshot: Snapshot, now: Now) -> None:
+        old, _ = self._seen
+        self._seen = (state, reason)
+        if state is not old:
+            self._metrics.gate_state_changes.add(old.value, state.value)
+        lease = snapshot.lease
+        say = self._log.info if state in _QUIET else self._log.warning
+        say(
+            logs.GATE_STATE,
+            **{"from": old.value, "to": state.value},
+            reason=reason.code if reason else None,
+            title=reason.title if reason else None,
+            causes=[fault.code for fault in snapshot.faults],
+            epoch=snapshot.epoch.seq if snapshot.epoch else None,
+            lease_ms=(lease.deadline - now.boot) // _NS_PER_MS if lease else None,
+            evidence=[hold.evidence for hold in snapshot.holds if hold.evidence],
+        )
+
+    def told(self, event: RoundEnded | Conflict) -> None:
+        """What the follower says for people."""
+        match event:
+            case RoundEnded():
+                self.round_ended(event.results, event.outcome, event.duration_ms)
+            case Conflict():
+                self._log.error(
+                    logs.CONFLICT,
+                    reason=event.reason.code,
+                    title=event.reason.title,
+                    evidence=event.evidence,
+                )
+
+    def round_ended(
+        self, peer_results: Mapping[PeerId, str], result: str, duration_ms: int
+    ) -> None:
+        """One verification round.
+
+        Args:
+            peer_results: Peer -> `ok`, a reason code, or the kind of failure.
+            result: `agreed`, or the code of the reason why not.
+            duration_ms: From the send to the last answer.
+        """
+        wall_ms = self._clock().wall
+        self._metrics.rounds.add(result)
+        self._metrics.round_duration.observe(duration_ms * _NS_PER_MS)
+        for peer, said in peer_results.items():
+            self._peer(peer, said, wall_ms)
+
+    def _peer(self, peer: str, said: str, wall_ms: int) -> None:
+        known = self._peers.setdefault(peer, {"result": None, "last_success": None})
+        self._metrics.peer_reads.add(peer, said)
+        self._metrics.peer_up.set(int(said == OK), peer)
+        if said == OK:
+            known["last_success"] = wall_ms
+            self._metrics.peer_last_success.set(wall_ms / _MS_PER_S, peer)
+        if known["result"] != said:
+            say = self._log.info if said == OK else self._log.warning
+            say(logs.PEER, peer=peer, result=said, before=known["result"])
+            known["result"] = said
+
+    # --- for the status port ---
+
+    def not_ready(self) -> Reason | None:
+        """Why this sidecar has never served, or None once it has held a lease.
+
+        Containment after that does not make it unready: a restart or a rescheduled pod would not
+        open the gate, and the denials with their reasons would be lost on clients.
+        """
+        return None if self._served else self._seen[1] or Reason.STARTING
+
+    def peers(self) -> dict[str, dict[str, object]]:
+        """Peer -> last result, and when it last was `ok` (ms since 1970)."""
+        return {peer: dict(known) for peer, known in self._peers.items()}
