@@ -82,7 +82,7 @@ class Journal:
 
     Args:
         folder: Made when it does not exist.
-        segment_bytes: Size at which the next segment is begun.
+        segment_bytes: Size at which the next segment is begun, once one is prepared.
 
     Attributes:
         seq: Index of the next record.
@@ -152,16 +152,16 @@ class Journal:
     def _resume(self, found: Recovery) -> None:
         if found.torn is not None:
             _cut(found.torn.path, found.torn.offset)
+        # The process before us may have died between writing and flushing.
+        for number in range(found.number + 1):
+            _sync(self.folder / segments.name(number))
         if found.number < 0:
             self._number, self._current = 0, segments.create(self.folder, 0)
         else:
             self._number = found.number
             self._current = segments.resume(self.folder / segments.name(found.number))
         self._offset = found.offset
-        self.seq = found.chain.tree.size
-        # The page cache may still hold what the process before us wrote: nothing counts as
-        # durable but what was signed, until the first flush.
-        self.durable = 0 if found.checkpoint is None else found.checkpoint.size
+        self.seq = self.durable = found.chain.tree.size
         self.prev = found.chain.prev
         self.failed = None
 
@@ -177,9 +177,9 @@ class Journal:
         if self.failed is not None:
             raise OSError(self.failed.errno, self.failed.strerror, str(self.folder))
         size = len(line) + 1
+        if self._next is not None and self._offset + size > self._segment_bytes:
+            self._begin_segment(self._next)
         try:
-            if self._offset + size > self._segment_bytes and self._offset:
-                self._begin_segment()
             written = _pwrite(self._current, line + b"\n", self._offset)
         except OSError as error:
             self.failed = error
@@ -192,12 +192,11 @@ class Journal:
         self.prev = _sha256(line).hexdigest()
         self.fresh.append(line)
 
-    def _begin_segment(self) -> None:
-        following = self._next
-        if following is None:  # filled faster than the last flush could prepare for
-            following = segments.create(self.folder, self._number + 1)
+    def _begin_segment(self, prepared: int) -> None:
+        # Only ever a prepared one: making a file here would cost a request an fsync. Until the next
+        # flush has brought one, the full segment simply grows on.
         self._retired.append(self._current)
-        self._current, self._next = following, None
+        self._current, self._next = prepared, None
         self._number += 1
         self._offset = 0
 
@@ -250,6 +249,14 @@ def _cut(path: Path, offset: int) -> None:
     try:
         os.ftruncate(descriptor, offset)
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = segments.resume(path)
+    try:
+        os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
 

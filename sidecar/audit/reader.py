@@ -1,0 +1,192 @@
+"""Checks a journal with nothing but the public key, reading it as a stream.
+
+What is checked and what is not is part of the answer. A log that was cut or rewritten after its
+newest checkpoint looks like a log that ends there: that tail is counted and named, never called
+verified.
+
+Source: hardening P12.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sidecar.audit import checkpoints, segments
+from sidecar.audit.chain import Chain
+from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.note import NoteKey
+from sidecar.core.reason import ProtocolError
+
+PROGRESS_RECORDS = 50_000
+
+
+@dataclass(slots=True)
+class Fault:
+    """The first thing that is wrong.
+
+    Attributes:
+        index: Of the first record that is not what it must be; None when it is not about one.
+        where: File, and byte offset in it.
+        why: One line for a person.
+    """
+
+    index: int | None
+    where: str
+    why: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a verification found.
+
+    Attributes:
+        records: That were read and follow each other.
+        bytes_read: Of all segments.
+        segments: How many.
+        checkpoint: The newest one, if it was signed by the key.
+        tail_records: After the checkpoint: chained, but signed by nobody yet.
+        torn_bytes: After the last newline.
+        fault: None when every check that was made holds.
+        checked: Checks that were made and hold, one line each.
+        unchecked: What could not be checked, and why.
+    """
+
+    records: int = 0
+    bytes_read: int = 0
+    segments: int = 0
+    checkpoint: Checkpoint | None = None
+    tail_records: int = 0
+    torn_bytes: int = 0
+    fault: Fault | None = None
+    checked: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+    @property
+    def verified(self) -> bool:
+        """Whether a signed checkpoint vouches for the records up to it."""
+        return self.fault is None and self.checkpoint is not None
+
+
+def verify(
+    folder: Path, key: NoteKey | None, progress: Callable[[int, int], None] | None = None
+) -> Report:
+    """Check a journal; it may be in use.
+
+    Args:
+        folder: Of the journal.
+        key: What its checkpoints must be signed with, or None: then only the chain is checked.
+        progress: Told records and bytes now and then.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    report = Report()
+    # Before the records: the log may grow meanwhile, and is then longer than its checkpoint says.
+    _open_checkpoint(folder, key, report)
+    if report.fault is None:
+        _read(folder, report, progress)
+    if report.fault is None:
+        _conclude(report)
+    return report
+
+
+def _open_checkpoint(folder: Path, key: NoteKey | None, report: Report) -> None:
+    if key is None:
+        report.unchecked.append("the checkpoint: no key to check it with")
+        return
+    try:
+        report.checkpoint = checkpoints.read(folder, key)
+    except ProtocolError as error:
+        report.fault = Fault(None, checkpoints.CHECKPOINT, str(error))
+        return
+    if report.checkpoint is None:
+        report.unchecked.append("the records: there is no checkpoint that signs them")
+
+
+def _read(folder: Path, report: Report, progress: Callable[[int, int], None] | None) -> None:
+    chain = Chain()
+    try:
+        paths = segments.find(folder)
+    except ProtocolError as error:
+        report.fault = Fault(None, str(folder), error.detail)
+        return
+    report.segments = len(paths)
+    for path in paths:
+        if report.torn_bytes and path.stat().st_size:
+            report.fault = Fault(chain.tree.size, path.name, "the segment before ends in a record")
+            return
+        _read_segment(path, chain, report, progress)
+        if report.fault is not None:
+            return
+
+
+def _read_segment(
+    path: Path, chain: Chain, report: Report, progress: Callable[[int, int], None] | None
+) -> None:
+    offset = 0
+    for line in segments.read(path, 0):
+        why = _fault(path, offset, line, chain, report)
+        if why is not None:
+            report.fault = Fault(chain.tree.size, f"{path.name}, byte {offset}", why)
+            return
+        if report.torn_bytes:
+            return
+        offset += len(line)
+        report.records = chain.tree.size
+        report.bytes_read += len(line)
+        if not _as_signed(chain, report):
+            return
+        if progress is not None and report.records % PROGRESS_RECORDS == 0:
+            progress(report.records, report.bytes_read)
+
+
+def _fault(path: Path, offset: int, line: bytes, chain: Chain, report: Report) -> str | None:
+    if not line.endswith(b"\n"):
+        torn = segments.torn(path, offset)
+        if torn is None:
+            return "longer than a record can be"
+        report.torn_bytes = torn.size
+        return None
+    try:
+        chain.check(line[:-1])
+    except ProtocolError as error:
+        return str(error)
+    return None
+
+
+def _as_signed(chain: Chain, report: Report) -> bool:
+    signed = report.checkpoint
+    if signed is None or chain.tree.size != signed.size or chain.tree.root() == signed.root:
+        return True
+    # Which record differs is beyond what one root can tell.
+    why = f"the root over the first {signed.size} records is not the signed one"
+    report.fault = Fault(None, checkpoints.CHECKPOINT, why)
+    return False
+
+
+def _conclude(report: Report) -> None:
+    signed = report.checkpoint
+    report.checked += [
+        f"{report.records} records are canonical and complete",
+        "their numbers run from 0 without a gap",
+        "each names the SHA-256 of the one before",
+    ]
+    if report.torn_bytes:
+        report.unchecked.append(
+            f"the last {report.torn_bytes} bytes: a record without its end (being written, or torn)"
+        )
+    if signed is None:
+        return
+    if report.records < signed.size:
+        why = f"{report.records} records, but the checkpoint says {signed.size}"
+        report.fault = Fault(report.records, checkpoints.CHECKPOINT, why)
+        return
+    report.tail_records = report.records - signed.size
+    report.checked.append(f"the checkpoint over {signed.size} records is signed by the key")
+    report.checked.append("their RFC 6962 root is the signed one")
+    report.unchecked.append(
+        f"the {report.tail_records} records after the checkpoint, and whether there were more"
+    )
+    report.unchecked.append(
+        "whether a newer checkpoint existed: only somebody who remembers one can tell"
+    )
