@@ -13,7 +13,7 @@ Source: protocol b.4; hardening E-G1, E-G2, E-G6.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now
@@ -109,6 +109,10 @@ def recheck(snapshot: Snapshot, permit: Permit, head: RequestHead, now: Now) -> 
         head: Its request head.
         now: Both clocks, read for this call.
     """
+    if snapshot.holds:
+        # Draining ends new work only: what runs may finish.
+        holds = tuple(hold for hold in snapshot.holds if hold.reason is not Reason.DRAINING)
+        snapshot = replace(snapshot, holds=holds)
     old = permit.snapshot
     if snapshot.policy is old.policy and snapshot.routes is old.routes:
         return lapsed(snapshot, now)
@@ -147,8 +151,9 @@ class Gate:
         self._refresh()
 
     def place(self, hold: Hold) -> None:
-        """Add a local hold; placing it again changes nothing."""
-        if self._local.get(hold.reason) != hold:
+        """Add a local hold; placing it again, or a softer one for its reason, changes nothing."""
+        known = self._local.get(hold.reason)
+        if known is None or (hold != known and hold.kind >= known.kind):
             self._local[hold.reason] = hold
             self._refresh()
 

@@ -39,7 +39,9 @@ def naive(pattern: str, path: str) -> bool:
 @example([["/a/**"], ["/a/*"], ["/a/b"], ["/**"]], "/a/b")
 @example([["/a/**"]], "/a")
 @example([["/a/**"]], "/a/")
-def test_the_index_agrees_with_a_naive_matcher(patterns: Sequence[Sequence[str]], path: str) -> None:
+def test_the_index_agrees_with_a_naive_matcher(
+    patterns: Sequence[Sequence[str]], path: str
+) -> None:
     index = PathIndex([[pattern.encode() for pattern in entry] for entry in patterns])
     expected = tuple(
         number
@@ -71,7 +73,9 @@ def test_odd_bytes_match_a_pattern_that_spells_them_out() -> None:
     assert PathIndex([[b"/v1/chat"], [odd], [b"/**"]]).candidates(odd) == (1,)
 
 
-@pytest.mark.parametrize("path", [b"/v1/a.b", b"/v1/.well-known", b"/v1/a..b", b"/v1/...", b"/v1/x"])
+@pytest.mark.parametrize(
+    "path", [b"/v1/a.b", b"/v1/.well-known", b"/v1/a..b", b"/v1/...", b"/v1/x"]
+)
 def test_dots_inside_of_a_segment_are_plain(path: bytes) -> None:
     assert PathIndex([[b"/v1/*"]]).candidates(path) == (0,)
 

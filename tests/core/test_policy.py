@@ -40,6 +40,15 @@ def matched(made: Policy, request: RequestHead) -> str | None:
     return None if found is None else found.name
 
 
+def outcome(bundle: bytes) -> Reason | None:
+    """None for a policy. Anything but a ProtocolError passes through and fails the test."""
+    try:
+        policy.parse(bundle)
+    except ProtocolError as error:
+        return error.reason
+    return None
+
+
 def refused(bundle: bytes) -> str:
     with pytest.raises(ProtocolError) as caught:
         policy.parse(bundle)
@@ -179,10 +188,7 @@ def test_every_problem_of_a_bundle_is_named_at_once() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_policy_or_a_protocol_error(bundle: bytes) -> None:
-    try:
-        policy.parse(bundle)
-    except ProtocolError as error:
-        assert error.reason is Reason.POLICY_INVALID
+    assert outcome(bundle) in (None, Reason.POLICY_INVALID)
 
 
 json_values = st.recursive(
@@ -198,7 +204,4 @@ def test_any_value_in_a_rule_is_read_or_a_protocol_error(key: str, value: Json) 
         bundle = raw({**rule("a"), key: value})
     except ProtocolError:
         return  # outside of what can be encoded at all
-    try:
-        policy.parse(bundle)
-    except ProtocolError as error:
-        assert error.reason is Reason.POLICY_INVALID
+    assert outcome(bundle) in (None, Reason.POLICY_INVALID)

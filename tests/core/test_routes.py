@@ -19,11 +19,20 @@ def route(name: str, upstream: str = "model", paths: tuple[str, ...] = ("/**",))
 
 
 def raw(**changes: Any) -> bytes:
-    table = {
+    table: dict[str, Any] = {
         "_type": routes.TYPE, "name": "r", "upstreams": {"model": MODEL},
         "routes": [route("all")], "exempt": [{"target": "/health", "upstream": "model"}],
     }  # fmt: skip
     return canonical.encode({**table, **changes})
+
+
+def outcome(table: bytes) -> Reason | None:
+    """None for a table. Anything but a ProtocolError passes through and fails the test."""
+    try:
+        routes.parse(table)
+    except ProtocolError as error:
+        return error.reason
+    return None
 
 
 def refused(table: bytes) -> str:
@@ -35,11 +44,9 @@ def refused(table: bytes) -> str:
 
 def test_the_first_route_whose_pattern_matches_wins() -> None:
     upstreams = {"a": MODEL, "b": {"host": "::1", "port": 1}}
-    table = routes.parse(
-        raw(upstreams=upstreams, exempt=[], routes=[
-            route("one", "b", ("/v1/x", "/v1/*")), route("two", "a", ("/v1/x", "/**")),
-        ])  # fmt: skip
-    )
+    first = route("one", "b", ("/v1/x", "/v1/*"))
+    second = route("two", "a", ("/v1/x", "/**"))
+    table = routes.parse(raw(upstreams=upstreams, exempt=[], routes=[first, second]))
     one, two = table.match(b"/v1/x"), table.match(b"/v2")
     assert one is not None
     assert two is not None
@@ -119,10 +126,7 @@ def test_every_problem_of_a_table_is_named_at_once() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_table_or_a_protocol_error(table: bytes) -> None:
-    try:
-        routes.parse(table)
-    except ProtocolError as error:
-        assert error.reason is Reason.ROUTE_DIGEST_MISMATCH
+    assert outcome(table) in (None, Reason.ROUTE_DIGEST_MISMATCH)
 
 
 @given(
@@ -132,9 +136,10 @@ def test_any_bytes_are_a_table_or_a_protocol_error(table: bytes) -> None:
 )  # fmt: skip
 def test_any_value_in_a_table_is_read_or_a_protocol_error(key: str, value: Json) -> None:
     try:
-        routes.parse(raw(**{key: value}))
-    except ProtocolError as error:
-        assert error.reason in {Reason.ROUTE_DIGEST_MISMATCH, Reason.NONCANONICAL}
+        table = raw(**{key: value})
+    except ProtocolError:
+        return  # outside of what can be encoded at all
+    assert outcome(table) in (None, Reason.ROUTE_DIGEST_MISMATCH)
 
 
 @given(st.text(max_size=20))

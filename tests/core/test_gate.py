@@ -1,0 +1,359 @@
+"""The gate: who may pass, in which order reasons are given, and what cuts a running exchange."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sidecar.core import canonical, policy, routes
+from sidecar.core.gate import Denial, Exempt, Gate, Permit, decide, lapsed, recheck
+from sidecar.core.head import RequestHead
+from sidecar.core.instant import BootNs, Now, WallMs
+from sidecar.core.lease import Lease
+from sidecar.core.policy import Policy
+from sidecar.core.quorum import PeerId
+from sidecar.core.reason import Reason
+from sidecar.core.routes import Routes
+from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
+from tests.builders import make_beat, make_epoch, make_trust, routes_bytes
+
+TRUST = make_trust()
+EPOCH = make_epoch(TRUST)
+LEASE = Lease(
+    1, EPOCH.sha256, make_beat(TRUST, EPOCH), (PeerId("a"),), BootNs(100), WallMs(100), "clock"
+)
+NOW = Now(BootNs(99), WallMs(99))
+
+
+def made_policy(action: str = "permit", path: str = "/v1/chat") -> Policy:
+    body = policy.Body(
+        type=policy.TYPE,
+        name="p",
+        rules=(
+            policy.RuleBody(
+                name="chat", action="permit" if action == "permit" else "deny", methods=("POST",),
+                paths=(path,), headers=(), in_flight="cut",
+            ),
+        ),
+    )  # fmt: skip
+    return policy.parse(canonical.dump(body))
+
+
+def made_routes(port: int = 9000, exempt: tuple[str, ...] = ("/health",)) -> Routes:
+    return routes.parse(routes_bytes(port, exempt))
+
+
+OPEN = Snapshot(lease=LEASE, epoch=EPOCH, policy=made_policy(), routes=made_routes())
+PASSING = Hold(Reason.QUORUM_LOST, HoldKind.PASSING)
+HALT = Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, "aa")
+LATCHED = Hold(Reason.EQUIVOCATION, HoldKind.LATCHED, "bb")
+
+
+def head(target: str = "/v1/chat", method: str = "POST") -> RequestHead:
+    raw = target.encode()
+    return RequestHead(method.encode(), raw, raw.partition(b"?")[0], ())
+
+
+def at(boot: int = 99, wall: int = 99) -> Now:
+    return Now(BootNs(boot), WallMs(wall))
+
+
+def permit(snapshot: Snapshot = OPEN) -> Permit:
+    decision = decide(snapshot, head(), NOW)
+    assert isinstance(decision, Permit)
+    return decision
+
+
+def reason(snapshot: Snapshot, request: RequestHead | None = None, now: Now = NOW) -> Reason:
+    decision = decide(snapshot, request or head(), now)
+    assert isinstance(decision, Denial)
+    assert decision.snapshot is snapshot
+    return decision.reason
+
+
+# One request.
+
+
+def test_permits_under_a_live_lease_what_route_and_policy_name() -> None:
+    decision = permit()
+    assert decision.snapshot is OPEN
+    assert (decision.route.name, decision.route.upstream.port) == ("api", 9000)
+    assert decision.rule is OPEN.policy.rules[0]
+
+
+def test_a_new_gate_permits_nothing() -> None:
+    assert reason(Gate().snapshot) is Reason.STARTING
+
+
+@pytest.mark.parametrize(("boot", "wall"), [(100, 99), (99, 100), (10**20, 0), (0, 10**20)])
+def test_denies_when_either_deadline_has_passed(boot: int, wall: int) -> None:
+    assert reason(OPEN, now=at(boot, wall)) is Reason.LEASE_EXPIRED
+
+
+def test_denies_without_a_lease_and_says_why_there_is_none() -> None:
+    lost = replace(OPEN, lease=None, absent=Reason.BEAT_STALE)
+    assert reason(lost) is Reason.BEAT_STALE
+
+
+@pytest.mark.parametrize("hold", [PASSING, HALT, LATCHED])
+def test_denies_under_any_hold(hold: Hold) -> None:
+    assert reason(OPEN.held(hold)) is hold.reason
+
+
+def test_denies_a_path_without_a_route() -> None:
+    assert reason(OPEN, head("/other")) is Reason.ROUTE_UNKNOWN
+
+
+def test_denies_what_no_rule_permits_and_names_no_rule() -> None:
+    decision = decide(OPEN, head("/v1/other"), NOW)
+    assert isinstance(decision, Denial)
+    assert (decision.reason, decision.rule) == (Reason.POLICY_DENY, None)
+
+
+def test_denies_by_a_deny_rule_and_names_it() -> None:
+    decision = decide(replace(OPEN, policy=made_policy("deny")), head(), NOW)
+    assert isinstance(decision, Denial)
+    assert decision.reason is Reason.POLICY_DENY
+    assert decision.rule is not None
+    assert decision.rule.name == "chat"
+
+
+def test_the_query_is_no_part_of_what_policy_and_routes_judge() -> None:
+    assert isinstance(decide(OPEN, head("/v1/chat?x=/../y"), NOW), Permit)
+
+
+# Exemptions.
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "snapshot",
+    [OPEN, OPEN.held(LATCHED), replace(OPEN, lease=None), replace(OPEN, policy=policy.DENY_ALL)],
+)
+def test_an_exempt_target_is_forwarded_whatever_the_gate_says(
+    snapshot: Snapshot, method: str
+) -> None:
+    """Restarting a GPU pod because governance is down would turn containment into damage."""
+    decision = decide(snapshot, head("/health", method), at(10**20, 10**20))
+    assert isinstance(decision, Exempt)
+    assert decision.upstream.port == 9000
+
+
+@pytest.mark.parametrize(
+    ("target", "method"),
+    [
+        ("/health", "POST"), ("/health", "get"), ("/health", "OPTIONS"), ("/health?x", "GET"),
+        ("/health?", "GET"), ("/health/", "GET"), ("//health", "GET"), ("/%68ealth", "GET"),
+        ("/Health", "GET"), ("/health#x", "GET"), ("/x/../health", "GET"), ("/health;x", "GET"),
+        ("http://h/health", "GET"), ("", "GET"),
+    ],
+)  # fmt: skip
+def test_attack_by_a_target_that_only_looks_exempt(target: str, method: str) -> None:
+    assert reason(OPEN.held(HALT), head(target, method)) is Reason.HALT_GLOBAL
+
+
+def test_a_new_gate_exempts_nothing() -> None:
+    assert reason(CLOSED, head("/health", "GET")) is Reason.STARTING
+
+
+def test_an_exemption_is_no_permit() -> None:
+    assert not issubclass(Exempt, Permit)
+    assert not issubclass(Permit, Exempt)
+
+
+# The order of reasons: break everything, then mend one thing after the other.
+
+
+def test_one_input_has_one_reason_in_a_fixed_order() -> None:
+    late, wrong = at(100, 100), head("/other")
+    broken = replace(OPEN, lease=None, absent=Reason.NOT_SYNCED).held(PASSING, HALT, LATCHED)
+    assert reason(broken, wrong, late) is Reason.EQUIVOCATION
+    assert reason(replace(broken, holds=(HALT, PASSING)), wrong, late) is Reason.HALT_GLOBAL
+    assert reason(replace(broken, holds=(PASSING,)), wrong, late) is Reason.QUORUM_LOST
+    assert reason(replace(broken, holds=()), wrong, late) is Reason.NOT_SYNCED
+    assert reason(OPEN, wrong, late) is Reason.LEASE_EXPIRED
+    assert reason(OPEN, wrong) is Reason.ROUTE_UNKNOWN
+    assert reason(OPEN, head("/v1/other")) is Reason.POLICY_DENY
+    assert isinstance(decide(OPEN, head(), NOW), Permit)
+
+
+some_holds = st.sets(st.sampled_from([PASSING, HALT, LATCHED]))
+clocks = st.integers(-5, 200)
+snapshots = st.builds(
+    lambda leased, absent, chosen, table, holds: Snapshot(
+        lease=LEASE if leased else None, absent=absent, policy=chosen, routes=table
+    ).held(*holds),
+    st.booleans(),
+    st.sampled_from([Reason.STARTING, Reason.BEAT_STALE]),
+    st.sampled_from([made_policy(), made_policy("deny"), policy.DENY_ALL]),
+    st.sampled_from([made_routes(), routes.NO_ROUTES, made_routes(exempt=())]),
+    some_holds,
+)
+parts = st.sampled_from([b"/v1/chat", b"/health", b"/v1/x", b"*", b"", b"/"]) | st.binary(
+    max_size=9
+)
+heads = st.builds(
+    RequestHead,
+    st.sampled_from([b"POST", b"GET", b"HEAD", b"", b"\xff"]),
+    parts,
+    parts,
+    st.just(()) | st.lists(st.tuples(st.binary(), st.binary()), max_size=2).map(tuple),
+)
+
+
+@given(snapshots, heads, clocks, clocks)
+@example(OPEN, head(), 99, 99)
+@example(OPEN, head(), 99, 100)
+@example(OPEN, head(), 100, 99)
+def test_never_raises_and_never_permits_without_a_live_lease(
+    snapshot: Snapshot, request: RequestHead, boot: int, wall: int
+) -> None:
+    decision = decide(snapshot, request, at(boot, wall))
+    if isinstance(decision, Permit):
+        assert snapshot.lease is not None
+        assert boot < snapshot.lease.deadline
+        assert wall < snapshot.lease.wall_deadline
+        assert not snapshot.holds
+        assert decision.rule.permits
+    elif isinstance(decision, Exempt):
+        assert request.target in snapshot.routes.exempt
+    else:
+        assert decision.snapshot is snapshot
+
+
+@given(snapshots, clocks, clocks)
+def test_lapsed_says_what_decide_says(snapshot: Snapshot, boot: int, wall: int) -> None:
+    decision = decide(snapshot, head(), at(boot, wall))
+    closed = lapsed(snapshot, at(boot, wall))
+    assert closed is None or (isinstance(decision, Denial) and decision.reason is closed)
+
+
+@given(snapshots, heads, clocks, clocks)
+def test_deciding_twice_gives_one_answer(
+    snapshot: Snapshot, request: RequestHead, boot: int, wall: int
+) -> None:
+    now = at(boot, wall)
+    assert decide(snapshot, request, now) == decide(snapshot, request, now)
+
+
+# A running exchange.
+
+
+def test_a_running_exchange_goes_on_while_the_lease_lives() -> None:
+    assert recheck(OPEN, permit(), head(), NOW) is None
+
+
+def test_a_running_exchange_follows_the_new_lease_not_the_one_it_began_with() -> None:
+    renewed = replace(OPEN, lease=replace(LEASE, deadline=BootNs(500), wall_deadline=WallMs(500)))
+    assert recheck(renewed, permit(), head(), at(300, 300)) is None
+    assert recheck(OPEN, permit(), head(), at(300, 300)) is Reason.LEASE_EXPIRED
+
+
+@pytest.mark.parametrize(("boot", "wall"), [(100, 99), (99, 100)])
+def test_a_running_exchange_is_cut_when_either_deadline_has_passed(boot: int, wall: int) -> None:
+    assert recheck(OPEN, permit(), head(), at(boot, wall)) is Reason.LEASE_EXPIRED
+
+
+@pytest.mark.parametrize("hold", [PASSING, HALT, LATCHED])
+def test_a_running_exchange_is_cut_by_a_hold(hold: Hold) -> None:
+    assert recheck(OPEN.held(hold), permit(), head(), NOW) is hold.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda: replace(OPEN, policy=made_policy()), None),
+        (lambda: replace(OPEN, routes=made_routes()), None),
+        (lambda: replace(OPEN, policy=made_policy("deny")), Reason.POLICY_DENY),
+        (lambda: replace(OPEN, policy=made_policy(path="/v1/other")), Reason.POLICY_DENY),
+        (lambda: replace(OPEN, routes=made_routes(port=9001)), Reason.ROUTE_UNKNOWN),
+        (lambda: replace(OPEN, routes=routes.NO_ROUTES), Reason.ROUTE_UNKNOWN),
+    ],
+    ids=["same policy", "same routes", "now denied", "not named", "other upstream", "no route"],
+)
+def test_a_running_exchange_is_judged_again_under_a_new_epoch(
+    change: Callable[[], Snapshot], found: Reason | None
+) -> None:
+    assert recheck(change(), permit(), head(), NOW) is found
+
+
+def test_a_running_exchange_does_not_turn_into_an_exempt_one() -> None:
+    """A permit leads to a journal entry with a rule; an exemption has none to lean on."""
+    request = head("/v1/chat", "GET")
+    begun = permit()
+    table = made_routes(exempt=("/v1/chat",))
+    assert recheck(replace(OPEN, routes=table), begun, request, NOW) is Reason.ROUTE_UNKNOWN
+
+
+# The mutable reference.
+
+
+def test_publishing_replaces_what_the_follower_said() -> None:
+    gate = Gate()
+    gate.publish(OPEN)
+    assert gate.snapshot == OPEN
+    gate.publish(CLOSED)
+    assert gate.snapshot == CLOSED
+
+
+@pytest.mark.parametrize("first", ["place", "publish"])
+def test_a_local_hold_stays_whatever_is_published(first: str) -> None:
+    gate = Gate()
+    steps = {"place": lambda: gate.place(LATCHED), "publish": lambda: gate.publish(OPEN)}
+    steps.pop(first)()
+    steps.popitem()[1]()
+    gate.publish(OPEN)
+    assert gate.snapshot.holds == (LATCHED,)
+    assert reason(gate.snapshot) is Reason.EQUIVOCATION
+
+
+def test_local_and_published_holds_are_carried_together() -> None:
+    gate = Gate()
+    gate.place(PASSING)
+    gate.publish(OPEN.held(HALT))
+    assert gate.snapshot.holds == (HALT, PASSING)
+
+
+def test_lifting_a_passing_hold_opens_again() -> None:
+    gate = Gate()
+    gate.publish(OPEN)
+    gate.place(PASSING)
+    gate.lift(PASSING.reason)
+    assert isinstance(decide(gate.snapshot, head(), NOW), Permit)
+
+
+@pytest.mark.parametrize("hold", [HALT, LATCHED])
+def test_lifting_does_not_end_a_hold_that_needs_a_clear(hold: Hold) -> None:
+    gate = Gate()
+    gate.place(hold)
+    gate.lift(hold.reason)
+    assert gate.snapshot.holds == (hold,)
+
+
+def test_lifting_a_published_hold_is_not_ours_to_do() -> None:
+    gate = Gate()
+    gate.publish(OPEN.held(PASSING))
+    gate.lift(PASSING.reason)
+    assert gate.snapshot.holds == (PASSING,)
+
+
+def test_attack_by_a_softer_hold_of_the_same_reason_does_not_unlatch() -> None:
+    gate = Gate()
+    gate.place(Hold(Reason.AUDIT_UNWRITABLE, HoldKind.LATCHED, "cc"))
+    gate.place(Hold(Reason.AUDIT_UNWRITABLE, HoldKind.PASSING))
+    gate.lift(Reason.AUDIT_UNWRITABLE)
+    assert [hold.kind for hold in gate.snapshot.holds] == [HoldKind.LATCHED]
+
+
+def test_every_change_is_told_with_the_snapshot_that_holds_it() -> None:
+    told: list[Snapshot] = []
+    gate = Gate(told.append)
+    gate.publish(OPEN)
+    gate.place(PASSING)
+    gate.place(PASSING)
+    gate.lift(PASSING.reason)
+    gate.lift(PASSING.reason)
+    assert told == [OPEN, OPEN.held(PASSING), OPEN]
+    assert told[-1] is gate.snapshot
