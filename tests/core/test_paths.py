@@ -37,6 +37,7 @@ def naive(pattern: str, path: str) -> bool:
 
 @given(st.lists(st.lists(some_patterns, min_size=1, max_size=3), max_size=6), some_paths)
 @example([["/a/**"], ["/a/*"], ["/a/b"], ["/**"]], "/a/b")
+@example([["/a/*"]], "/a/")
 @example([["/a/**"]], "/a")
 @example([["/a/**"]], "/a/")
 def test_the_index_agrees_with_a_naive_matcher(
