@@ -74,9 +74,9 @@ async def start(app: web.Application, where: Address) -> tuple[web.AppRunner, in
     Raises:
         OSError: when the address cannot be bound.
     """
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, where.host, where.port, shutdown_timeout=1)
+    site = web.TCPSite(runner, where.host, where.port)
     try:
         await site.start()
     except OSError:

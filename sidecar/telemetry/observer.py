@@ -23,6 +23,13 @@ from sidecar.telemetry.metrics import NO_REASON, Metrics
 OK = "ok"
 _MS_PER_S = 1000
 _NS_PER_MS = 1_000_000
+_DECISIONS = {
+    "ok": "permit",
+    "upstream_error": "permit",
+    "cut": "permit",
+    "exempt": "exempt",
+    "denied": "deny",
+}
 _QUIET = (State.RUNNING, State.STARTING, State.DRAINING)  # states nobody has to look into
 
 
@@ -46,31 +53,28 @@ class Observer:
 
     # --- the data plane ---
 
-    def decided(self, reason: Reason | None, duration_ns: int, *, exempt: bool = False) -> None:
-        """One decision of the gate.
-
-        Args:
-            reason: Why not, or None.
-            duration_ns: What the decision took.
-            exempt: Forwarded because of its target, whatever the gate says.
-        """
-        decision = "exempt" if exempt else "permit" if reason is None else "deny"
-        self._metrics.decisions.add(decision, reason.code if reason else NO_REASON)
+    def decided(self, duration_ns: int) -> None:
+        """How long the gate took to decide one request."""
         self._metrics.decision_duration.observe(duration_ns)
 
-    def finished(self, outcome: str, reason: Reason | None, status: int, duration_ns: int) -> None:  # noqa: ARG002, status: for the access log to come
-        """One exchange ended.
+    def finished(self, outcome: str, reason: Reason | None, status: int, duration_ns: int) -> None:
+        """One exchange ended; counts it and, where there was one, its decision.
 
         Args:
-            outcome: One of `metrics.RESULTS`.
+            outcome: One of `metrics.RESULTS`: `ok`, `upstream_error` and `cut` were permitted;
+                `error` ended before there was a decision.
             reason: What went wrong, or None.
             status: What the client was answered; 0 when nothing could be.
             duration_ns: From head to last byte.
         """
         self._metrics.requests.add(outcome)
         self._metrics.request_duration.observe(duration_ns)
+        decision = _DECISIONS.get(outcome)
+        if decision is not None:
+            why = reason.code if reason is not None and decision == "deny" else NO_REASON
+            self._metrics.decisions.add(decision, why)
         if reason is Reason.INTERNAL_ERROR:
-            self._log.error(logs.INTERNAL_ERROR, reason=reason.code)
+            self._log.error(logs.INTERNAL_ERROR, reason=reason.code, status=status)
 
     def stream_cut(self, reason: Reason) -> None:
         """A running exchange was cut because the gate closed."""

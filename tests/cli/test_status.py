@@ -1,0 +1,100 @@
+"""`epochgate status` against a real status port."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sidecar.cli.status import status
+from sidecar.config.sections import Address
+from sidecar.telemetry import admin
+from sidecar.telemetry.state import describe
+from tests import builders
+from tests.telemetry.test_metrics import running
+
+
+class Port:
+    """A status port on its own event loop, because the command blocks."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {}
+        self._loop = asyncio.new_event_loop()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._started.wait(10)
+
+    def _run(self) -> None:
+        app = admin.build(
+            not_ready=lambda: None, state=lambda: self.state, metrics=lambda _: (b"", "text/plain")
+        )
+        runner, self.port = self._loop.run_until_complete(admin.start(app, Address("127.0.0.1", 0)))
+        self._loop.call_soon(self._started.set)
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def ask(self, *options: str) -> Result:
+        return CliRunner().invoke(status, ["--url", f"http://127.0.0.1:{self.port}", *options])
+
+
+@pytest.fixture
+def port() -> Iterator[Port]:
+    started = Port()
+    yield started
+    started.stop()
+
+
+def test_a_running_sidecar_is_shown_as_a_table(port: Port) -> None:
+    port.state = {
+        **describe(running(), builders.now()),
+        "peers": {"r1": {"result": "ok", "last_success": builders.NOW}, "r2": {"result": "EG601"}},
+        "audit": {"records": 12},
+        "guarantee": {"superseded_epoch_honoured_ms_max": 4000, "ttl_ms": 4000},
+    }
+    done = port.ask()
+    assert done.exit_code == 0
+    lines = {tuple(line.split()) for line in done.output.splitlines()}
+    assert ("state", "running") in lines
+    assert ("lease", "left", "3500", "ms") in lines
+    assert ("r1", "ok", "2027-01-15T08:00:00+00:00") in lines
+    assert ("r2", "EG601", "-") in lines
+    assert ("audit", "records", "12") in lines
+    assert ("superseded_epoch_honoured_ms_max", "4000") in lines
+
+
+def test_a_contained_sidecar_names_reason_and_causes(port: Port) -> None:
+    port.state = {**describe(running(), builders.now(9000)), "causes": ["EG103", "EG801"]}
+    out = port.ask().output
+    assert "EG102 Lease has expired" in out
+    assert "EG103 EG801" in out
+
+
+def test_json_is_what_the_port_said(port: Port) -> None:
+    port.state = describe(running(), builders.now())
+    assert json.loads(port.ask("-o", "json").output) == port.state
+
+
+def test_nobody_there_is_unavailable_with_a_hint() -> None:
+    done = CliRunner().invoke(status, ["--url", "http://127.0.0.1:1"])
+    assert done.exit_code == 69
+    assert "listen.status" in done.stderr
+
+
+def test_something_else_there_is_bad_data(port: Port) -> None:
+    done = CliRunner().invoke(status, ["--url", f"http://127.0.0.1:{port.port}/other"])
+    assert done.exit_code == 65
+    assert "404" in done.stderr
+
+
+def test_another_scheme_is_not_opened() -> None:
+    done = CliRunner().invoke(status, ["--url", "file:///etc/hostname"])
+    assert done.exit_code == 64

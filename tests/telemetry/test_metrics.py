@@ -1,0 +1,124 @@
+"""What a scrape shows."""
+
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar.core.instant import Now
+from sidecar.core.lease import Lease, Terms, grant
+from sidecar.core.objects.halt import Halts
+from sidecar.core.policy import parse as parse_policy
+from sidecar.core.quorum import Agreement, PeerId
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import Snapshot
+from sidecar.telemetry.metrics import Metrics
+from tests import builders
+
+TERMS = Terms(ttl_ms=4000, skew_ms=500, drift_ppm=0)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+    def __call__(self) -> Now:
+        return builders.now(self.ms)
+
+
+def running() -> Snapshot:
+    """A snapshot with a lease that was granted at `builders.now()`."""
+    trust = builders.make_trust()
+    epoch = builders.make_epoch(trust)
+    beat = builders.make_beat(trust, epoch, seq=7)
+    agreement = Agreement(epoch.seq, epoch.sha256, (PeerId("r1"), PeerId("r2")), (beat,))
+    lease = grant(agreement, beat, builders.now(), TERMS)
+    assert isinstance(lease, Lease)
+    return Snapshot(
+        lease=lease,
+        epoch=epoch,
+        trust_version=trust.version,
+        policy=parse_policy(builders.POLICY),
+        halts=Halts().union([builders.make_order(trust)]),
+    )
+
+
+def scrape(metrics: Metrics, accept: str = "") -> Mapping[tuple[str, ...], float]:
+    """Name and label values (labels in alphabetical order) -> value."""
+    body, _ = metrics.render(accept)
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def test_every_reason_that_can_deny_is_there_at_zero() -> None:
+    found = scrape(Metrics(Clock()))
+    for reason in Reason:
+        known = ("epochgate_decisions_total", "deny", reason.code) in found
+        assert known == bool(reason.validation), reason
+    assert found["epochgate_http_parse_rejections_total", "EG001"] == 0
+    assert ("epochgate_http_parse_rejections_total", "EG020") not in found
+
+
+def test_a_new_process_shows_a_closed_gate() -> None:
+    found = scrape(Metrics(Clock(), ["r1"]))
+    assert found["epochgate_gate_state", "starting"] == 1
+    assert found["epochgate_gate_state", "running"] == 0
+    assert found["epochgate_lease_remaining_seconds",] == 0
+    assert found["epochgate_peer_up", "r1"] == 0
+    assert ("epochgate_epoch_number",) not in found
+    assert found["epochgate_policy_info", "", "deny-all"] == 1
+
+
+def test_a_lease_epoch_and_beat_are_shown() -> None:
+    metrics = Metrics(Clock())
+    metrics.snapshot = snapshot = running()
+    assert snapshot.lease is not None
+    assert snapshot.epoch is not None
+    found = scrape(metrics)
+    assert found["epochgate_gate_state", "running"] == 1
+    assert found["epochgate_lease_remaining_seconds",] == 3.5
+    assert found["epochgate_epoch_number",] == 1
+    assert found["epochgate_epoch_issued_timestamp_seconds",] == builders.NOW / 1000
+    issuer = snapshot.lease.beat.issuer[:16]
+    assert found["epochgate_beat_seq", issuer] == 7
+    assert found["epochgate_quorum_size",] == 2
+    assert found["epochgate_halts_active",] == 1
+    assert found["epochgate_trust_version",] == 1
+    assert found["epochgate_policy_info", snapshot.policy.sha256[:12], "chat"] == 1
+
+
+def test_a_lapsed_lease_is_contained_at_the_next_scrape_although_nothing_was_published() -> None:
+    clock = Clock()
+    metrics = Metrics(clock)
+    metrics.snapshot = running()
+    clock.ms = 3500
+    found = scrape(metrics)
+    assert found["epochgate_lease_remaining_seconds",] == 0
+    assert found["epochgate_gate_state", "contained"] == 1
+    assert found["epochgate_gate_state", "running"] == 0
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain"),
+        ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text"),
+        ("nonsense;;q=x", "text/plain"),
+    ],
+)
+def test_the_form_follows_the_accept_header(accept: str, content_type: str) -> None:
+    body, said = Metrics(Clock()).render(accept)
+    assert said.startswith(content_type)
+    assert b"epochgate_build_info" in body
+
+
+def test_decisions_are_fast_enough_to_need_microsecond_buckets() -> None:
+    metrics = Metrics(Clock())
+    metrics.decision_duration.observe(900)
+    found = scrape(metrics)
+    assert found["epochgate_decision_duration_seconds_bucket", "1e-06"] == 1

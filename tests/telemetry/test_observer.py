@@ -1,0 +1,173 @@
+"""Core values in; counters and one line per change out."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.quorum import PeerId
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
+from sidecar.telemetry.metrics import RESULTS, Metrics
+from sidecar.telemetry.observer import Observer
+from tests import builders
+from tests.telemetry.test_logs import Lines
+from tests.telemetry.test_metrics import Clock, running, scrape
+
+
+class World:
+    """An observer and everything that it writes to."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.metrics = Metrics(self.clock, ["r1", "r2"])
+        self.lines = Lines()
+        self.observer = Observer(self.metrics, self.lines.log, self.clock)
+
+    def events(self) -> list[str]:
+        return [line["event"] for line in self.lines.read()]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_change_of_state_is_one_line_with_reason_and_causes(world: World) -> None:
+    world.observer.snapshot(running(), builders.now())
+    contained = Snapshot(absent=Reason.QUORUM_LOST, faults=(Reason.BEAT_STALE, Reason.SIG_INVALID))
+    for ms in (100, 200, 300):
+        world.observer.snapshot(contained, builders.now(ms))
+    opened, closed = (line for line in world.lines.read() if line["event"] == "gate_state")
+    assert (opened["from"], opened["to"], opened["level"]) == ("starting", "running", "info")
+    assert opened["lease_ms"] == 3500
+    assert (closed["to"], closed["reason"], closed["level"]) == ("contained", "EG801", "warning")
+    assert closed["causes"] == ["EG103", "EG601"]
+    found = scrape(world.metrics)
+    assert found["epochgate_gate_state_changes_total", "starting", "running"] == 1
+    assert found["epochgate_gate_state_changes_total", "running", "contained"] == 1
+
+
+def test_the_same_snapshot_later_can_be_another_state(world: World) -> None:
+    snapshot = running()
+    world.observer.snapshot(snapshot, builders.now())
+    world.observer.snapshot(snapshot, builders.now(5000))
+    last = world.lines.read()[-1]
+    assert (last["to"], last["reason"]) == ("contained", "EG102")
+
+
+def test_another_reason_in_the_same_state_is_a_line_and_no_change_of_state(world: World) -> None:
+    world.observer.snapshot(Snapshot(absent=Reason.QUORUM_LOST), builders.now())
+    world.observer.snapshot(Snapshot(absent=Reason.EPOCH_EXPIRED), builders.now())
+    assert [line["reason"] for line in world.lines.read()] == ["EG801", "EG109"]
+    found = scrape(world.metrics)
+    assert ("epochgate_gate_state_changes_total", "contained", "contained") not in found
+
+
+def test_a_new_epoch_is_one_line(world: World) -> None:
+    first = running()
+    second = replace(first, epoch=builders.make_epoch(builders.make_trust(), first.epoch))
+    for snapshot in (first, first, second):
+        world.observer.snapshot(snapshot, builders.now())
+    assert [line["seq"] for line in world.lines.read() if line["event"] == "epoch"] == [1, 2]
+
+
+def test_it_is_ready_once_it_has_held_a_lease_and_stays_so(world: World) -> None:
+    observer = world.observer
+    assert observer.not_ready() is Reason.STARTING
+    observer.snapshot(Snapshot(absent=Reason.QUORUM_LOST), builders.now())
+    assert observer.not_ready() is Reason.QUORUM_LOST
+    observer.snapshot(running(), builders.now())
+    assert observer.not_ready() is None
+    observer.snapshot(Snapshot(absent=Reason.QUORUM_LOST), builders.now(1))
+    assert observer.not_ready() is None
+
+
+def test_a_hold_before_the_first_lease_is_not_ready(world: World) -> None:
+    held = replace(running()).held(Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, "h"))
+    world.observer.snapshot(held, builders.now())
+    assert world.observer.not_ready() is Reason.HALT_GLOBAL
+    assert world.lines.read()[0]["evidence"] == ["h"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "decision", "why"),
+    [
+        ("ok", None, "permit", "none"),
+        ("denied", Reason.LEASE_EXPIRED, "deny", "EG102"),
+        ("exempt", None, "exempt", "none"),
+        ("upstream_error", Reason.UPSTREAM_TIMEOUT, "permit", "none"),
+        ("cut", Reason.LEASE_EXPIRED, "permit", "none"),
+    ],
+)
+def test_an_exchange_counts_once_with_its_decision(
+    outcome: str, reason: Reason | None, decision: str, why: str, world: World
+) -> None:
+    before = scrape(world.metrics)
+    world.observer.finished(outcome, reason, 200, 1_000_000)
+    after = scrape(world.metrics)
+    grown = {key for key in after if after[key] != before.get(key, 0) and key[0].endswith("_total")}
+    assert grown == {
+        ("epochgate_requests_total", outcome),
+        ("epochgate_decisions_total", decision, why),
+    }
+    assert after["epochgate_request_duration_seconds_count",] == 1
+    assert outcome in RESULTS
+
+
+def test_a_malformed_request_is_no_decision(world: World) -> None:
+    world.observer.parse_rejected(Reason.REQUEST_MALFORMED)
+    world.observer.finished("error", Reason.REQUEST_MALFORMED, 400, 1000)
+    found = scrape(world.metrics)
+    assert found["epochgate_http_parse_rejections_total", "EG001"] == 1
+    assert sum(v for k, v in found.items() if k[0] == "epochgate_decisions_total") == 0
+
+
+def test_requests_are_not_logged_but_bugs_and_late_writes_are(world: World) -> None:
+    world.observer.finished("ok", None, 200, 1)
+    world.observer.finished("denied", Reason.LEASE_EXPIRED, 503, 1)
+    world.observer.stream_cut(Reason.LEASE_EXPIRED)
+    world.observer.decided(900)
+    assert world.events() == []
+    world.observer.finished("denied", Reason.INTERNAL_ERROR, 503, 1)
+    world.observer.late_write()
+    assert world.events() == ["internal_error", "late_write"]
+    found = scrape(world.metrics)
+    assert found["epochgate_late_writes_total",] == 1
+    assert found["epochgate_streams_cut_total", "EG102"] == 1
+    assert found["epochgate_log_messages_total", "error"] == 0  # counted where roles connect it
+
+
+def test_rounds_are_counted_and_only_changes_of_a_peer_are_logged(world: World) -> None:
+    r1, r2 = PeerId("r1"), PeerId("r2")
+    for results in ({r1: "ok", r2: "timeout"}, {r1: "ok", r2: "timeout"}, {r1: "ok", r2: "EG601"}):
+        world.observer.told(RoundEnded(1, results, "agreed", 20, ()))
+    found = scrape(world.metrics)
+    assert found["epochgate_rounds_total", "agreed"] == 3
+    assert found["epochgate_round_duration_seconds_sum",] == 0.06
+    assert found["epochgate_peer_reads_total", "r1", "ok"] == 3
+    assert found["epochgate_peer_reads_total", "r2", "timeout"] == 2
+    assert (found["epochgate_peer_up", "r1"], found["epochgate_peer_up", "r2"]) == (1, 0)
+    last = found["epochgate_peer_last_success_timestamp_seconds", "r1"]
+    assert last == builders.NOW / 1000
+    assert [(line["peer"], line["result"]) for line in world.lines.read()] == [
+        ("r1", "ok"),
+        ("r2", "timeout"),
+        ("r2", "EG601"),
+    ]
+    assert world.observer.peers() == {
+        "r1": {"result": "ok", "last_success": builders.NOW},
+        "r2": {"result": "EG601", "last_success": None},
+    }
+
+
+def test_a_conflict_is_an_error_with_its_evidence(world: World) -> None:
+    world.observer.told(Conflict(Reason.EQUIVOCATION, "ab" * 16, (b"secret bytes",)))
+    (line,) = world.lines.read()
+    assert (line["level"], line["reason"], line["evidence"]) == ("error", "EG803", "ab" * 16)
+    assert "secret bytes" not in world.lines.stream.getvalue()
+
+
+def test_nothing_happened_before_the_first_snapshot(world: World) -> None:
+    world.observer.snapshot(CLOSED, builders.now())
+    assert world.events() == []

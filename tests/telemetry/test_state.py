@@ -1,0 +1,53 @@
+"""A snapshot as people see it."""
+
+import json
+
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
+from sidecar.telemetry.state import describe
+from tests import builders
+from tests.telemetry.test_metrics import running
+
+
+def test_a_new_process_is_starting_and_says_why() -> None:
+    value = describe(CLOSED, builders.now())
+    assert (value["state"], value["reason"]) == ("starting", "EG905")
+    assert value["lease"] is None
+    assert value["epoch"] is None
+    json.dumps(value)
+
+
+def test_a_running_sidecar_shows_what_it_rests_on() -> None:
+    snapshot = running()
+    value = describe(snapshot, builders.now(500))
+    assert (value["state"], value["reason"]) == ("running", None)
+    assert snapshot.lease is not None
+    assert value["lease"] == {
+        "left_ms": 3000,
+        "peers": ["r1", "r2"],
+        "beat": {"issuer": snapshot.lease.beat.issuer[:16], "seq": 7},
+        "anchor": "clock",
+    }
+    assert value["policy"] == {"name": "chat", "sha256": snapshot.policy.sha256[:16]}
+    halts = value["halts"]
+    assert isinstance(halts, list)
+    assert halts[0]["reason"] == "test"
+    json.dumps(value)
+
+
+def test_a_lapsed_lease_has_nothing_left_and_is_contained() -> None:
+    value = describe(running(), builders.now(60_000))
+    lease = value["lease"]
+    assert isinstance(lease, dict)
+    assert lease["left_ms"] == 0
+    assert (value["state"], value["reason"]) == ("contained", "EG102")
+
+
+def test_holds_and_causes_are_named() -> None:
+    snapshot = Snapshot(faults=(Reason.SIG_INVALID,)).held(
+        Hold(Reason.EQUIVOCATION, HoldKind.LATCHED, "ab" * 16)
+    )
+    value = describe(snapshot, builders.now())
+    assert value["state"] == "quarantined"
+    assert value["holds"] == [{"reason": "EG803", "kind": "latched", "evidence": "ab" * 16}]
+    assert value["causes"] == ["EG601"]
