@@ -189,7 +189,7 @@ class Service:
     async def _stream(self, request: web.Request, count: int) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for index in range(count):
+        for _ in range(count):
             chunk = {
                 "id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "m",
                 "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}],
