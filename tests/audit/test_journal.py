@@ -1,0 +1,190 @@
+"""The journal against the real kernel: kills, a second writer, files that vanish, segments."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sidecar.audit import reader, segments
+from sidecar.audit.journal import Journal
+from sidecar.audit.recorder import Recorder
+from sidecar.core.gate import Gate
+from sidecar.core.log import record
+from sidecar.core.reason import ProtocolError
+from tests import builders
+from tests.audit import journals
+from tests.audit.journals import DENIAL, HEAD, KEY
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Appends until it is killed, and acknowledges each record only after `decision` returned.
+CHILD = """
+import sys
+from pathlib import Path
+from sidecar.core.gate import Gate
+from tests import builders
+from tests.audit import journals
+
+journal = journals.open_journal(Path(sys.argv[1]), 200_000)
+recorder = journals.make_recorder(journal, Gate())
+while True:
+    decision_id = recorder.decision(journals.DENIAL, journals.HEAD, None, builders.now())
+    assert decision_id is not None
+    sys.stdout.write(decision_id + "\\n")
+    sys.stdout.flush()
+    if journal.seq % 100 == 0:
+        flush = journal.flush()
+        journal.flushed(flush, flush.run())
+"""
+
+
+def append(recorder: Recorder, count: int) -> None:
+    for _ in range(count):
+        assert recorder.decision(DENIAL, HEAD, None, builders.now()) is not None
+
+
+@pytest.mark.slow
+def test_no_acknowledged_record_is_lost_when_the_process_is_killed(folder: Path) -> None:
+    acknowledged = 0
+    for kill in range(6):
+        command = [sys.executable, "-c", CHILD, str(folder)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for _ in range(700 + 300 * kill):
+                acknowledged = int(child.stdout.readline().rpartition("-")[2])
+            child.send_signal(signal.SIGKILL)
+            for line in child.stdout:  # what it had acknowledged before the signal arrived
+                if line.endswith("\n"):
+                    acknowledged = int(line.rpartition("-")[2])
+        report = reader.verify(folder, KEY)
+        assert report.fault is None
+        assert report.records > acknowledged
+    journal = journals.open_journal(folder)
+    assert journal.seq > acknowledged
+    journal.close()
+    assert len(segments.find(folder)) > 1
+
+
+def test_a_second_writer_is_refused(folder: Path, journal: Journal) -> None:
+    with pytest.raises(BlockingIOError, match="another process writes this journal"):
+        Journal(folder, 1000)
+
+
+def test_a_second_writer_in_another_process_is_refused(folder: Path, journal: Journal) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(folder)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "another process writes this journal" in done.stderr
+
+
+def test_a_closed_journal_gives_its_folder_back(folder: Path) -> None:
+    journals.open_journal(folder).close()
+    journals.open_journal(folder).close()
+
+
+def test_a_journal_takes_nothing_before_it_is_recovered(folder: Path) -> None:
+    journal = Journal(folder, 1000)
+    with pytest.raises(OSError, match="not recovered"):
+        journal.append(b"{}")
+    journal.close()
+    assert segments.find(folder) == []
+
+
+def test_a_journal_that_is_damaged_takes_nothing(folder: Path) -> None:
+    journals.make_journal(folder, records=3, signed=3)
+    (folder / "checkpoint").unlink()
+    journal = Journal(folder, 1000)
+    with pytest.raises(ProtocolError):
+        journal.recover(
+            journals.SIGNER, journals.ORIGIN, journals.BOOT, journals.INSTANCE, builders.now()
+        )
+    with pytest.raises(OSError, match="not recovered"):
+        journal.append(b"{}")
+    assert journal.recovery is None
+    journal.close()
+
+
+def test_a_closed_journal_takes_nothing(folder: Path) -> None:
+    journal = journals.open_journal(folder)
+    journal.close()
+    with pytest.raises(OSError, match="closed"):
+        journal.append(b"{}")
+
+
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        Journal(tmp_path / "file" / "audit", 1000)
+
+
+def test_a_flush_makes_what_was_written_durable(journal: Journal, recorder: Recorder) -> None:
+    append(recorder, 3)
+    flush = journal.flush()
+    append(recorder, 1)
+    journal.flushed(flush, flush.run())
+    assert (journal.durable, journal.seq) == (3, 4)
+
+
+def test_a_file_that_is_deleted_under_the_writer_is_noticed(
+    folder: Path, journal: Journal, recorder: Recorder
+) -> None:
+    """Writing into a deleted file works, so only asking the kernel tells."""
+    append(recorder, 1)
+    (folder / segments.name(0)).unlink()
+    append(recorder, 1)
+    with pytest.raises(OSError, match="removed or cut") as caught:
+        journal.flush().run()
+    assert caught.value.errno == errno.EIO
+
+
+def test_a_file_that_is_cut_under_the_writer_is_noticed(
+    folder: Path, journal: Journal, recorder: Recorder
+) -> None:
+    append(recorder, 1)
+    os.truncate(folder / segments.name(0), 5)
+    with pytest.raises(OSError, match="removed or cut"):
+        journal.flush().run()
+
+
+def test_a_full_segment_is_followed_by_a_prepared_one(folder: Path) -> None:
+    journal = journals.open_journal(folder, segment_bytes=1500)
+    recorder = journals.make_recorder(journal, Gate())
+    append(recorder, 2)
+    assert len(segments.find(folder)) == 1
+    flush = journal.flush()
+    journal.flushed(flush, flush.run())
+    assert len(segments.find(folder)) == 2
+    append(recorder, 3)
+    first, second = (path.read_bytes().splitlines() for path in segments.find(folder))
+    assert [record.parse(line).seq for line in first + second] == [0, 1, 2, 3, 4]
+    assert first
+    assert second
+    flush = journal.flush()
+    assert len(flush.retired) == 1
+    journal.flushed(flush, flush.run())
+    assert journal.flush().retired == ()
+    journal.close()
+
+
+def test_without_a_prepared_segment_the_full_one_grows_on(folder: Path) -> None:
+    """Making a file costs a sync of the folder; no request pays for it."""
+    journal = journals.open_journal(folder, segment_bytes=1500)
+    append(journals.make_recorder(journal, Gate()), 20)
+    journal.close()
+    assert len(segments.find(folder)) == 1
+    assert reader.verify(folder, KEY).records == 20
+
+
+def test_a_segment_that_appears_from_elsewhere_ends_writing(folder: Path) -> None:
+    journal = journals.open_journal(folder, segment_bytes=1500)
+    append(journals.make_recorder(journal, Gate()), 2)
+    (folder / segments.name(1)).touch()
+    with pytest.raises(FileExistsError):
+        journal.flush().run()
+    journal.close()

@@ -1,0 +1,220 @@
+"""What is written about a decision, and that no decision stands without it."""
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.audit.journal import Journal
+from sidecar.audit.recorder import Recorder
+from sidecar.core import canonical
+from sidecar.core.gate import Denial, Gate
+from sidecar.core.head import RequestHead
+from sidecar.core.log import record
+from sidecar.core.log.record import Decision, StateChange
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.snapshot import CLOSED, HoldKind, State
+from tests import builders
+from tests.audit.journals import BOOT, DENIAL, HEAD, INSTANCE, make_permit, make_snapshot
+
+SNAPSHOT = make_snapshot()
+PERMIT = make_permit(SNAPSHOT)
+NOW = builders.now(100)
+
+
+def written(journal: Journal, index: int = -1) -> Decision:
+    said = record.parse(journal.fresh[index])
+    assert isinstance(said, Decision)
+    return said
+
+
+def on_disk(journal: Journal) -> list[bytes]:
+    return (journal.folder / "00000000.jsonl").read_bytes().splitlines()
+
+
+def test_a_permit_is_on_disk_when_its_id_is_known(journal: Journal, recorder: Recorder) -> None:
+    decision_id = recorder.decision(PERMIT, HEAD, "f" * 32, NOW)
+    assert decision_id == f"{BOOT}-0"
+    assert [record.parse(line) for line in on_disk(journal)] == [written(journal)]
+
+
+def test_a_permit_names_everything_that_it_rests_on(journal: Journal, recorder: Recorder) -> None:
+    recorder.decision(PERMIT, HEAD, "f" * 32, NOW)
+    said, lease = written(journal), SNAPSHOT.lease
+    assert lease is not None
+    assert said.beat == record.BeatRef(
+        issuer=lease.beat.issuer, seq=lease.beat.seq, sha=lease.beat.sha256
+    )
+    assert said.epoch == record.EpochRef(seq=lease.epoch_seq, sha=lease.epoch_sha256)
+    assert said.policy_sha == canonical.digest(builders.POLICY)
+    assert (said.decision, said.reason, said.trust_v) == ("permit", None, 1)
+    assert (said.route, said.rule, said.upstream) == ("api", "chat", "model")
+    assert (said.method, said.path, said.trace_id) == ("POST", "/v1/chat", "f" * 32)
+    assert (said.boot, said.inst, said.ts) == (BOOT, INSTANCE, NOW.wall)
+    assert said.lease_ms_left == 4000 - 500 - 100
+
+
+def test_query_and_headers_are_never_recorded(journal: Journal, recorder: Recorder) -> None:
+    recorder.decision(PERMIT, HEAD, None, NOW)
+    assert b"secret" not in journal.fresh[-1]
+
+
+def test_a_denial_without_anything_verified_is_recorded_with_nulls(
+    journal: Journal, recorder: Recorder
+) -> None:
+    recorder.decision(Denial(Reason.STARTING, CLOSED), None, None, NOW)
+    said = written(journal)
+    assert (said.decision, said.reason) == ("deny", "EG905")
+    assert (said.beat, said.epoch, said.policy_sha, said.trust_v) == (None, None, None, None)
+    assert (said.lease_ms_left, said.method, said.path) == (None, "", "")
+
+
+def test_a_denial_after_the_lease_says_by_how_much_it_lapsed(
+    journal: Journal, recorder: Recorder
+) -> None:
+    recorder.decision(Denial(Reason.LEASE_EXPIRED, SNAPSHOT), HEAD, None, builders.now(4000))
+    said = written(journal)
+    assert said.lease_ms_left == -500
+    assert said.epoch is not None
+
+
+def test_a_new_snapshot_is_seen_at_once(journal: Journal, recorder: Recorder) -> None:
+    """What is put together once per snapshot must not outlive it."""
+    recorder.decision(PERMIT, HEAD, None, NOW)
+    recorder.decision(DENIAL, HEAD, None, NOW)
+    recorder.decision(PERMIT, HEAD, None, NOW)
+    assert [written(journal, i).epoch is None for i in range(3)] == [False, True, False]
+
+
+@pytest.mark.parametrize("raw", [b'/\xff\x1b[2J\r\n\x00"\\', bytes(range(256)) * 40, "/é".encode()])
+def test_any_bytes_of_a_request_make_a_readable_record(
+    journal: Journal, recorder: Recorder, raw: bytes
+) -> None:
+    head = RequestHead(raw, raw, raw, ())
+    recorder.decision(Denial(Reason.REQUEST_MALFORMED, CLOSED), head, "\ud800" + "x" * 999, NOW)
+    said = written(journal)
+    assert said.path.isascii()
+    assert len(journal.fresh[-1]) < record.MAX_BYTES
+    assert (said.trace_id, len(on_disk(journal))) == (None, 1)
+
+
+def test_a_long_path_is_cut_in_the_record(journal: Journal, recorder: Recorder) -> None:
+    head = RequestHead(b"GET", b"/", b"/" * 9000, ())
+    recorder.decision(DENIAL, head, "x" * 999, NOW)
+    said = written(journal)
+    assert len(said.path) == record.PATH_MAX_BYTES
+    assert said.trace_id == "x" * 64
+
+
+def test_records_are_chained_across_kinds(journal: Journal, recorder: Recorder) -> None:
+    recorder.state("start", {"version": "1"}, NOW)
+    decision_id = recorder.decision(PERMIT, HEAD, None, NOW)
+    assert decision_id is not None
+    recorder.take_back(decision_id, "late", Reason.LEASE_EXPIRED, NOW)
+    recorder.take_back(decision_id, "abort", None, NOW)
+    lines = list(journal.fresh)
+    said = [record.parse(line) for line in lines]
+    assert [one.seq for one in said] == [0, 1, 2, 3]
+    assert [one.prev for one in said] == [record.FIRST_PREV, *map(canonical.digest, lines[:-1])]
+    assert on_disk(journal) == lines
+
+
+def test_a_permit_that_is_taken_back_keeps_its_id(journal: Journal, recorder: Recorder) -> None:
+    decision_id = recorder.decision(PERMIT, HEAD, None, NOW)
+    assert decision_id is not None
+    recorder.take_back(decision_id, "late", Reason.LEASE_EXPIRED, NOW)
+    said = written(journal)
+    assert (said.decision, said.decision_id, said.reason) == ("late", decision_id, "EG102")
+
+
+def test_a_change_of_state_carries_its_detail(journal: Journal, recorder: Recorder) -> None:
+    assert recorder.state("transition", {"from": "running", "causes": ["EG102"]}, NOW)
+    said = record.parse(journal.fresh[-1])
+    assert isinstance(said, StateChange)
+    assert (said.type, said.detail) == ("transition", {"from": "running", "causes": ["EG102"]})
+
+
+@pytest.mark.parametrize(
+    ("detail", "reason"),
+    [({"x": 2**53}, Reason.NONCANONICAL), ({"x": "a" * record.MAX_BYTES}, Reason.OVERSIZE)],
+)
+def test_a_detail_that_could_not_be_read_back_is_not_written(
+    journal: Journal, recorder: Recorder, detail: dict[str, str | int], reason: Reason
+) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        recorder.state("transition", detail, NOW)
+    assert caught.value.reason is reason
+    assert on_disk(journal) == []
+
+
+@pytest.mark.parametrize(
+    ("boot", "instance"), [("short", "pod"), ("G" * 16, "pod"), (BOOT, "\ud800")]
+)
+def test_names_that_no_reader_would_accept_are_refused_at_start(
+    journal: Journal, gate: Gate, boot: str, instance: str
+) -> None:
+    with pytest.raises(ProtocolError):
+        Recorder(journal, boot, instance, gate.place)
+
+
+def quarantined(gate: Gate) -> bool:
+    hold = gate.snapshot.holds[0]
+    return (hold.reason, hold.kind) == (Reason.AUDIT_UNWRITABLE, HoldKind.LATCHED)
+
+
+def test_a_failed_write_holds_the_gate_for_good_and_nothing_is_written_again(
+    journal: Journal, recorder: Recorder, gate: Gate
+) -> None:
+    """A bad descriptor stands for any error that the kernel reports."""
+    good, journal._current = journal._current, os.open("/dev/null", os.O_RDONLY)
+    gate.publish(SNAPSHOT)
+    assert gate.snapshot.state(NOW) is State.RUNNING
+    assert recorder.decision(PERMIT, HEAD, None, NOW) is None
+    assert quarantined(gate)
+    os.close(journal._current)
+    journal._current = good  # the disk works again, and nobody may rely on it
+    assert recorder.decision(PERMIT, HEAD, None, NOW) is None
+    assert not recorder.state("stop", {}, NOW)
+    gate.lift(Reason.AUDIT_UNWRITABLE)
+    assert quarantined(gate)
+    assert on_disk(journal) == []
+
+
+@pytest.fixture
+def full_disk(journal: Journal) -> Iterator[None]:
+    """Room for one record and a bit: the second is short, as on a disk that fills up."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, old)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_that_fills_up_within_a_record_holds_the_gate(
+    journal: Journal, recorder: Recorder, gate: Gate
+) -> None:
+    assert recorder.decision(DENIAL, HEAD, None, NOW) is not None
+    assert not gate.snapshot.holds
+    assert recorder.decision(DENIAL, HEAD, None, NOW) is None
+    assert quarantined(gate)
+    assert journal.seq == 1
+    size = (journal.folder / "00000000.jsonl").stat().st_size
+    assert size == 600, "the short write must have happened for this test to mean something"
+    assert recorder.decision(DENIAL, HEAD, None, NOW) is None
+    assert (journal.folder / "00000000.jsonl").stat().st_size == size
+
+
+def test_a_journal_that_was_not_recovered_takes_nothing(folder: Path, gate: Gate) -> None:
+    journal = Journal(folder, 1000)
+    try:
+        assert (
+            Recorder(journal, BOOT, INSTANCE, gate.place).decision(DENIAL, HEAD, None, NOW) is None
+        )
+        assert quarantined(gate)
+    finally:
+        journal.close()
