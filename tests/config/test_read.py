@@ -1,0 +1,208 @@
+"""One file and the environment, read into the values of the program."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sidecar.config.problem import ConfigError
+from sidecar.config.read import read_any, read_authority, read_sidecar
+from sidecar.config.sections import Address, AuthorityConfig, Limits, PeerAddress, SidecarConfig
+from tests.config.builders import AUTHORITY, SIDECAR, write
+
+NOTHING: Mapping[str, str] = {}
+
+
+def problems(folder: Path, text: str, environment: Mapping[str, str] = NOTHING) -> dict[str, str]:
+    """Path (or origin, where there is no path) -> message."""
+    with pytest.raises(ConfigError) as refused:
+        read_sidecar(write(folder, text), environment)
+    found = refused.value.problems
+    return {problem.path or problem.origin: problem.message for problem in found}
+
+
+def test_a_small_file_is_read_with_its_defaults(tmp_path: Path) -> None:
+    loaded = read_sidecar(write(tmp_path, SIDECAR), NOTHING)
+    config = loaded.config
+    assert loaded.name == "test"
+    assert (config.service, config.region) == ("chat", "eu-1")
+    assert config.trust_file == tmp_path / "trust.json"
+    assert config.audit.dir == tmp_path / "state" / "audit"
+    assert config.proxy.inbound == Address("127.0.0.1", 17001)
+    assert config.status == Address("127.0.0.1", 17011)
+    assert config.proxy.limits == Limits()
+    assert (config.sync.ttl_ms, config.sync.skew_ms, config.sync.drift_ppm) == (4000, 500, 2000)
+    assert config.sync.peers[2] == PeerAddress("r3", "::1", 6381, db=2, username="ops")
+
+
+def test_an_authority_is_read(tmp_path: Path) -> None:
+    config = read_authority(write(tmp_path, AUTHORITY), NOTHING).config
+    assert config.trust_file == Path("/etc/epochgate/trust.json")
+    assert config.beat_key_file == tmp_path / "beat.key"
+    assert (config.beat.ttl_ms, config.beat.interval_ms, config.beat.publish_ms) == (4000, 500, 100)
+    assert len(config.peers) == 3
+
+
+def test_the_kind_in_the_file_decides_for_tools(tmp_path: Path) -> None:
+    assert isinstance(read_any(write(tmp_path, SIDECAR), NOTHING).config, SidecarConfig)
+    assert isinstance(read_any(write(tmp_path, AUTHORITY), NOTHING).config, AuthorityConfig)
+
+
+def test_the_environment_wins_and_is_named_as_origin(tmp_path: Path) -> None:
+    environment = {
+        "EPOCHGATE_SYNC__POLL": "100ms",
+        "EPOCHGATE_LISTEN__INBOUND": "[::]:8080",
+        "EPOCHGATE_WARM_CONNECTIONS": "0",
+        "EPOCHGATE_SYNC__PEERS": "[{id: a, url: 'redis://h:1'}, {id: b, url: 'redis://h:2'}]",
+        "PATH": "/bin",
+    }
+    path = write(tmp_path, SIDECAR)
+    loaded = read_sidecar(path, environment)
+    assert loaded.config.sync.poll_ms == 100
+    assert loaded.config.proxy.inbound == Address("::", 8080)
+    assert loaded.config.proxy.warm_connections == 0
+    assert [peer.id for peer in loaded.config.sync.peers] == ["a", "b"]
+    origins = {setting.path: (setting.value, setting.origin) for setting in loaded.origins}
+    assert origins["spec.sync.poll"] == ("100ms", "EPOCHGATE_SYNC__POLL")
+    assert origins["spec.sync.ttl"] == ("4s", f"{path}:16:10")
+    assert origins["spec.sync.timeout"] == ("300ms", "default")
+    assert origins["spec.audit.dir"][1] == "default"
+    assert origins["spec.sync.peers[0].id"] == ("a", "EPOCHGATE_SYNC__PEERS:1:7")
+
+
+def test_a_variable_of_ours_that_is_misspelled_is_refused_and_others_are_not(
+    tmp_path: Path,
+) -> None:
+    found = problems(tmp_path, SIDECAR, {"EPOCHGATE_SYNC__TTTL": "1s"})
+    assert found == {"EPOCHGATE_SYNC__TTTL": "is no known variable; did you mean "
+                     "EPOCHGATE_SYNC__TTL?"}  # fmt: skip
+    kubernetes = {"EPOCHGATE_PORT": "tcp://10.0.0.1:80", "EPOCHGATE_SERVICE_HOST": "10.0.0.1"}
+    read_sidecar(write(tmp_path, SIDECAR), kubernetes)
+
+
+def test_every_problem_is_reported_at_once_with_its_place(tmp_path: Path) -> None:
+    text = SIDECAR.replace("service: chat", "servise: chat").replace("ttl: 4s", "ttl: 4")
+    text = text.replace("quorum: 2", "quorum: 9").replace('"127.0.0.1:17001"', '"17001"')
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as refused:
+        read_sidecar(path, {"EPOCHGATE_LOG__LEVEL": "loud"})
+    lines = [str(problem) for problem in refused.value.problems]
+    assert lines == [
+        f"{path}:5:3: spec.servise: is no known key; did you mean service?",
+        "spec.service: is required: The service behind, as epochs name it.",
+        f'{path}:9:21: spec.listen.inbound: must be "host:port" with a port up to 65535, IPv6 as '
+        '"[::1]:port"',
+        f"{path}:16:10: spec.sync.ttl: must be a duration like 250ms, 4s or 2m: the unit is "
+        "missing",
+        "EPOCHGATE_LOG__LEVEL: spec.log.level: must be one of debug, info, warning, error",
+        f"{path}:15:13: spec.sync.quorum: must be 2 to 3: more than half of the peers",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["service: chat", "region: eu-1", "trust: {file: trust.json}", "state: {dir: state}",
+             'listen: {inbound: "127.0.0.1:17001"}', "quorum: 2", "ttl: 4s", "skew: 500ms",
+             "drift: 2000ppm"],
+)  # fmt: skip
+def test_what_somebody_has_to_write_down_has_no_default(line: str, tmp_path: Path) -> None:
+    assert line in SIDECAR
+    found = problems(tmp_path, SIDECAR.replace(line, ""))
+    assert [message for message in found.values() if message.startswith("is required")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("kind: SidecarConfig", "kind: Sidecar", "kind"),
+        ("v1alpha1", "v2", "apiVersion"),
+        ("{name: test}", "{name: Test}", "metadata.name"),
+        ("{name: test}", "{nam: test}", "metadata.nam"),
+        ("metadata:", "meta:", "meta"),
+        ("ttl: 4s", "ttl: 25h", "spec.sync.ttl"),
+        ("ttl: 4s", "ttl: [4s]", "spec.sync.ttl"),
+        ("ttl: 4s", "ttl:", "spec.sync.ttl"),
+        ("trust: {file: trust.json}", "trust: trust.json", "spec.trust"),
+        ("id: r2", "id: R2", "spec.sync.peers[1].id"),
+        ("id: r2, ", "", "spec.sync.peers[1].id"),
+        ("id: r2", "name: x, id: r2", "spec.sync.peers[1].name"),
+        ('"redis://127.0.0.1:6380"', '"http://h"', "spec.sync.peers[1].url"),
+        ('- {id: r2, url: "redis://127.0.0.1:6380"}', "- r2", "spec.sync.peers[1]"),
+        ('6380"}', '6380", passwordFile: none}', "spec.sync.peers[1]"),
+        ("state: {dir: state}", 'state: {dir: "a\\0b"}', "spec.state.dir"),
+    ],
+)
+def test_a_wrong_value_is_refused_at_its_path(
+    old: str, new: str, path: str, tmp_path: Path
+) -> None:
+    assert old in SIDECAR
+    assert path in problems(tmp_path, SIDECAR.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("text", ["[]", "x", "a: [", "a: 1\na: 2"])
+def test_a_file_of_another_shape_is_refused(text: str, tmp_path: Path) -> None:
+    assert problems(tmp_path, text)
+
+
+def test_a_missing_or_unreadable_file_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        read_sidecar(tmp_path / "none.yaml", NOTHING)
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        read_any(tmp_path / "bad.yaml", NOTHING)
+
+
+def test_a_list_in_a_variable_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    found = problems(tmp_path, SIDECAR, {"EPOCHGATE_SYNC__PEERS": "[{"})
+    assert any("is not YAML" in message for message in found.values())
+
+
+def test_a_password_is_read_from_its_file_and_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter2\n")
+    text = SIDECAR.replace('6380"}', '6380", passwordFile: password}')
+    loaded = read_sidecar(write(tmp_path, text), NOTHING)
+    assert loaded.config.sync.peers[1].password == "hunter2"
+    assert "hunter2" not in repr(loaded)
+
+
+def test_a_password_in_a_url_is_refused_and_never_repeated(tmp_path: Path) -> None:
+    text = SIDECAR.replace("ops@", "ops:hunter2@")
+    found = problems(tmp_path, text)
+    assert "passwordFile" in found["spec.sync.peers[2].url"]
+    assert "hunter2" not in str(found)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(
+    ["4s", "250ms", "64KiB", "2000ppm", "chat", "redis://h:1", "127.0.0.1:1", "r1"]
+)  # fmt: skip
+KEYS = (
+    st.sampled_from(["sync", "peers", "ttl", "id", "url", "limits", "head", "quorum"]) | st.text()
+)
+TREES = st.recursive(LEAVES, lambda t: st.lists(t) | st.dictionaries(KEYS, t), max_leaves=20)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(KEYS, TREES), st.dictionaries(KEYS, TREES))
+def test_any_tree_is_a_configuration_or_a_config_error(
+    tmp_path: Path, spec: dict[str, object], sync: dict[str, object]
+) -> None:
+    root = yaml.safe_load(SIDECAR)
+    root["spec"] |= spec
+    if isinstance(root["spec"].get("sync"), dict):
+        root["spec"]["sync"] |= sync
+    path = write(tmp_path, yaml.safe_dump(root))
+    try:
+        assert read_sidecar(path, NOTHING).config.service
+    except ConfigError:
+        return
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary())
+def test_any_bytes_are_a_configuration_or_a_config_error(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "raw.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError):
+        read_any(path, NOTHING)
