@@ -1,0 +1,367 @@
+"""One client connection: bytes in, one exchange after the other.
+
+Rules:
+
+* Requests are taken one at a time, in order, each decided when *it* is forwarded. What a client
+  sends ahead waits in a bounded buffer, then reading pauses.
+* After an answer that leaves bytes unread nothing more is parsed: our side ends, a little is
+  discarded so that the answer arrives, then the connection is closed. It is never used again.
+* Whatever our own code throws ends in a denial (`_safely`), the one broad `except` of the data
+  plane.
+
+Source: RFC 9112 section 9; hardening b.3.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from sidecar.core.gate import Denial
+from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.routes import Upstream as Address
+from sidecar.proxy import denial, shell
+from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.upstream import Upstream
+
+DISCARD_MAX_BYTES = 64 * 1024
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: the peer sees a reset, not an end
+
+log = logging.getLogger(__name__)
+
+
+class Downstream(asyncio.Protocol):
+    """One client connection.
+
+    Args:
+        plane: What all connections share.
+        connections: All of them; this one is in it while it lasts.
+
+    Attributes:
+        buffer: Bytes received and not taken yet.
+        deadline: Boot time at which `expired` is called; 0: never.
+        eof: Whether the client has ended its side.
+        write_full: Whether the client reads more slowly than we write.
+    """
+
+    __slots__ = (
+        "_advancing", "_connections", "_discarded", "_ending", "_exchange", "_pending", "_plane",
+        "_reading", "_searched", "_transport", "_upstream", "_upstream_full", "buffer", "deadline",
+        "eof", "write_full",
+    )  # fmt: skip
+
+    def __init__(self, plane: Plane, connections: "set[Downstream]") -> None:
+        self._plane = plane
+        self._connections = connections
+        self._transport: asyncio.Transport
+        self._exchange: Exchange | None = None
+        self._upstream: Upstream | None = None
+        self._advancing = False
+        self._ending = False  # no more requests from here; what still arrives is discarded
+        self._discarded = 0
+        self._pending = 0  # bytes in the write buffer when they were last looked at
+        self._reading = True
+        self._searched = 0
+        self._upstream_full = False
+        self.buffer = b""
+        self.deadline = 0
+        self.eof = False
+        self.write_full = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request has begun."""
+        return self._exchange is None and not self.buffer
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or say that there are too many."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        limits = self._plane.limits
+        transport.set_write_buffer_limits(high=limits.buffer_bytes)
+        self._connections.add(self)
+        if len(self._connections) > limits.connections:
+            self._safely(self._deny, Reason.CONNECTION_LIMIT)
+        else:
+            self._safely(self._idle_from, None)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a client."""
+        self._safely(self._received, data)
+
+    def eof_received(self) -> bool:
+        """The client has ended its side; it may still wait for an answer."""
+        self.eof = True
+        exchange = self._exchange
+        if exchange is None:
+            return False
+        if exchange.sent and not exchange.request_done:
+            self._transport.abort()
+            return False
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
+        """The client is gone."""
+        self._connections.discard(self)
+        self._ending = True
+        self.buffer = b""
+        self._safely(self._lost, None)
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: stop reading the response."""
+        self.write_full = True
+        if self._upstream is not None:
+            self._upstream.hold_reading(hold=True)
+
+    def resume_writing(self) -> None:
+        """It caught up."""
+        self.write_full = False
+        if self._upstream is not None:
+            self._upstream.hold_reading(hold=False)
+        self._safely(self._advance, None)
+
+    # What the upstream connection calls.
+
+    def upstream_data(self, data: bytes) -> None:
+        """Bytes of a response."""
+        if self._exchange is not None:
+            self._safely(self._exchange.upstream_data, data)
+
+    def upstream_lost(self, *, clean: bool) -> None:
+        """The connection behind has ended."""
+        self._upstream = None
+        if self._exchange is not None:
+            self._safely(self._exchange_lost, clean)
+
+    def upstream_full(self, *, full: bool) -> None:
+        """The service takes the request too slowly, or caught up."""
+        self._upstream_full = full
+        self._set_reading()
+
+    # What the exchange calls.
+
+    def write(self, data: bytes) -> None:
+        """Write to the client."""
+        self._transport.write(data)
+
+    def upstream_for(self, address: Address) -> Upstream | None:
+        """The own upstream connection or a warm one, ready to carry a request there, or None."""
+        upstream = self._upstream
+        if upstream is not None:
+            if upstream.ready and upstream.address == address:
+                return upstream
+            upstream.abort()
+        self._upstream = upstream = self._plane.pool.take(address)
+        return upstream
+
+    def drop_upstream(self) -> None:
+        """Destroy the own upstream connection."""
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+        self._upstream_full = False
+
+    def connected(self, exchange: Exchange, upstream: Upstream | None) -> None:
+        """An upstream connection for `exchange` was made, or not."""
+        self._upstream = upstream
+        self._safely(lambda _: exchange.begin() if upstream else exchange.unreachable(), None)
+
+    def over(self, now: Now, *, keep: bool) -> None:
+        """The exchange has ended: go on with the next request, or end politely."""
+        self._exchange = None
+        if keep and not self._ending and not self._plane.draining:
+            self._idle_from(now)
+            self._set_reading()
+            if self.buffer:
+                self._advance(None)
+        else:
+            self._end_politely(now)
+
+    def cut_off(self) -> None:
+        """End at once, so that no reader takes what was sent for complete."""
+        self._ending = True
+        sock: Any = self._transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self._transport.abort()
+
+    # What the server calls.
+
+    def look(self, now: Now) -> None:
+        """Ask again whether the running exchange is permitted."""
+        if self._exchange is not None:
+            self._safely(self._exchange.look, now)
+
+    def tick(self, now: Now) -> None:
+        """Time has passed."""
+        if self.deadline and now.boot >= self.deadline:
+            self.deadline = 0
+            self._safely(self._expired, now)
+
+    def drain(self) -> None:
+        """Close unless a request is in progress."""
+        if self.idle and not self._ending:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._transport.abort()
+
+    # Inside.
+
+    def _safely(self, step: Callable[[Any], None], argument: object) -> None:
+        try:
+            step(argument)
+        except ProtocolError as error:
+            self._malformed(error.reason)
+        except Exception:
+            log.exception("a request was denied because of an internal error")
+            self._broken()
+
+    def _received(self, data: bytes) -> None:
+        if self._ending:
+            self._discard(len(data))
+            return
+        self.buffer = self.buffer + data if self.buffer else data
+        exchange = self._exchange
+        if exchange is None:
+            self._advance(None)
+        elif exchange.sent and not exchange.request_done:
+            exchange.request_data()
+        if self._exchange is not None:
+            self._set_reading()
+
+    def _advance(self, _: None) -> None:
+        """Take requests from the buffer, as many as end at once."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            for _turn in range(self._plane.limits.pipeline_depth):
+                busy = self._exchange is not None or self._ending or self.write_full
+                if busy or not self.buffer or not self._next():
+                    return
+            # Others want to be served, too.
+            asyncio.get_running_loop().call_soon(self._safely, self._advance, None)
+        finally:
+            self._advancing = False
+
+    def _next(self) -> bool:
+        plane, buffer = self._plane, self.buffer
+        start, end = shell.scan(buffer, self._searched, plane.limits)
+        if not end:
+            if not self._searched:
+                self._set_deadline(plane.clock(), plane.timeouts.head_ms)
+            self._searched = len(buffer)
+            return False
+        self._searched = 0
+        asked = plane.shell.parse(buffer[start:end])
+        self.buffer = buffer[end:]
+        self._exchange = exchange = Exchange(plane, self, asked)
+        exchange.begin()
+        return True
+
+    def _set_reading(self) -> None:
+        limits = self._plane.limits
+        ahead = self._exchange is not None and (
+            len(self.buffer) > limits.head_bytes
+            or self.buffer.count(b"\r\n\r\n") >= limits.pipeline_depth
+        )
+        reading = self._ending or not (ahead or self._upstream_full)
+        if reading != self._reading and not self._transport.is_closing():
+            self._reading = reading
+            if reading:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _malformed(self, reason: Reason) -> None:
+        if self._exchange is not None:
+            self._safely(self._exchange.malformed, reason)
+        elif not self._ending:
+            self._plane.observer.malformed(reason)
+            self._safely(self._deny, reason)
+
+    def _deny(self, reason: Reason) -> None:
+        """Answer a request that could not be read, or a connection that is too many."""
+        plane = self._plane
+        now = plane.clock()
+        snapshot = plane.gate.snapshot
+        decision_id = plane.recorder.decision(Denial(reason, snapshot), None, None, now)
+        answer = denial.response(reason, snapshot, decision_id, now, None, keep_alive=False)
+        self._transport.write(answer)
+        plane.observer.finished("deny", reason, reason.status, 0, 0)
+        self._end_politely(now)
+
+    def _broken(self) -> None:
+        # Whatever state it is in, this connection forwards nothing more.
+        exchange = self._exchange
+        try:
+            if exchange is not None:
+                exchange.broken(self._plane.clock())
+            elif not self._ending:
+                self._deny(Reason.INTERNAL_ERROR)
+        except Exception:
+            log.exception("the answer to an internal error failed, too")
+            self._exchange = None
+            self.drop_upstream()
+            self.cut_off()
+
+    def _end_politely(self, now: Now) -> None:
+        self._ending = True
+        self.buffer = b""
+        self.drop_upstream()
+        if self._transport.is_closing():
+            return
+        self._set_reading()
+        if self.eof:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._pending = self._transport.get_write_buffer_size()
+        self._set_deadline(now, self._plane.timeouts.linger_ms)
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > DISCARD_MAX_BYTES and not self._transport.get_write_buffer_size():
+            self._transport.abort()
+
+    def _expired(self, now: Now) -> None:
+        if self._ending:
+            self._linger_again_or_close(now)
+        elif self._exchange is not None:
+            self._exchange.expired(now)
+        elif self.buffer:
+            self._malformed(Reason.REQUEST_TIMEOUT)
+        else:
+            self._transport.close()
+
+    def _linger_again_or_close(self, now: Now) -> None:
+        # A slow reader gets the end of its answer as long as it reads at all.
+        pending = self._transport.get_write_buffer_size()
+        if 0 < pending < self._pending:
+            self._pending = pending
+            self._set_deadline(now, self._plane.timeouts.linger_ms)
+        else:
+            self._transport.abort()
+
+    def _idle_from(self, now: Now | None) -> None:
+        self._set_deadline(now or self._plane.clock(), self._plane.timeouts.idle_ms)
+
+    def _set_deadline(self, now: Now, left_ms: int) -> None:
+        self.deadline = now.boot + left_ms * NS_PER_MS if left_ms else 0
+
+    def _exchange_lost(self, clean: bool) -> None:  # noqa: FBT001 (a step takes one argument)
+        if self._exchange is not None:
+            self._exchange.upstream_lost(self._plane.clock(), clean=clean)
+
+    def _lost(self, _: None) -> None:
+        if self._exchange is not None:
+            self._exchange.gone(self._plane.clock())
+        self.drop_upstream()

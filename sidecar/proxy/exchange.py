@@ -1,0 +1,450 @@
+"""One request and its response.
+
+The order for a permit, in one callback without an await (hardening E-G6):
+
+    decide -> journal -> read the clocks -> lapsed? -> write upstream -> read the clocks -> late?
+
+The upstream connection exists before the decision is made and its write buffer is empty, so what is
+written leaves at once. A write that proves late is recorded, its connection aborted and nothing of
+the response relayed.
+
+Rules:
+
+* Before each relayed piece, in both directions, the question is asked again (`recheck`).
+* An exchange that is cut can not be mistaken for a complete one: no last chunk, no full length. A
+  reader of an event stream gets one more event that says why.
+* A response that begins before its request has ended is relayed, then both connections end.
+
+Source: hardening 0, E-G6, E-G8, E-H7, b.2, b.3.
+"""
+
+from typing import Protocol
+
+from sidecar.core.gate import Denial, Exempt, Permit, decide, lapsed, recheck
+from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.routes import Upstream as Address
+from sidecar.core.snapshot import Snapshot
+from sidecar.proxy import denial, http1
+from sidecar.proxy.answer import Answer
+from sidecar.proxy.body import Body, Bounds, Chunked, Fixed, Nothing, UntilClose
+from sidecar.proxy.plane import Outcome, Plane
+from sidecar.proxy.shell import Asked
+from sidecar.proxy.upstream import Owner, Upstream
+
+INTERIM_MAX = 8
+TRIES_MAX = 2  # connections that may end before they can be used
+CONNECT_FAULT = Reason.UPSTREAM_UNREACHABLE
+EXEMPT_LINES = b"x-epochgate-decision: exempt\r\n"
+
+
+class Connection(Owner, Protocol):
+    """What an exchange asks of the client connection it runs on.
+
+    Attributes:
+        buffer: Bytes received and not taken yet.
+        deadline: Boot time at which `expired` is called; 0: never.
+        eof: Whether the client has ended its side.
+        write_full: Whether the client reads more slowly than we write.
+    """
+
+    buffer: bytes
+    deadline: int
+    eof: bool
+    write_full: bool
+
+    def write(self, data: bytes) -> None:
+        """Write to the client."""
+
+    def upstream_for(self, address: Address) -> Upstream | None:
+        """The own upstream connection or a warm one, ready to carry a request there, or None."""
+
+    def drop_upstream(self) -> None:
+        """Destroy the own upstream connection."""
+
+    def connected(self, exchange: "Exchange", upstream: Upstream | None) -> None:
+        """An upstream connection for `exchange` was made, or not."""
+
+    def over(self, now: Now, *, keep: bool) -> None:
+        """The exchange has ended: go on with the next request, or end politely."""
+
+    def cut_off(self) -> None:
+        """End at once, so that no reader takes what was sent for complete."""
+
+
+NOTHING = Nothing()
+
+
+class Exchange:
+    """One request and its response.
+
+    Args:
+        plane: What all share.
+        connection: The client connection.
+        asked: The parsed request head.
+
+    Attributes:
+        sent: Whether the request was begun upstream.
+        request_done: Whether the request has been taken to its end.
+    """
+
+    __slots__ = (
+        "_answer", "_asked", "_body", "_chunks", "_connection", "_decision", "_decision_id",
+        "_interim", "_keep", "_on_boundary", "_over", "_overhead_ns", "_plane", "_raw",
+        "_response_body", "_since", "_total", "_tries", "_upstream", "request_done", "sent",
+    )  # fmt: skip
+
+    def __init__(self, plane: Plane, connection: Connection, asked: Asked) -> None:
+        self._plane = plane
+        self._connection = connection
+        self._asked = asked
+        self._body: Body = _request_body(asked, plane.request_bounds)
+        self._decision: Permit | Exempt | None = None
+        self._decision_id: str | None = None
+        self._upstream: Upstream | None = None
+        self._answer: Answer | None = None
+        self._response_body: Body = NOTHING
+        self._raw = b""
+        self._interim = 0
+        self._tries = 0
+        self._since = 0
+        self._total = 0
+        self._overhead_ns = 0
+        self._chunks = False
+        self._keep = False
+        self._on_boundary = True
+        self._over = False
+        self.request_done = False
+        self.sent = False
+        plane.in_flight += 1
+
+    # The request.
+
+    def begin(self) -> None:
+        """Decide; forward at once when there is a connection, else when there is one."""
+        plane = self._plane
+        now = plane.clock()
+        if not self._since:
+            self._begun(now)
+        decision = decide(plane.gate.snapshot, self._asked.head, now)
+        if isinstance(decision, Denial):
+            self._deny(decision, now)
+            return
+        address = decision.upstream if isinstance(decision, Exempt) else decision.route.upstream
+        upstream = self._connection.upstream_for(address)
+        if upstream is not None:
+            self._forward(decision, upstream, now)
+        elif self._tries < TRIES_MAX:
+            self._tries += 1
+            plane.pool.connect(address, self._connected)
+        else:
+            self.unreachable()
+
+    def unreachable(self) -> None:
+        """No connection could be made. A gate that has closed meanwhile is the better answer."""
+        plane = self._plane
+        now = plane.clock()
+        decision = decide(plane.gate.snapshot, self._asked.head, now)
+        if isinstance(decision, Exempt):
+            self._tell(CONNECT_FAULT, plane.gate.snapshot, now, "failed")
+        elif isinstance(decision, Denial):
+            self._deny(decision, now)
+        else:
+            self._deny(Denial(CONNECT_FAULT, decision.snapshot), now, "failed")
+
+    def request_data(self) -> None:
+        """The client sent more of the body."""
+        now = self._plane.clock()
+        if self._looked(now):
+            data = self._take_body()
+            if data and self._upstream is not None:
+                self._upstream.relay(data)
+            self._set_deadline(now)
+
+    def malformed(self, reason: Reason) -> None:
+        """The body of the request can not be read, or took too long."""
+        plane = self._plane
+        plane.observer.malformed(reason)
+        now = plane.clock()
+        if self.sent:
+            self._fail(reason, now, "deny")
+        else:
+            self._deny(Denial(reason, plane.gate.snapshot), now)
+
+    def _begun(self, now: Now) -> None:
+        self._since = now.boot
+        if self._plane.timeouts.total_ms:
+            self._total = now.boot + self._plane.timeouts.total_ms * NS_PER_MS
+        self._connection.deadline = self._total  # connecting has a timeout of its own
+
+    def _connected(self, upstream: Upstream | None) -> None:
+        if self._over:
+            if upstream is not None:
+                self._plane.pool.put_back(upstream)
+        else:
+            self._connection.connected(self, upstream)
+
+    def _forward(self, decision: Permit | Exempt, upstream: Upstream, now: Now) -> None:
+        body = self._take_body()
+        if isinstance(decision, Exempt):
+            self._decision = decision
+            self._begin_upstream(decision, upstream, http1.request_head(self._asked, b"") + body)
+            self._set_deadline(now)
+            return
+        plane, asked = self._plane, self._asked
+        decision_id = plane.recorder.decision(decision, asked.head, asked.trace, now)
+        if decision_id is None:
+            self._tell(Reason.AUDIT_UNWRITABLE, plane.gate.snapshot, now, "deny")
+            return
+        self._decision = decision
+        self._decision_id = decision_id
+        ours = b"%b%b\r\n" % (plane.stamp_for(decision.snapshot).upstream, decision_id.encode())
+        data = http1.request_head(asked, ours) + body
+        # Nothing slow may stand between this reading of the clocks and the write.
+        before = plane.clock()
+        reason = recheck(plane.gate.snapshot, decision, asked.head, before)
+        if reason is not None:
+            plane.recorder.take_back(decision_id, "abort", reason, before)
+            self._tell(reason, plane.gate.snapshot, before, "abort")
+            return
+        self._begin_upstream(decision, upstream, data)
+        after = plane.clock()
+        self._overhead_ns = after.boot - now.boot
+        if lapsed(decision.snapshot, after) is None:
+            self._set_deadline(after)
+        else:
+            self._late(decision_id, after)
+
+    def _begin_upstream(self, decision: Permit | Exempt, upstream: Upstream, data: bytes) -> None:
+        self._upstream = upstream
+        self.sent = True
+        upstream.send(decision, data, self._connection)
+
+    def _late(self, decision_id: str, now: Now) -> None:
+        # Destroyed first: whatever the service makes of those bytes, nobody will see it.
+        self._connection.drop_upstream()
+        self._plane.recorder.take_back(decision_id, "late", Reason.LEASE_EXPIRED, now)
+        self._tell(Reason.LEASE_EXPIRED, self._plane.gate.snapshot, now, "late")
+
+    def _take_body(self) -> bytes:
+        if self.request_done:
+            return b""
+        connection = self._connection
+        received = connection.buffer
+        payload, taken, self.request_done = self._body.feed(received, 0)
+        connection.buffer = received[taken:] if taken < len(received) else b""
+        if connection.eof and not self.request_done:
+            raise ProtocolError(Reason.REQUEST_MALFORMED, "the client ended within the body")
+        if not self._asked.chunked:
+            return payload
+        last = http1.LAST_CHUNK if self.request_done else b""
+        return http1.chunk(payload) + last
+
+    def _set_deadline(self, now: Now) -> None:
+        timeouts = self._plane.timeouts
+        if not self.request_done:
+            left_ms = timeouts.body_ms
+        else:
+            left_ms = timeouts.response_ms if self._answer is None else timeouts.stream_ms
+        deadline = now.boot + left_ms * NS_PER_MS if left_ms else 0
+        if self._total and (not deadline or self._total < deadline):
+            deadline = self._total
+        self._connection.deadline = deadline
+
+    # The response.
+
+    def upstream_data(self, data: bytes) -> None:
+        """The service sent bytes."""
+        now = self._plane.clock()
+        if not self._looked(now):
+            return
+        try:
+            if self._answer is None:
+                self._answer_data(data, now)
+            else:
+                self._relay(data, 0, b"", now)
+        except ProtocolError:
+            self._fail(Reason.UPSTREAM_INVALID, now)
+
+    def upstream_lost(self, now: Now, *, clean: bool) -> None:
+        """The connection behind has ended."""
+        if self._answer is not None and clean and isinstance(self._response_body, UntilClose):
+            self._connection.write(http1.LAST_CHUNK if self._chunks else b"")
+            self._complete(now, reusable=False)
+        else:
+            self._fail(Reason.UPSTREAM_INVALID, now)
+
+    def _answer_data(self, data: bytes, now: Now) -> None:
+        raw = self._raw + data if self._raw else data
+        answers = self._plane.answers
+        while (end := answers.scan(raw)) != 0:
+            answer = answers.parse(raw[:end], self._asked.head.method)
+            if answer.status >= 200:  # noqa: PLR2004 (final)
+                self._raw = b""
+                self._answer_head(answer, raw, end, now)
+                return
+            raw = raw[end:]
+            self._interim_answer(answer)
+            if not raw:
+                break
+        self._raw = raw
+
+    def _interim_answer(self, answer: Answer) -> None:
+        self._interim += 1
+        if self._interim > INTERIM_MAX:
+            raise ProtocolError(Reason.UPSTREAM_INVALID, "too many interim responses")
+        if answer.status == 100 and self._asked.expects:  # noqa: PLR2004 (Continue)
+            self._asked.expects = False
+            self._connection.write(http1.CONTINUE)
+
+    def _answer_head(self, answer: Answer, raw: bytes, end: int, now: Now) -> None:
+        asked, connection = self._asked, self._connection
+        self._answer = answer
+        ended = self.request_done and not connection.eof
+        self._keep = asked.keep_alive and ended and not self._plane.draining
+        framing = self._frame(answer)
+        if not self._keep:
+            framing += http1.CLOSE
+        elif asked.minor == 0:
+            framing += http1.KEEP_ALIVE
+        if isinstance(self._decision, Permit) and self._decision_id is not None:
+            stamp = self._plane.stamp_for(self._decision.snapshot)
+            ours = b"%b%b\r\n" % (stamp.downstream, self._decision_id.encode())
+        else:
+            ours = EXEMPT_LINES
+        self._relay(raw, end, http1.response_head(answer, ours, framing), now)
+
+    def _frame(self, answer: Answer) -> bytes:
+        if answer.length is not None:
+            self._response_body = NOTHING if answer.bodiless else Fixed(answer.length)
+            return b"content-length: %d\r\n" % answer.length
+        if answer.bodiless:
+            return b""
+        bounds = self._plane.response_bounds
+        self._response_body = Chunked(bounds) if answer.chunked else UntilClose()
+        if self._asked.minor == 0:
+            self._keep = False  # only the end of the connection ends this body
+            return b""
+        self._chunks = True
+        return http1.CHUNKED
+
+    def _relay(self, data: bytes, start: int, head: bytes, now: Now) -> None:
+        payload, taken, done = self._response_body.feed(data, start)
+        answer = self._answer
+        if payload and answer is not None and answer.events:
+            self._on_boundary = payload.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+        if self._chunks:
+            payload = http1.chunk(payload) + (http1.LAST_CHUNK if done else b"")
+        if head or payload:
+            self._connection.write(head + payload if head else payload)
+        if done:
+            self._complete(now, reusable=taken == len(data))
+        else:
+            self._set_deadline(now)
+
+    def _complete(self, now: Now, *, reusable: bool) -> None:
+        answer, upstream = self._answer, self._upstream
+        assert answer is not None
+        if reusable and answer.keep_alive and self.request_done and upstream is not None:
+            upstream.release()
+        else:
+            self._connection.drop_upstream()
+        outcome: Outcome = "permit" if isinstance(self._decision, Permit) else "exempt"
+        self._end(outcome, None, answer.status, now, keep=self._keep and self.request_done)
+
+    # The ends that are not wanted.
+
+    def look(self, now: Now) -> None:
+        """The gate has changed, or time has passed: is the exchange still permitted?"""
+        self._looked(now)
+
+    def expired(self, now: Now) -> None:
+        """The deadline that this exchange has set was reached."""
+        if not self.sent or not self.request_done:
+            self.malformed(Reason.REQUEST_TIMEOUT)
+        else:
+            self._fail(Reason.UPSTREAM_TIMEOUT, now)
+
+    def gone(self, now: Now) -> None:
+        """The client has left."""
+        self._connection.drop_upstream()
+        self._end("gone", None, 0, now, keep=False)
+
+    def broken(self, now: Now) -> None:
+        """Our own code failed: deny, never forward."""
+        if self._decision is None:
+            self._deny(Denial(Reason.INTERNAL_ERROR, self._plane.gate.snapshot), now)
+        else:
+            self._fail(Reason.INTERNAL_ERROR, now, "deny")
+
+    def _looked(self, now: Now) -> bool:
+        decision = self._decision
+        if not isinstance(decision, Permit) or not self.sent or self._over:
+            return not self._over
+        reason = recheck(self._plane.gate.snapshot, decision, self._asked.head, now)
+        if reason is None:
+            return True
+        self._cut(reason, now)
+        return False
+
+    def _cut(self, reason: Reason, now: Now) -> None:
+        plane, connection, answer = self._plane, self._connection, self._answer
+        plane.observer.stream_cut(reason)
+        connection.drop_upstream()
+        if answer is None:
+            self._tell(reason, plane.gate.snapshot, now, "cut")
+            return
+        if answer.events and self._chunks and self._on_boundary and not connection.write_full:
+            event = denial.last_event(reason, plane.gate.snapshot, self._decision_id, now)
+            connection.write(http1.chunk(event))
+        else:
+            connection.cut_off()
+        self._end("cut", reason, answer.status, now, keep=False)
+
+    def _fail(self, reason: Reason, now: Now, outcome: Outcome = "failed") -> None:
+        self._connection.drop_upstream()
+        if self._answer is None:
+            self._tell(reason, self._plane.gate.snapshot, now, outcome)
+        else:
+            self._connection.cut_off()
+            self._end(outcome, reason, self._answer.status, now, keep=False)
+
+    def _deny(self, decision: Denial, now: Now, outcome: Outcome = "deny") -> None:
+        asked = self._asked
+        self._decision_id = self._plane.recorder.decision(decision, asked.head, asked.trace, now)
+        self._tell(decision.reason, decision.snapshot, now, outcome)
+
+    def _tell(self, reason: Reason, snapshot: Snapshot, now: Now, outcome: Outcome) -> None:
+        keep = self._asked.keep_alive and not self._plane.draining and self._body_is_over()
+        answer = denial.response(
+            reason, snapshot, self._decision_id, now, self._asked.head.method, keep_alive=keep
+        )
+        self._connection.write(answer)
+        self._end(outcome, reason, reason.status, now, keep=keep)
+
+    def _body_is_over(self) -> bool:
+        # A body that has arrived with its head is dropped and the connection stays. Waiting for the
+        # rest of one would let a denied client choose how long we read.
+        try:
+            self._take_body()
+        except ProtocolError:
+            return False
+        return self.request_done
+
+    def _end(
+        self, outcome: Outcome, reason: Reason | None, status: int, now: Now, *, keep: bool
+    ) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._plane.in_flight -= 1
+        self._plane.observer.finished(
+            outcome, reason, status, now.boot - self._since if self._since else 0, self._overhead_ns
+        )
+        self._connection.over(now, keep=keep)
+
+
+def _request_body(asked: Asked, bounds: Bounds) -> Body:
+    if asked.length is not None:
+        return Fixed(asked.length)
+    return Chunked(bounds) if asked.chunked else NOTHING

@@ -1,0 +1,118 @@
+"""What all connections of the data plane share, and whom they tell.
+
+Source: DESIGN 2 (audit before effect); hardening E-H11.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sidecar.clock import Clock
+from sidecar.config.sections import Limits, Timeouts
+from sidecar.core.gate import Denial, Gate, Permit
+from sidecar.core.head import RequestHead
+from sidecar.core.instant import Now
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import CLOSED, Snapshot
+from sidecar.proxy.answer import AnswerShell
+from sidecar.proxy.body import Bounds
+from sidecar.proxy.shell import Shell
+from sidecar.proxy.upstream import Pool
+
+Outcome = Literal["permit", "exempt", "deny", "cut", "late", "abort", "failed", "gone"]
+
+
+class Recorder(Protocol):
+    """Where decisions are journalled before they take effect."""
+
+    def decision(
+        self, decision: Permit | Denial, head: RequestHead | None, trace_id: str | None, now: Now
+    ) -> str | None:
+        """Hand a decision to the kernel; its id, or None when that failed."""
+        ...
+
+    def take_back(
+        self,
+        decision_id: str,
+        kind: Literal["abort", "late"],
+        reason: Reason | None,
+        now: Now,
+    ) -> None:
+        """Record that a permit was not used (`abort`) or used too late (`late`)."""
+        ...
+
+
+class Observer(Protocol):
+    """Who counts. Called in the hot path: plain values, no waiting, no exceptions."""
+
+    def finished(
+        self,
+        outcome: Outcome,
+        reason: Reason | None,
+        status: int,
+        duration_ns: int,
+        overhead_ns: int,
+    ) -> None:
+        """One request came to its end.
+
+        Args:
+            outcome: permit or exempt: relayed to its end. deny: answered by us. cut: ended while
+                running. late, abort: a permit taken back. failed: the service behind. gone: the
+                client.
+            reason: Why, unless it was relayed to its end.
+            status: What the client was told, or 0.
+            duration_ns: From the decision to the end.
+            overhead_ns: From the decision to the write upstream, or 0.
+        """
+
+    def stream_cut(self, reason: Reason) -> None:
+        """A running exchange was cut."""
+
+    def malformed(self, reason: Reason) -> None:
+        """A request could not be read, or a client exceeded a limit."""
+
+
+class Stamp:
+    """The header lines that we add, made once per snapshot."""
+
+    __slots__ = ("downstream", "snapshot", "upstream")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        seq = snapshot.lease.epoch_seq if snapshot.lease else 0
+        line = b"x-epochgate-epoch: %d\r\nx-epochgate-decision-id: " % seq
+        self.snapshot = snapshot
+        self.upstream = line
+        self.downstream = b"x-epochgate-decision: permit\r\n" + line
+
+
+NO_STAMP = Stamp(CLOSED)
+
+
+@dataclass(slots=True)
+class Plane:
+    """What all connections share.
+
+    Attributes:
+        in_flight: Exchanges that have begun and not ended.
+        draining: Whether no connection is kept after its exchange.
+    """
+
+    limits: Limits
+    timeouts: Timeouts
+    gate: Gate
+    clock: Clock
+    recorder: Recorder
+    observer: Observer
+    pool: Pool
+    shell: Shell
+    answers: AnswerShell
+    request_bounds: Bounds
+    response_bounds: Bounds
+    stamp: Stamp = NO_STAMP
+    in_flight: int = 0
+    draining: bool = False
+
+    def stamp_for(self, snapshot: Snapshot) -> Stamp:
+        """The lines for a permit under `snapshot`."""
+        if self.stamp.snapshot is not snapshot:
+            self.stamp = Stamp(snapshot)
+        return self.stamp
