@@ -22,7 +22,8 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import RedisError
 
 from sidecar.config.sections import PeerAddress
-from sidecar.sync.resp import Fault, Parser, PeerError, Reply, Scalar
+from sidecar.core.fault import Fault, PeerError
+from sidecar.sync.resp import Parser, Reply, Scalar
 
 __all__ = ["Fault", "Peer", "PeerError"]
 

@@ -15,11 +15,12 @@ Source: Redis serialization protocol, version 2; hardening E-R2, R05, R06.
 
 import asyncio
 import re
-from enum import Enum
 from typing import Final
 
 # The class that redis-py accepts for RESP2; only `on_connect` and `on_disconnect` of it are used.
 from redis._parsers.resp2 import _AsyncRESP2Parser
+
+from sidecar.core.fault import Fault, PeerError
 
 ELEMENTS_MAX = 4096  # of one array; a domain holds at most some hundred orders
 GREETING_BYTES = 1024  # limit while connecting: replies to AUTH and SELECT
@@ -30,37 +31,6 @@ _INTEGER: Final = re.compile(rb"-?[0-9]{1,19}")
 
 Scalar = bytes | str | int | None
 Reply = Scalar | list[Scalar]
-
-
-class Fault(Enum):
-    """In which way a peer failed; the value is what metrics say."""
-
-    REFUSED = "refused"  # no connection, or it will not serve: loading, read-only, out of memory
-    TIMEOUT = "timeout"
-    CLOSED = "closed"
-    PROTOCOL = "protocol"
-    DENIED = "denied"  # authentication or permission
-    OVERSIZE = "oversize"
-    WRONG_TYPE = "wrong_type"
-
-
-class PeerError(Exception):
-    """A batch was not answered properly. Its connection is closed.
-
-    Attributes:
-        fault: In which way.
-        detail: One line for people; may quote the peer.
-    """
-
-    def __init__(self, fault: Fault, detail: str) -> None:
-        super().__init__(f"{fault.value}: {detail}")
-        self.fault = fault
-        self.detail = detail
-
-    @property
-    def kind(self) -> str:
-        """The fault as a word, for metrics."""
-        return self.fault.value
 
 
 _ERRORS = {

@@ -226,7 +226,7 @@ async def test_published_messages_arrive_as_hints(valkey: ValkeyServer) -> None:
     writer = Peer(valkey.address(), TIMEOUT_MS)
     async with aclosing(peer.hints("channel")) as hints:
         first = asyncio.ensure_future(anext(hints))
-        while valkey.do("PUBSUB", "NUMSUB", "channel") != [b"channel", 1]:  # noqa: ASYNC110
+        while valkey.do("PUBSUB", "NUMSUB", "channel") != [b"channel", 1]:
             await asyncio.sleep(0)
         await writer.write([("PUBLISH", "channel", b"ignored"), ("PUBLISH", "channel", b"")], b"t")
         await first

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sidecar.sync.resp import ELEMENTS_MAX, GREETING_BYTES, Fault, Parser, PeerError, Reply
+from sidecar.core.fault import Fault, PeerError
+from sidecar.sync.resp import ELEMENTS_MAX, GREETING_BYTES, Parser, Reply
 
 LIMIT = 100
 

@@ -1,0 +1,194 @@
+"""What an authority replica remembers, and the part of it that is stored.
+
+Rules:
+
+* A number is used at most once, whatever happens to the disk or the process. Numbers are reserved
+  on disk in blocks before the first of a block is used; a restart begins above the block.
+* A beat of our own key on a peer counts as used too, whoever signed it: after a restored backup the
+  state file knows less than the peers do.
+* The epoch that was vouched for and every order ever seen are stored before a beat names them. A
+  restart with empty peers goes back behind neither.
+* Damaged state is *corrupt*, never *absent*.
+
+Source: protocol b.1 (streams), b.12; hardening A03.
+"""
+
+import msgspec
+
+from sidecar.core import canonical, envelope
+from sidecar.core.canonical import Count, Name, Sha256, Strict
+from sidecar.core.marks import ObjectMark
+from sidecar.core.objects import beat, epoch, halt
+from sidecar.core.objects.beat import Beat
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.halt import NO_HALTS, Order
+from sidecar.core.reason import ProtocolError, Reason
+
+TYPE = "urn:epochgate:issued:v1"
+MAX_BYTES = 8 * 1024 * 1024  # bytes; some hundred orders and one epoch
+RESERVED_AHEAD = 256  # numbers per write to the disk: about two minutes of beats
+NUMBER_MAX = canonical.INTEGER_LIMIT - 1
+SEQ_MAX = NUMBER_MAX - RESERVED_AHEAD  # above it the stream is full
+DIGEST_LINE = 65  # hex digest and a newline
+
+
+class State(Strict, frozen=True):
+    """Everything that is stored. `reserved`: the highest number that may have been used."""
+
+    type: str = msgspec.field(name="_type")
+    domain: Name
+    issuer: Sha256
+    generation: Count
+    reserved: Count
+    epoch: ObjectMark | None
+    halts: tuple[str, ...]
+
+
+def encode(state: State) -> bytes:
+    """The bytes to store: a digest line and canonical JSON."""
+    body = canonical.dump(state)
+    return canonical.digest(body).encode() + b"\n" + body
+
+
+def decode(raw: bytes, domain: str, issuer: str) -> State:
+    """Read stored bytes.
+
+    Raises:
+        ProtocolError: STATE_CORRUPT, whatever is wrong, also when they belong to another key.
+    """
+    line, body = raw[:DIGEST_LINE], raw[DIGEST_LINE:]
+    if line != canonical.digest(body).encode() + b"\n":
+        raise ProtocolError(Reason.STATE_CORRUPT, "digest does not match")
+    try:
+        state = canonical.load(body, State, MAX_BYTES)
+    except ProtocolError as error:
+        raise ProtocolError(Reason.STATE_CORRUPT, error.detail) from None
+    if (state.type, state.domain, state.issuer) != (TYPE, domain, issuer):
+        raise ProtocolError(
+            Reason.STATE_CORRUPT, f"state of key {state.issuer[:16]} for {state.domain}"
+        )
+    return state
+
+
+class Issued:
+    """The issuer's memory.
+
+    Args:
+        domain: Of the fleet.
+        issuer: Id of this replica's beat key.
+        stored: What was stored, or None on a first boot.
+
+    Attributes:
+        epoch: What is vouched for, or None.
+        mark: The same with its envelope.
+        halts: Every order known.
+        used: The highest number that may have been used; the next beat carries a greater one.
+        generation: Counts what was handed out to be stored.
+        dirty: Whether something changed that has to be stored before a beat names it.
+    """
+
+    def __init__(self, domain: str, issuer: str, stored: State | None) -> None:
+        self._domain = domain
+        self._issuer = issuer
+        self._reserved = 0 if stored is None else stored.reserved
+        self._pending = self._reserved
+        self._last: tuple[int, str] | None = None
+        self.used = self._reserved
+        self.generation = 0 if stored is None else stored.generation
+        self.halts = NO_HALTS
+        self.mark = None if stored is None else stored.epoch
+        self.epoch = None if self.mark is None else _reread(self.mark)
+        self.dirty = False
+        if stored is not None:
+            self.halts = NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts)
+
+    def take(self, orders: list[Order]) -> bool:
+        """Add orders; whether any was new."""
+        halts = self.halts.union(orders)
+        changed = halts.seq != self.halts.seq
+        self.halts = halts
+        self.dirty = self.dirty or changed
+        return changed
+
+    def adopt(self, found: Epoch, raw: bytes) -> None:
+        """Vouch for this epoch from now on; it must follow the one before."""
+        assert self.epoch is None or found.seq > self.epoch.seq, "epochs only go forward"
+        self.epoch = found
+        self.mark = ObjectMark(seq=found.seq, sha256=found.sha256, envelope=raw.decode())
+        self.dirty = True
+
+    def seen(self, own: Beat) -> bool:
+        """Count a beat of our key that a peer holds as used; whether it was ahead of us."""
+        if self._last is None or own.seq > self._last[0]:
+            self._last = (own.seq, own.sha256)
+        ahead = own.seq > self.used
+        self.used = max(self.used, own.seq)
+        return ahead
+
+    def contradicts(self, own: Beat) -> bool:
+        """Whether a beat of our key carries the number of our latest one and other content."""
+        if self._last is None or own.seq != self._last[0]:
+            return False
+        return own.sha256 != self._last[1]
+
+    def signing(self, sha256: str) -> None:
+        """The next number is used now, by these bytes."""
+        assert self.used < self._reserved, "reserve first"
+        self.used += 1
+        self._last = (self.used, sha256)
+
+    @property
+    def prev_sha256(self) -> str | None:
+        """Digest of the latest beat of our stream that we know, or None."""
+        return None if self._last is None else self._last[1]
+
+    @property
+    def must_store(self) -> bool:
+        """Whether the next beat has to wait for the disk."""
+        return self.dirty or self._reserved <= self.used < SEQ_MAX
+
+    def body(self) -> bytes:
+        """The bytes to store now, under a new generation; they reserve the next numbers."""
+        self.generation += 1
+        self._pending = min(max(self._reserved, self.used + RESERVED_AHEAD), NUMBER_MAX)
+        self.dirty = False
+        return encode(
+            State(
+                type=TYPE,
+                domain=self._domain,
+                issuer=self._issuer,
+                generation=self.generation,
+                reserved=self._pending,
+                epoch=self.mark,
+                halts=tuple(order.raw.decode() for order in self.halts.orders),
+            )
+        )
+
+    def stored(self) -> None:
+        """What `body` gave last is durable."""
+        self._reserved = self._pending
+
+    def not_stored(self) -> None:
+        """What `body` gave last is not durable."""
+        self.dirty = True
+
+
+def open_own(raw: bytes, issuer: envelope.KeyId, public: envelope.PublicKey) -> Beat:
+    """A beat of our own key, whether or not trust still lets that key sign.
+
+    Raises:
+        ProtocolError: if it is none.
+    """
+    sealed = envelope.parse(raw, beat.MAX_BYTES)
+    signers = envelope.signed_by(sealed, {issuer: public})
+    if not signers or sealed.payload_type != beat.PAYLOAD_TYPE:
+        raise ProtocolError(Reason.SIG_INVALID, "not a beat of our key")
+    body = sealed.unverified_payload
+    return beat.parse(envelope.Payload(body, sealed.payload_type, canonical.digest(body), signers))
+
+
+def _reread(mark: ObjectMark) -> Epoch:
+    # Not verified again: it was before it was stored, and the file carries a digest.
+    sealed = envelope.parse(mark.envelope.encode(), epoch.MAX_BYTES)
+    said = canonical.load(sealed.unverified_payload, epoch.Statement, epoch.MAX_BYTES)
+    return Epoch(mark.sha256, said.predicate)
