@@ -13,6 +13,7 @@ from sidecar.audit.recorder import Recorder
 from sidecar.core import canonical
 from sidecar.core.gate import Denial, Gate
 from sidecar.core.head import RequestHead
+from sidecar.core.instant import Now, WallMs, ms_until
 from sidecar.core.log import record
 from sidecar.core.log.record import Decision, StateChange
 from sidecar.core.reason import ProtocolError, Reason
@@ -54,7 +55,7 @@ def test_a_permit_names_everything_that_it_rests_on(journal: Journal, recorder: 
     assert (said.route, said.rule, said.upstream) == ("api", "chat", "model")
     assert (said.method, said.path, said.trace_id) == ("POST", "/v1/chat", "f" * 32)
     assert (said.boot, said.inst, said.ts) == (BOOT, INSTANCE, NOW.wall)
-    assert said.lease_ms_left == 4000 - 500 - 100
+    assert said.lease_ms_left == ms_until(lease.deadline, NOW.boot) > 3000
 
 
 def test_query_and_headers_are_never_recorded(journal: Journal, recorder: Recorder) -> None:
@@ -75,10 +76,23 @@ def test_a_denial_without_anything_verified_is_recorded_with_nulls(
 def test_a_denial_after_the_lease_says_by_how_much_it_lapsed(
     journal: Journal, recorder: Recorder
 ) -> None:
-    recorder.decision(Denial(Reason.LEASE_EXPIRED, SNAPSHOT), HEAD, None, builders.now(4000))
+    lease = SNAPSHOT.lease
+    assert lease is not None
+    late = builders.now(4000)
+    recorder.decision(Denial(Reason.LEASE_EXPIRED, SNAPSHOT), HEAD, None, late)
     said = written(journal)
-    assert said.lease_ms_left == -500
+    assert said.lease_ms_left == ms_until(lease.deadline, late.boot) < 0
     assert said.epoch is not None
+
+
+def test_what_is_left_of_a_lease_is_what_is_left_by_the_nearer_clock(
+    journal: Journal, recorder: Recorder
+) -> None:
+    lease = SNAPSHOT.lease
+    assert lease is not None
+    stepped = Now(NOW.boot, WallMs(lease.wall_deadline - 7))
+    recorder.decision(PERMIT, HEAD, None, stepped)
+    assert written(journal).lease_ms_left == 7
 
 
 def test_a_new_snapshot_is_seen_at_once(journal: Journal, recorder: Recorder) -> None:
