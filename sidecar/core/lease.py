@@ -10,6 +10,7 @@ The bound, for a beat issued at `issued_at` (authority clock) with `ttl_ms`:
         left = min(ttl, issued_at + ttl - skew - W) * (1 - drift).
 
     At the deadline true time is at most issued_at + ttl, whatever the reply took to arrive.
+    W is read in whole milliseconds, rounded down, so the millisecond that has begun counts as gone.
 
 Rules:
 
@@ -95,7 +96,7 @@ def grant(agreement: Agreement, beat: Beat, sent: Now, terms: Terms) -> Lease | 
     """
     ttl_ms = min(beat.says.ttl_ms, terms.ttl_ms)
     wall_deadline = WallMs(beat.says.issued_at + ttl_ms - terms.skew_ms)
-    left_ms = min(ttl_ms, wall_deadline - sent.wall)
+    left_ms = min(ttl_ms, wall_deadline - sent.wall - 1)  # 1: the part that `wall` leaves out
     if left_ms <= 0:
         return Reason.BEAT_STALE
     left_ns = left_ms * NS_PER_MS * (PPM - terms.drift_ppm) // PPM
