@@ -197,10 +197,12 @@ def _expected(reader: Reader, node: Node | None, path: str) -> Expected:
         key: reader.text(fields[key], f"{path}.{key}") if key in fields else None
         for key in ("reason", "rule", "route")
     }
-    if stated["reason"]:
-        reader.choice(fields["reason"], f"{path}.reason", list(BY_CODE))
+    reason = stated["reason"]
+    if reason is not None and reason not in BY_CODE:
+        message = f"{reason!r} is no reason; `epochgate explain` lists them"
+        reader.wrong(fields["reason"].origin, f"{path}.reason", message)
     decision = reader.choice(fields.get("decision"), f"{path}.decision", DECISIONS)
-    return Expected(decision, stated["reason"], stated["rule"], stated["route"])
+    return Expected(decision, reason, stated["rule"], stated["route"])
 
 
 def _decide(compiled: Policy, table: Routes, case: Case) -> Decision:

@@ -156,6 +156,26 @@ def test_peers_are_three_servers_that_do_not_know_each_other() -> None:
     assert {peer["spec"]["replicas"] for peer in peers} == {1}
 
 
+# Compose.
+
+
+COMPOSE = documents(DEPLOY / "compose" / "compose.yaml")[0]
+
+
+def test_compose_mounts_files_that_are_shipped_or_the_operators_own() -> None:
+    mounts = [m for service in COMPOSE["services"].values() for m in service["volumes"]]
+    local = [mount.split(":")[0] for mount in mounts if mount.startswith(".")]
+    missing = [name for name in local if not (DEPLOY / "compose" / name).is_file()]
+    assert local
+    assert {str(Path(name).parent) for name in missing} <= {"files"}
+
+
+def test_compose_publishes_the_gate_and_not_the_service_behind() -> None:
+    published = [port for item in COMPOSE["services"].values() for port in item.get("ports", [])]
+    assert published == ["127.0.0.1:17001:17001", "127.0.0.1:17011:17011"]
+    assert COMPOSE["services"]["sidecar"]["network_mode"] == "service:upstream"
+
+
 # Configurations.
 
 
