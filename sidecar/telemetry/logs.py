@@ -25,6 +25,11 @@ _LEVELS = {
 
 # Event names. What is not here is not logged.
 STARTED = "started"
+STATUS_LISTENING = "status_listening"
+LISTENING = "listening"
+DRAINING = "draining"
+COMPLAINT = "complaint"
+AUTHORITY = "authority"
 STOPPED = "stopped"
 GUARANTEE = "guarantee"
 GATE_STATE = "gate_state"

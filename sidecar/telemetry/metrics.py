@@ -9,7 +9,8 @@ Source: Prometheus naming and instrumentation practices; conventions 3.1, 11-E.
 """
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -24,12 +25,24 @@ from sidecar.core.snapshot import CLOSED, Snapshot, State
 from sidecar.telemetry.series import NS_PER_S, Counter, Gauge, Histogram
 
 NO_REASON = "none"
-RESULTS = ("ok", "denied", "exempt", "error", "upstream_error", "cut")
+# How the data plane says that a request ended -> label of `requests_total`.
+RESULT_OF = {
+    "permit": "ok",
+    "exempt": "exempt",
+    "deny": "denied",
+    "abort": "denied",
+    "cut": "cut",
+    "late": "late",
+    "failed": "upstream_error",
+    "gone": "client_gone",
+}
+# Of the exchange too, but not the client's fault.
+_UPSTREAM = (Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_INVALID, Reason.UPSTREAM_TIMEOUT)
 LEVELS = ("debug", "info", "warning", "error")
 _MS_PER_S = 1000
 
 _US = 1_000  # nanoseconds
-_DECISION_NS = [
+_OVERHEAD_NS = [
     *(n * _US for n in (1, 2.5, 5, 10, 25, 50, 100, 250, 500)),
     *(n * NS_PER_MS for n in (1, 2.5, 5, 10, 50)),
 ]
@@ -37,27 +50,60 @@ _DECISION_NS = [
 _REQUEST_NS = [n * NS_PER_MS for n in (5, 10, 25, 50, 75, 100, 250, 500, 750)] + [
     int(n * NS_PER_S) for n in (1, 2.5, 5, 7.5, 10, 30, 60, 120, 300, 600)
 ]
-_SYNC_NS = [int(n * NS_PER_MS) for n in (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)]
+SYNC_BOUNDS_US = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000)
 _ROUND_NS = [n * NS_PER_MS for n in (1, 2, 5, 10, 25, 50, 100, 200, 300, 500, 1000, 2000)]
 
 
+class AuditFigures(Protocol):
+    """What is shown of the audit log."""
+
+    @property
+    def records(self) -> int:
+        """Written."""
+
+    @property
+    def size(self) -> int:
+        """In the tree."""
+
+    @property
+    def backlog(self) -> int:
+        """Written and not yet in the tree."""
+
+    @property
+    def checkpoint_wall_ms(self) -> int:
+        """When the log was last sealed; 0: not by this process."""
+
+    @property
+    def sync_counts(self) -> Sequence[int]:
+        """Flushes by duration, bounds as in `SYNC_BOUNDS_US`, and one for longer ones."""
+
+    @property
+    def sync_sum_us(self) -> int:
+        """Time that all flushes took together."""
+
+
 class Metrics(Collector):
-    """All metrics of one process.
+    """All metrics of one sidecar.
 
     Args:
         clock: Both clocks, for what is computed when somebody looks.
         peers: Their ids, from the configuration.
+
+    Attributes:
+        snapshot: What the observer saw last.
+        audit: Asked at each scrape, once it is set.
     """
 
     def __init__(self, clock: Clock, peers: Sequence[str] = ()) -> None:
         self._clock = clock
         self.snapshot: Snapshot = CLOSED
+        self.audit: Callable[[], AuditFigures] | None = None
         self.registry = CollectorRegistry(auto_describe=False)
         self._process()
         self._requests()
         self._gate()
         self._sync(peers)
-        self._audit()
+        self._log()
         self.registry.register(self)
 
     def _process(self) -> None:
@@ -69,7 +115,7 @@ class Metrics(Collector):
 
     def _requests(self) -> None:
         self.requests = Counter("epochgate_requests_total", "Requests finished.", "result")
-        for result in RESULTS:
+        for result in dict.fromkeys(RESULT_OF.values()):
             self.requests.start(result)
         self.decisions = Counter(
             "epochgate_decisions_total", "Decisions of the gate.", "decision", "reason"
@@ -82,15 +128,15 @@ class Metrics(Collector):
         for reason in Reason:
             if reason.validation:
                 self.decisions.start("deny", reason.code)
-            elif reason.status < 500 or reason.status in (501, 505):  # noqa: PLR2004, HTTP status
+            elif reason not in _UPSTREAM:
                 self.refusals.start(reason.code)
         self.request_duration = Histogram(
-            "epochgate_request_duration_seconds", "From head to last byte.", _REQUEST_NS
+            "epochgate_request_duration_seconds", "From decision to last byte.", _REQUEST_NS
         )
-        self.decision_duration = Histogram(
-            "epochgate_decision_duration_seconds",
-            "What the gate itself takes.",
-            [int(bound) for bound in _DECISION_NS],
+        self.overhead = Histogram(
+            "epochgate_overhead_seconds",
+            "From the decision to the write upstream, the audit record included.",
+            [int(bound) for bound in _OVERHEAD_NS],
         )
         self.inflight = Gauge("epochgate_inflight_requests", "Exchanges under way.")
         self.connections = Gauge("epochgate_downstream_connections", "Client connections open.")
@@ -141,20 +187,26 @@ class Metrics(Collector):
         self.quorum_size = Gauge("epochgate_quorum_size", "Peers behind the present lease.")
         self.quorum_required = Gauge("epochgate_quorum_required", "Peers that must agree.")
 
-    def _audit(self) -> None:
+    def _log(self) -> None:
         self.audit_records = Counter("epochgate_audit_records_total", "Records written.")
         self.audit_size = Gauge("epochgate_audit_chain_size", "Records in the log.")
         self.audit_checkpoint = Gauge(
             "epochgate_audit_last_checkpoint_timestamp_seconds", "When the log was last sealed."
         )
-        self.audit_backlog = Gauge("epochgate_audit_backlog_records", "Records not yet flushed.")
+        self.audit_backlog = Gauge(
+            "epochgate_audit_backlog_records", "Records that wait for the tree."
+        )
         self.audit_sync_duration = Histogram(
-            "epochgate_audit_sync_duration_seconds", "Flushes to the disk.", _SYNC_NS
+            "epochgate_audit_sync_duration_seconds",
+            "Flushes to the disk.",
+            [us * _US for us in SYNC_BOUNDS_US],
         )
 
     def collect(self) -> Iterator[Metric]:
         """Every family; what depends on the time of day is computed here."""
         self._look()
+        if self.audit is not None:
+            self._show_audit(self.audit())
         for series in vars(self).values():
             if isinstance(series, Counter | Gauge | Histogram):
                 yield series.family()
@@ -188,3 +240,12 @@ class Metrics(Collector):
             self.epoch_number.set(epoch.seq)
             self.epoch_issued.set(epoch.says.issued_at / _MS_PER_S)
             self.epoch_not_after.set(epoch.says.not_after / _MS_PER_S)
+
+    def _show_audit(self, figures: AuditFigures) -> None:
+        self.audit_records.values[()] = figures.records
+        self.audit_size.set(figures.size)
+        self.audit_backlog.set(figures.backlog)
+        if figures.checkpoint_wall_ms:
+            self.audit_checkpoint.set(figures.checkpoint_wall_ms / _MS_PER_S)
+        self.audit_sync_duration.counts = list(figures.sync_counts)
+        self.audit_sync_duration.sum_ns = figures.sync_sum_us * _US

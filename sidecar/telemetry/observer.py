@@ -18,18 +18,12 @@ from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot, State
 from sidecar.telemetry import logs
 from sidecar.telemetry.logs import Log
-from sidecar.telemetry.metrics import NO_REASON, Metrics
+from sidecar.telemetry.metrics import NO_REASON, RESULT_OF, Metrics
 
 OK = "ok"
 _MS_PER_S = 1000
 _NS_PER_MS = 1_000_000
-_DECISIONS = {
-    "ok": "permit",
-    "upstream_error": "permit",
-    "cut": "permit",
-    "exempt": "exempt",
-    "denied": "deny",
-}
+_DENIED = ("deny", "abort")
 _QUIET = (State.RUNNING, State.STARTING, State.DRAINING)  # states nobody has to look into
 
 
@@ -53,26 +47,38 @@ class Observer:
 
     # --- the data plane ---
 
-    def decided(self, duration_ns: int) -> None:
-        """How long the gate took to decide one request."""
-        self._metrics.decision_duration.observe(duration_ns)
-
-    def finished(self, outcome: str, reason: Reason | None, status: int, duration_ns: int) -> None:
-        """One exchange ended; counts it and, where there was one, its decision.
+    def finished(
+        self,
+        outcome: str,
+        reason: Reason | None,
+        status: int,
+        duration_ns: int,
+        overhead_ns: int,
+    ) -> None:
+        """One request came to its end.
 
         Args:
-            outcome: One of `metrics.RESULTS`: `ok`, `upstream_error` and `cut` were permitted;
-                `error` ended before there was a decision.
-            reason: What went wrong, or None.
+            outcome: A key of `metrics.RESULT_OF`.
+            reason: Why, unless it was relayed to its end.
             status: What the client was answered; 0 when nothing could be.
-            duration_ns: From head to last byte.
+            duration_ns: From the decision to the last byte.
+            overhead_ns: From the decision to the write upstream, or 0.
         """
-        self._metrics.requests.add(outcome)
-        self._metrics.request_duration.observe(duration_ns)
-        decision = _DECISIONS.get(outcome)
-        if decision is not None:
-            why = reason.code if reason is not None and decision == "deny" else NO_REASON
-            self._metrics.decisions.add(decision, why)
+        found = self._metrics
+        found.requests.add(RESULT_OF[outcome])
+        found.request_duration.observe(duration_ns)
+        if overhead_ns:
+            found.overhead.observe(overhead_ns)
+        if outcome == "exempt":
+            found.decisions.add("exempt", NO_REASON)
+        elif outcome in _DENIED:
+            if reason is not None and reason.validation:  # a malformed request was never judged
+                found.decisions.add("deny", reason.code)
+        else:
+            found.decisions.add("permit", NO_REASON)
+        if outcome == "late":
+            found.late_writes.add()
+            self._log.error(logs.LATE_WRITE, overhead_ms=overhead_ns // _NS_PER_MS)
         if reason is Reason.INTERNAL_ERROR:
             self._log.error(logs.INTERNAL_ERROR, reason=reason.code, status=status)
 
@@ -80,14 +86,9 @@ class Observer:
         """A running exchange was cut because the gate closed."""
         self._metrics.streams_cut.add(reason.code)
 
-    def parse_rejected(self, reason: Reason) -> None:
-        """A request broke a rule of HTTP."""
+    def malformed(self, reason: Reason) -> None:
+        """A request broke a rule of HTTP, or a limit."""
         self._metrics.refusals.add(reason.code)
-
-    def late_write(self) -> None:
-        """A pause made a write late; it was taken back. Somebody should know."""
-        self._metrics.late_writes.add()
-        self._log.error(logs.LATE_WRITE)
 
     # --- the follower ---
 

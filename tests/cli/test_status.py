@@ -64,7 +64,7 @@ def test_a_running_sidecar_is_shown_as_a_table(port: Port) -> None:
     assert done.exit_code == 0
     lines = {tuple(line.split()) for line in done.output.splitlines()}
     assert ("state", "running") in lines
-    assert ("lease", "left", "3500", "ms") in lines
+    assert ("lease", "left", "3499", "ms") in lines
     assert ("r1", "ok", "2027-01-15T08:00:00+00:00") in lines
     assert ("r2", "EG601", "-") in lines
     assert ("audit", "records", "12") in lines

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sidecar.audit import sequencer
 from sidecar.core.instant import Now
 from sidecar.core.lease import Lease, Terms, grant
 from sidecar.core.objects.halt import Halts
@@ -12,7 +13,7 @@ from sidecar.core.policy import parse as parse_policy
 from sidecar.core.quorum import Agreement, PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Snapshot
-from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.metrics import SYNC_BOUNDS_US, Metrics
 from tests import builders
 
 TERMS = Terms(ttl_ms=4000, skew_ms=500, drift_ppm=0)
@@ -62,6 +63,7 @@ def test_every_reason_that_can_deny_is_there_at_zero() -> None:
         assert known == bool(reason.validation), reason
     assert found["epochgate_http_parse_rejections_total", "EG001"] == 0
     assert ("epochgate_http_parse_rejections_total", "EG020") not in found
+    assert ("epochgate_http_parse_rejections_total", "EG102") not in found
 
 
 def test_a_new_process_shows_a_closed_gate() -> None:
@@ -81,7 +83,7 @@ def test_a_lease_epoch_and_beat_are_shown() -> None:
     assert snapshot.epoch is not None
     found = scrape(metrics)
     assert found["epochgate_gate_state", "running"] == 1
-    assert found["epochgate_lease_remaining_seconds",] == 3.5
+    assert found["epochgate_lease_remaining_seconds",] == 3.499
     assert found["epochgate_epoch_number",] == 1
     assert found["epochgate_epoch_issued_timestamp_seconds",] == builders.NOW / 1000
     issuer = snapshot.lease.beat.issuer[:16]
@@ -117,8 +119,38 @@ def test_the_form_follows_the_accept_header(accept: str, content_type: str) -> N
     assert b"epochgate_build_info" in body
 
 
-def test_decisions_are_fast_enough_to_need_microsecond_buckets() -> None:
+def test_the_gate_is_fast_enough_to_need_microsecond_buckets() -> None:
     metrics = Metrics(Clock())
-    metrics.decision_duration.observe(900)
+    metrics.overhead.observe(900)
+    assert scrape(metrics)["epochgate_overhead_seconds_bucket", "1e-06"] == 1
+
+
+def test_the_audit_log_is_asked_at_each_scrape() -> None:
+    figures = sequencer.Gauges(
+        records=9,
+        size=8,
+        durable=8,
+        checkpoint_size=7,
+        checkpoint_wall_ms=1_800_000_000_500,
+        checkpoints=1,
+        backlog=1,
+        sync_counts=(2, *[0] * 9, 1),
+        sync_sum_us=700_000,
+        sync_last_us=1,
+    )
+    metrics = Metrics(Clock())
+    assert ("epochgate_audit_chain_size",) not in scrape(metrics)
+    metrics.audit = lambda: figures
     found = scrape(metrics)
-    assert found["epochgate_decision_duration_seconds_bucket", "1e-06"] == 1
+    assert found["epochgate_audit_records_total",] == 9
+    assert found["epochgate_audit_chain_size",] == 8
+    assert found["epochgate_audit_backlog_records",] == 1
+    assert found["epochgate_audit_last_checkpoint_timestamp_seconds",] == 1_800_000_000.5
+    assert found["epochgate_audit_sync_duration_seconds_bucket", "0.0001"] == 2
+    assert found["epochgate_audit_sync_duration_seconds_count",] == 3
+    assert found["epochgate_audit_sync_duration_seconds_sum",] == 0.7
+
+
+def test_both_sides_agree_on_the_bounds_of_a_flush() -> None:
+    """They may not import each other, and a count under another bound would be a wrong figure."""
+    assert sequencer.SYNC_BOUNDS_US == SYNC_BOUNDS_US

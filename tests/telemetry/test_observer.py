@@ -1,6 +1,7 @@
 """Core values in; counters and one line per change out."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -8,7 +9,8 @@ from sidecar.core.events import Conflict, RoundEnded
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
-from sidecar.telemetry.metrics import RESULTS, Metrics
+from sidecar.proxy.plane import Outcome
+from sidecar.telemetry.metrics import RESULT_OF, Metrics
 from sidecar.telemetry.observer import Observer
 from tests import builders
 from tests.telemetry.test_logs import Lines
@@ -40,7 +42,7 @@ def test_a_change_of_state_is_one_line_with_reason_and_causes(world: World) -> N
         world.observer.snapshot(contained, builders.now(ms))
     opened, closed = (line for line in world.lines.read() if line["event"] == "gate_state")
     assert (opened["from"], opened["to"], opened["level"]) == ("starting", "running", "info")
-    assert opened["lease_ms"] == 3500
+    assert opened["lease_ms"] == 3499
     assert (closed["to"], closed["reason"], closed["level"]) == ("contained", "EG801", "warning")
     assert closed["causes"] == ["EG103", "EG601"]
     found = scrape(world.metrics)
@@ -91,51 +93,59 @@ def test_a_hold_before_the_first_lease_is_not_ready(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "reason", "decision", "why"),
+    ("outcome", "reason", "decision"),
     [
-        ("ok", None, "permit", "none"),
-        ("denied", Reason.LEASE_EXPIRED, "deny", "EG102"),
-        ("exempt", None, "exempt", "none"),
-        ("upstream_error", Reason.UPSTREAM_TIMEOUT, "permit", "none"),
-        ("cut", Reason.LEASE_EXPIRED, "permit", "none"),
+        ("permit", None, ("permit", "none")),
+        ("exempt", None, ("exempt", "none")),
+        ("deny", Reason.LEASE_EXPIRED, ("deny", "EG102")),
+        ("deny", Reason.REQUEST_MALFORMED, None),
+        ("abort", Reason.LEASE_EXPIRED, ("deny", "EG102")),
+        ("cut", Reason.LEASE_EXPIRED, ("permit", "none")),
+        ("late", Reason.LEASE_EXPIRED, ("permit", "none")),
+        ("failed", Reason.UPSTREAM_TIMEOUT, ("permit", "none")),
+        ("gone", None, ("permit", "none")),
     ],
 )
-def test_an_exchange_counts_once_with_its_decision(
-    outcome: str, reason: Reason | None, decision: str, why: str, world: World
+def test_a_request_counts_once_with_its_decision(
+    outcome: str, reason: Reason | None, decision: tuple[str, str] | None, world: World
 ) -> None:
     before = scrape(world.metrics)
-    world.observer.finished(outcome, reason, 200, 1_000_000)
+    world.observer.finished(outcome, reason, 200, 1_000_000, 0)
     after = scrape(world.metrics)
-    grown = {key for key in after if after[key] != before.get(key, 0) and key[0].endswith("_total")}
-    assert grown == {
-        ("epochgate_requests_total", outcome),
-        ("epochgate_decisions_total", decision, why),
-    }
+    grown = {key for key in after if after[key] != before.get(key, 0) and "total" in key[0]}
+    late = {("epochgate_late_writes_total",)} if outcome == "late" else set()
+    decided = {("epochgate_decisions_total", *decision)} if decision is not None else set()
+    assert grown == late | decided | {("epochgate_requests_total", RESULT_OF[outcome])}
+    assert grown <= before.keys(), "every series was there at 0 before"
     assert after["epochgate_request_duration_seconds_count",] == 1
-    assert outcome in RESULTS
+    assert after["epochgate_overhead_seconds_count",] == 0
 
 
-def test_a_malformed_request_is_no_decision(world: World) -> None:
-    world.observer.parse_rejected(Reason.REQUEST_MALFORMED)
-    world.observer.finished("error", Reason.REQUEST_MALFORMED, 400, 1000)
+def test_every_end_that_the_data_plane_knows_is_counted() -> None:
+    assert set(RESULT_OF) == set(get_args(Outcome))
+
+
+def test_a_malformed_request_is_counted_by_its_reason(world: World) -> None:
+    world.observer.malformed(Reason.REQUEST_MALFORMED)
     found = scrape(world.metrics)
     assert found["epochgate_http_parse_rejections_total", "EG001"] == 1
-    assert sum(v for k, v in found.items() if k[0] == "epochgate_decisions_total") == 0
+
+
+def test_a_cut_stream_is_counted_by_its_reason(world: World) -> None:
+    world.observer.stream_cut(Reason.LEASE_EXPIRED)
+    assert scrape(world.metrics)["epochgate_streams_cut_total", "EG102"] == 1
 
 
 def test_requests_are_not_logged_but_bugs_and_late_writes_are(world: World) -> None:
-    world.observer.finished("ok", None, 200, 1)
-    world.observer.finished("denied", Reason.LEASE_EXPIRED, 503, 1)
-    world.observer.stream_cut(Reason.LEASE_EXPIRED)
-    world.observer.decided(900)
+    world.observer.finished("permit", None, 200, 1, 0)
+    world.observer.finished("deny", Reason.LEASE_EXPIRED, 503, 1, 0)
     assert world.events() == []
-    world.observer.finished("denied", Reason.INTERNAL_ERROR, 503, 1)
-    world.observer.late_write()
+    world.observer.finished("deny", Reason.INTERNAL_ERROR, 503, 1, 0)
+    world.observer.finished("late", Reason.LEASE_EXPIRED, 503, 9_000_000, 8_000_000)
     assert world.events() == ["internal_error", "late_write"]
     found = scrape(world.metrics)
     assert found["epochgate_late_writes_total",] == 1
-    assert found["epochgate_streams_cut_total", "EG102"] == 1
-    assert found["epochgate_log_messages_total", "error"] == 0  # counted where roles connect it
+    assert found["epochgate_overhead_seconds_sum",] == 0.008
 
 
 def test_rounds_are_counted_and_only_changes_of_a_peer_are_logged(world: World) -> None:

@@ -23,7 +23,7 @@ def test_a_running_sidecar_shows_what_it_rests_on() -> None:
     assert (value["state"], value["reason"]) == ("running", None)
     assert snapshot.lease is not None
     assert value["lease"] == {
-        "left_ms": 3000,
+        "left_ms": 2999,
         "peers": ["r1", "r2"],
         "beat": {"issuer": snapshot.lease.beat.issuer[:16], "seq": 7},
         "anchor": "clock",
