@@ -144,6 +144,8 @@ def _check(value: Json, depth: int) -> None:
             if not key.isascii():
                 raise ProtocolError(Reason.NONCANONICAL, "key is not ASCII text")
             _check(item, depth - 1)
-    else:
+    elif isinstance(value, (list, tuple)):
         for item in value:
             _check(item, depth - 1)
+    else:
+        raise ProtocolError(Reason.NONCANONICAL, f"{type(value).__name__} has no canonical form")
