@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +13,7 @@ from sidecar import clock
 from sidecar.cli import text
 from sidecar.cli.demo import processes
 from sidecar.cli.demo.fleet import Fleet
-from sidecar.cli.demo.story import Broken, Story
+from sidecar.cli.demo.story import BrokenError, Story
 
 EXAMPLE = """\b
 Example:
@@ -52,7 +51,7 @@ def demo(keep: bool, folder: Path | None) -> None:  # noqa: FBT001 - click's cal
 
 async def tell(fleet: Fleet) -> bool:
     """Run every step, print each as it ends and the table at the end; whether all held."""
-    rows: list[Sequence[object]] = []
+    rows: list[tuple[object, ...]] = []
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_S, sock_read=REQUEST_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         steps = Story(fleet, session).steps
@@ -61,7 +60,7 @@ async def tell(fleet: Fleet) -> bool:
             began = clock.now().boot
             try:
                 seen, bound = await deed()
-            except Broken as broken:
+            except BrokenError as broken:
                 click.echo("BROKEN")
                 rows.append((number, title, str(broken), "-", "BROKEN"))
                 break

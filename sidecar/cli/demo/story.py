@@ -1,6 +1,6 @@
 """The demo's story: nine things that a lease gate must do, each done and checked.
 
-A step returns what was seen, in words, and what bound it had to keep; it raises `Broken` when the
+A step returns what was seen, in words, and the bound it had to keep; `BrokenError` says that the
 claim did not hold. Nothing is assumed: reasons come from answers, instants from the signed beats on
 the peers and from the audit log, and what reached the service from the service itself.
 """
@@ -10,7 +10,6 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import aiohttp
 
@@ -28,14 +27,14 @@ LIE_S = 2.0
 Step = Callable[[], Awaitable[tuple[str, str]]]
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """A claim did not hold; the message says what was seen instead."""
 
 
 def check(holds: bool, otherwise: str) -> None:  # noqa: FBT001
-    """Raise `Broken` unless the claim holds."""
+    """Raise `BrokenError` unless the claim holds."""
     if not holds:
-        raise Broken(otherwise)
+        raise BrokenError(otherwise)
 
 
 class Story:
@@ -76,7 +75,7 @@ class Story:
         first = await self._client.until(200, RECOVER_S)
         if first is None:
             answer = await self._client.ask()
-            raise Broken(f"no permit; the last answer was {answer.status} {answer.reason}")
+            raise BrokenError(f"no permit; the last answer was {answer.status} {answer.reason}")
         start_ms = (first.got.boot - began.boot) // 1_000_000
         stream = Stream()
         await self._client.stream(12, stream)
@@ -184,7 +183,7 @@ class Story:
         except CliError as error:
             refused = error.message
         else:
-            raise Broken("one key of two was enough")
+            raise BrokenError("one key of two was enough")
         check((await self._client.ask()).reason == "EG901", "not halted any more")
         await asyncio.to_thread(self._fleet.clear, self._halt_id, 2)
         check(await self._client.until(200, RECOVER_S) is not None, "still halted")
@@ -254,17 +253,16 @@ class Story:
     async def _wait(self, ready: Callable[[], bool], limit_s: float) -> None:
         try:
             async with asyncio.timeout(limit_s):
-                while not ready():
+                while not ready():  # noqa: ASYNC110 - another process: no event to wait for
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            raise Broken(f"nothing happened within {limit_s:.1f} s") from None
+            raise BrokenError(f"nothing happened within {limit_s:.1f} s") from None
 
     def _last_permit_ms(self) -> int:
-        times: list[int] = [line["ts"] for line in self._records() if line["decision"] == "permit"]
-        return max(times)
+        return max(int(line["ts"]) for line in self._records() if line["decision"] == "permit")
 
     def _records(self) -> list[dict[str, "int | str"]]:
-        paths: list[Path] = sorted(self._fleet.journal.glob("*.jsonl"))
+        paths = sorted(self._fleet.journal.glob("*.jsonl"))
         lines = (line for path in paths for line in path.read_bytes().splitlines())
         return [
             record

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-WORDS = ["The", "gate", "is", "open", "only", "while", "the", "authority", "vouches", "for", "what", "runs", "here", "."]
+SENTENCE = "The gate is open only while the authority vouches for what runs here ."
+WORDS = SENTENCE.split()
 SEEN: web.AppKey[int] = web.AppKey("seen", int)
 TOKEN_S = 0.02
 

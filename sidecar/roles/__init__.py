@@ -1,0 +1,80 @@
+"""The processes, and what each is wired from, in start order. The composition root.
+
+Rules:
+
+* The gate exists first and denies. The data plane binds last. Whatever cannot be verified at start
+  either ends the process before it takes traffic (configuration, trust, ports), or leaves the gate
+  held with a reason that says which (marks, journal): what stays up can say why it denies.
+* A background part that fails ends the process. The lease cannot be renewed by something broken,
+  and a supervisor restarts it closed.
+* This is the only source of randomness, and the only place that knows everybody. It imports nothing
+  of the command line; a test holds that.
+
+Source: codebases 11.4.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+
+import uvloop
+
+from sidecar.authority.store import StateError
+from sidecar.config.problem import ConfigError
+from sidecar.roles.authority import run_authority
+from sidecar.roles.sidecar import run_sidecar
+from sidecar.roles.start import StartError, fresh_bytes
+from sidecar.signer import KeyFileError
+
+__all__ = ["ROLES", "fresh_bytes", "run", "run_main"]
+
+EXIT_OK = 0
+EXIT_UNAVAILABLE = 69
+EXIT_CONFIGURATION = 78
+
+ROLES: Mapping[str, Callable[[Path], Coroutine[None, None, None]]] = {
+    "authority": run_authority,
+    "sidecar": run_sidecar,
+}
+
+
+def _refuse(group: BaseExceptionGroup[Exception]) -> None:
+    """One line per problem, to people."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            _refuse(error)
+        elif isinstance(error, ConfigError):
+            for problem in error.problems:
+                sys.stderr.write(f"error: configuration: {problem}\n")
+        else:
+            sys.stderr.write(f"error: {error}\n")
+
+
+def run(role: str, config: Path) -> int:
+    """Run one process to its end.
+
+    Returns:
+        Its exit status: 0, 69 when something it needs is taken or broken, 78 for configuration.
+    """
+    status = EXIT_OK
+    try:
+        uvloop.run(ROLES[role](config))
+    except* ConfigError as group:
+        _refuse(group)
+        status = EXIT_CONFIGURATION
+    except* (StartError, StateError, KeyFileError) as group:
+        _refuse(group)
+        status = EXIT_UNAVAILABLE
+    return status
+
+
+def run_main(arguments: Sequence[str]) -> None:
+    """`python -m sidecar run ROLE --config FILE`, without the command line's libraries."""
+    parser = argparse.ArgumentParser(
+        prog="epochgate run", epilog="example: epochgate run sidecar --config sidecar.yaml"
+    )
+    parser.add_argument("role", choices=sorted(ROLES))
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    chosen = parser.parse_args(arguments)
+    sys.exit(run(chosen.role, chosen.config))

@@ -1,0 +1,62 @@
+"""One authority replica: a beat key, and the loop that vouches with it."""
+
+import asyncio
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from sidecar import __version__, clock, signer
+from sidecar.authority.publisher import Publisher
+from sidecar.config import read
+from sidecar.core.issuing import BeatEnded, Tell
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.roles.start import StartError, listen, open_peers, stopping, verified
+from sidecar.telemetry import admin, logs, vouching
+from sidecar.telemetry.logs import Log
+
+
+async def run_authority(path: Path) -> None:
+    """One authority replica, until SIGTERM.
+
+    Args:
+        path: Its configuration.
+
+    Raises:
+        ConfigError, StartError, KeyFileError, StateError: it cannot start; nothing was published.
+    """
+    config = read.read_authority(path, os.environ).config
+    trust = verified(config)
+    log = logs.setup(config.log_level, sys.stdout, lambda _level: None)
+    log.info(logs.STARTED, version=__version__, role="authority", domain=trust.domain)
+    stop = stopping()
+    peers = open_peers(config.peers, config.beat.publish_ms)
+    key = signer.load(config.beat_key_file)
+    tell = partial(_tell_log, log)
+    try:
+        publisher = Publisher(config, trust, key, tuple(peers.values()), clock.now, tell)
+    except ProtocolError as error:
+        how = f"{error.reason.title}; name a key of role beat in spec.keys.beat"
+        raise StartError(f"beat key: {config.beat_key_file}: {how}") from None
+    app = admin.build(
+        not_ready=lambda: None if publisher.counts.committed else Reason.NOT_SYNCED,
+        state=lambda: vouching.state(publisher.counts),
+        metrics=vouching.AuthorityMetrics(publisher.counts).render,
+    )
+    runner = await listen(app, config.status, log)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(publisher.run())
+            await stop.wait()
+            task.cancel()
+    finally:
+        await runner.cleanup()
+        for peer in peers.values():
+            peer.close()
+    log.info(logs.STOPPED)
+
+
+def _tell_log(log: Log, event: Tell | BeatEnded) -> None:
+    """Log facts; a beat that ended is only counted."""
+    if isinstance(event, Tell):
+        log.info(logs.AUTHORITY, fact=event.fact.value, detail=event.detail, over=event.over)

@@ -1,0 +1,63 @@
+"""Watches what the gate's snapshot means, and writes down every change of it.
+
+A lease runs out without any event, so somebody has to look. Nothing is decided here: the gate reads
+its clocks for each request, whether anybody watches or not.
+"""
+
+import asyncio
+
+from sidecar import clock
+from sidecar.audit.recorder import Recorder
+from sidecar.core import canonical
+from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.gate import Gate, lapsed
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import Snapshot
+from sidecar.telemetry.observer import Observer
+
+WATCH_S = 0.1  # how soon a lease that ran out shows in logs and records, without any request
+
+
+class Transitions:
+    """Writes one record for each change of state or epoch, and tells the observer.
+
+    Args:
+        recorder: Where it is written.
+        observer: Who counts and logs.
+    """
+
+    def __init__(self, recorder: Recorder, observer: Observer) -> None:
+        self._recorder = recorder
+        self._observer = observer
+        self._seen = ("starting", Reason.STARTING.code)
+        self._epoch = ""
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Compare with what was seen last; time alone may have changed what a snapshot means."""
+        now = clock.now()
+        self._observer.snapshot(snapshot, now)
+        closed = lapsed(snapshot, now)
+        seen = (snapshot.state(now).value, closed.code if closed is not None else "")
+        epoch = snapshot.epoch
+        if epoch is not None and epoch.sha256 != self._epoch:
+            self._epoch = epoch.sha256
+            self._recorder.state("epoch", {"seq": epoch.seq, "sha256": epoch.sha256}, now)
+        if seen != self._seen:
+            before, self._seen = self._seen, seen
+            causes = [fault.code for fault in snapshot.faults]
+            detail = {"from": before[0], "to": seen[0], "reason": seen[1], "causes": causes}
+            self._recorder.state("transition", detail, now)
+
+    def told(self, event: RoundEnded | Conflict) -> None:
+        """Keep evidence; a round that ended needs no record."""
+        self._observer.told(event)
+        if isinstance(event, Conflict):
+            digests = [canonical.digest(raw) for raw in event.envelopes]
+            detail = {"reason": event.reason.code, "evidence": event.evidence, "envelopes": digests}
+            self._recorder.state("conflict", detail, clock.now())
+
+    async def watch(self, gate: Gate) -> None:
+        """Look again and again: a lease that ran out shows without any request."""
+        while True:
+            self.look(gate.snapshot)
+            await asyncio.sleep(WATCH_S)
