@@ -97,6 +97,11 @@ class Log:
         """Somebody has to do something."""
         self._logger.error(event, extra={"fields": fields})
 
+    def complain(self, what: str, where: object, error: Exception) -> None:
+        """Something at start cannot be used; the gate stays held, and this says why."""
+        fields = {"what": what, "where": str(where), "why": str(error)}
+        self._logger.error(COMPLAINT, extra={"fields": fields})
+
 
 def setup(level: str, stream: IO[str], counted: Callable[[str], None]) -> Log:
     """Send every line of the process to one stream, as JSON.
