@@ -23,20 +23,30 @@ _MS_PER_S = 1000
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table")
 @click.option("-w", "--watch", is_flag=True, help="Again every second, until interrupted.")
 def status(url: str, output: str, *, watch: bool) -> None:
-    """Show state, reason, lease, epoch and peers of a running sidecar."""
+    """Show state, reason, lease, epoch and peers of a sidecar, or figures of an authority."""
     while True:
         value = fetch(url)
         if output == "json":
             click.echo(json.dumps(value)) if watch else print_json(value)
         else:
-            table(["what", "value"], list(_rows(value)))
-            if value.get("peers"):
-                click.echo()
-                table(["peer", "last result", "last success"], list(_peers(value["peers"])))
+            _show(value)
         if not watch:
             return
         click.echo()
         time.sleep(1)
+
+
+def _show(value: Mapping[str, Any]) -> None:
+    try:
+        rows = list(_sidecar(value) if "state" in value else _flat(value))
+        peers = list(_peers(value.get("peers") or {}))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        message = "status: of a form that this version does not know; use -o json"
+        raise CliError(message, BAD_DATA) from None
+    table(["what", "value"], rows)
+    if peers:
+        click.echo()
+        table(["peer", "last result", "last success"], peers)
 
 
 def fetch(url: str) -> dict[str, Any]:
@@ -65,7 +75,7 @@ def fetch(url: str) -> dict[str, Any]:
     return value
 
 
-def _rows(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "state", value.get("state")
     if value.get("reason"):
         yield "reason", f"{value['reason']} {value.get('title') or ''}".strip()
@@ -92,6 +102,17 @@ def _rows(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     for name, promise in (value.get("guarantee") or {}).items():
         if name.endswith("_max"):
             yield name, promise
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    # An authority: figures, few of them nested.
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{prefix}{name} ")
+        elif name.endswith("_at"):
+            yield f"{prefix}{name}", _when(item)
+        else:
+            yield f"{prefix}{name}", item
 
 
 def _peers(peers: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:

@@ -131,3 +131,13 @@ def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
     )
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_a_running_process_imports_nothing_of_the_command_line() -> None:
+    """What gates traffic has no use for a terminal, nor for what comes with its libraries."""
+    code = (
+        "import sys, sidecar.roles\n"
+        "print([m for m in sys.modules if m.startswith(('sidecar.cli', 'click', 'rich'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from sidecar.authority.publisher import Counts
 from sidecar.cli.status import status
 from sidecar.config.sections import Address
-from sidecar.telemetry import admin
+from sidecar.telemetry import admin, vouching
 from sidecar.telemetry.state import describe
 from tests import builders
 from tests.telemetry.test_metrics import running
@@ -81,6 +82,21 @@ def test_a_contained_sidecar_names_reason_and_causes(port: Port) -> None:
 def test_json_is_what_the_port_said(port: Port) -> None:
     port.state = describe(running(), builders.now())
     assert json.loads(port.ask("-o", "json").output) == port.state
+
+
+def test_an_authority_is_shown_by_its_figures(port: Port) -> None:
+    port.state = dict(vouching.state(Counts(beats=3, seq=9, issued_at=builders.NOW)))
+    lines = {tuple(line.split()) for line in port.ask().output.splitlines()}
+    assert ("beats", "3") in lines
+    assert ("beat", "seq", "9") in lines
+    assert ("beat", "issued_at", "2027-01-15T08:00:00+00:00") in lines
+
+
+def test_a_form_from_the_future_is_bad_data_and_no_internal_error(port: Port) -> None:
+    port.state = {"state": "running", "lease": [1], "epoch": 5}
+    done = port.ask()
+    assert done.exit_code == 65
+    assert "-o json" in done.stderr
 
 
 def test_nobody_there_is_unavailable_with_a_hint() -> None:
