@@ -1,0 +1,215 @@
+"""What the peers hold now, and putting something new on them.
+
+Rules:
+
+* What is the newest epoch is known only after `r` peers answered: what `w` acknowledged is then
+  among the answers. Guessing would sign a second epoch under a number that is taken.
+* Every name is followed to a verified epoch. Two verified epochs with one number end the matter.
+* A write counts per peer, all of it or nothing.
+
+Source: protocol b.2, b.5; hardening A02.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sidecar.authority.ceremony import CeremonyError, open_epoch
+from sidecar.authority.publisher import PeerLike
+from sidecar.core import canonical, layout
+from sidecar.core.fault import PeerError
+from sidecar.core.instant import WallMs
+from sidecar.core.issuing import WriteCommand
+from sidecar.core.objects import halt
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.halt import NO_HALTS, Halts, Order
+from sidecar.core.objects.trust import Trust
+from sidecar.core.reason import ProtocolError
+
+READ_MAX_BYTES = 4 * 1024 * 1024
+HISTORY_MAX = 1024  # epochs; the bound of a sidecar's own walk
+
+OK = "ok"
+
+
+class TooFewPeersError(Exception):
+    """Not enough peers answered; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the peers hold.
+
+    Attributes:
+        newest: The highest verified epoch, or None.
+        raw: Its envelope.
+        halts: The union of their orders.
+        results: Peer -> `ok`, or why it did not answer.
+        notes: What is wrong on a peer and does not matter, one line each.
+    """
+
+    newest: Epoch | None
+    raw: bytes
+    halts: Halts
+    results: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+async def look(peers: Sequence[PeerLike], under: Trust, now: WallMs, need: int) -> Found:
+    """Read and verify what the peers hold.
+
+    Args:
+        peers: Whom to ask.
+        under: The trust document in force.
+        now: Wall clock.
+        need: How many must answer.
+
+    Raises:
+        TooFewPeersError: fewer answered.
+        CeremonyError: two verified epochs carry one number.
+    """
+    head_key, halts_key = layout.head_key(under.domain), layout.halts_key(under.domain)
+    answers, results = await _read(peers, (head_key,), (halts_key,))
+    if len(answers) < need:
+        why = ", ".join(f"{peer}: {result}" for peer, result in results.items() if result != OK)
+        raise TooFewPeersError(f"{len(answers)} of {need} needed peers answered ({why})")
+    notes: list[str] = []
+    orders = [
+        order
+        for found in answers.values()
+        for raw in found.get(halts_key, ())
+        if (order := _order(raw, under, now)) is not None
+    ]
+    named = {
+        raw.decode("ascii", "replace") for found in answers.values() for raw in found[head_key]
+    }
+    epochs = await _epochs(peers, under, now, sorted(named), notes)
+    newest, raw = _newest(epochs)
+    return Found(newest, raw, NO_HALTS.union(orders), results, tuple(notes))
+
+
+async def history(
+    peers: Sequence[PeerLike], under: Trust, newest: Epoch, now: WallMs, limit: int
+) -> list[Epoch]:
+    """The chain back from `newest`, newest first, as far as the peers hold it.
+
+    Args:
+        peers: Whom to ask.
+        under: The trust document in force.
+        newest: Where to begin.
+        now: Wall clock.
+        limit: At most so many.
+    """
+    chain = [newest]
+    while chain[-1].says.prev_sha256 is not None and len(chain) < min(limit, HISTORY_MAX):
+        found = await _epochs(peers, under, now, [chain[-1].says.prev_sha256], [])
+        if not found or found[0][0].seq != chain[-1].seq - 1:
+            break
+        chain.append(found[0][0])
+    return chain
+
+
+async def publish(peers: Sequence[PeerLike], commands: Sequence[WriteCommand]) -> dict[str, str]:
+    """Run the same commands on every peer at once. Returns peer -> `ok`, or why not."""
+
+    async def one(peer: PeerLike) -> str:
+        try:
+            await peer.write(commands, _tag(*(part for line in commands for part in line)))
+        except PeerError as error:
+            return str(error)
+        return OK
+
+    results = await asyncio.gather(*(one(peer) for peer in peers))
+    return {peer.id: result for peer, result in zip(peers, results, strict=True)}
+
+
+def epoch_commands(
+    under: Trust, made: Epoch, raw: bytes, blobs: Sequence[bytes]
+) -> list[WriteCommand]:
+    """What puts an epoch on a peer: what it names first, its name last."""
+    said = made.says
+    names = (said.policy.sha256, said.routes.sha256)
+    return [
+        *(
+            ("SET", layout.blob_key(under.domain, sha256), blob)
+            for sha256, blob in zip(names, blobs, strict=True)
+        ),
+        ("SET", layout.epoch_key(under.domain, made.sha256), raw),
+        ("SET", layout.head_key(under.domain), made.sha256),
+        ("PUBLISH", layout.push_channel(under.domain), b""),
+    ]
+
+
+def order_commands(under: Trust, order: Order) -> list[WriteCommand]:
+    """What puts a halt or a clear on a peer."""
+    field = layout.order_field(order.sha256)
+    return [
+        ("HSET", layout.halts_key(under.domain), field, order.raw),
+        ("PUBLISH", layout.push_channel(under.domain), b""),
+    ]
+
+
+async def _read(
+    peers: Sequence[PeerLike], strings: tuple[str, ...], hashes: tuple[str, ...]
+) -> tuple[dict[str, Mapping[str, tuple[bytes, ...]]], dict[str, str]]:
+    async def one(peer: PeerLike) -> Mapping[str, tuple[bytes, ...]] | str:
+        try:
+            return await peer.read(strings, hashes, READ_MAX_BYTES, _tag(*strings, *hashes))
+        except PeerError as error:
+            return str(error)
+
+    replies = await asyncio.gather(*(one(peer) for peer in peers))
+    pairs = [(peer.id, reply) for peer, reply in zip(peers, replies, strict=True)]
+    answers = {peer: reply for peer, reply in pairs if not isinstance(reply, str)}
+    return answers, {peer: reply if isinstance(reply, str) else OK for peer, reply in pairs}
+
+
+async def _epochs(
+    peers: Sequence[PeerLike], under: Trust, now: WallMs, named: Sequence[str], notes: list[str]
+) -> list[tuple[Epoch, bytes]]:
+    keys = {layout.epoch_key(under.domain, sha256): sha256 for sha256 in named}
+    if not keys:
+        return []
+    answers, _ = await _read(peers, tuple(keys), ())
+    found: list[tuple[Epoch, bytes]] = []
+    for key, sha256 in keys.items():
+        raws = {raw for answer in answers.values() for raw in answer.get(key, ())}
+        good = [made for raw in sorted(raws) if (made := _epoch(raw, sha256, under, now))]
+        found += good[:1]
+        if not good:
+            notes.append(f"head {sha256[:16]!r} names no epoch that verifies")
+    return found
+
+
+def _epoch(raw: bytes, sha256: str, under: Trust, now: WallMs) -> tuple[Epoch, bytes] | None:
+    try:
+        made = open_epoch(raw, under, now)
+    except ProtocolError:
+        return None
+    return (made, raw) if made.sha256 == sha256 else None
+
+
+def _newest(epochs: Sequence[tuple[Epoch, bytes]]) -> tuple[Epoch | None, bytes]:
+    if not epochs:
+        return None, b""
+    newest, raw = max(epochs, key=lambda pair: pair[0].seq)
+    for other, _ in epochs:
+        if other.seq == newest.seq and other.sha256 != newest.sha256:
+            raise CeremonyError(
+                f"two epochs carry number {newest.seq}: {newest.sha256} and {other.sha256}; epoch "
+                "keys signed both: find out which is meant, and set head on the peers to it"
+            )
+    return newest, raw
+
+
+def _order(raw: bytes, under: Trust, now: WallMs) -> Order | None:
+    try:
+        return halt.open_order(raw, under, now)
+    except ProtocolError:
+        return None
+
+
+def _tag(*parts: str | bytes) -> bytes:
+    # Equal batches may share a tag: their answers say the same.
+    text = [part.encode() if isinstance(part, str) else part for part in parts]
+    return canonical.digest(b"\n".join(text)).encode()
