@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.audit import sequencer
-from sidecar.core.instant import Now
+from sidecar.core.instant import Now, WallMs
 from sidecar.core.lease import Lease, Terms, grant
 from sidecar.core.objects.halt import Halts
 from sidecar.core.policy import parse as parse_policy
@@ -103,6 +103,14 @@ def test_a_lapsed_lease_is_contained_at_the_next_scrape_although_nothing_was_pub
     assert found["epochgate_lease_remaining_seconds",] == 0
     assert found["epochgate_gate_state", "contained"] == 1
     assert found["epochgate_gate_state", "running"] == 0
+
+
+def test_what_remains_of_a_lease_is_what_the_stricter_clock_leaves() -> None:
+    """The wall clock was set forward by two seconds; the boot clock knows nothing of it."""
+    clock = Clock()
+    metrics = Metrics(lambda: Now(clock().boot, WallMs(clock().wall + 2000)))
+    metrics.snapshot = running()
+    assert scrape(metrics)["epochgate_lease_remaining_seconds",] == 1.5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 
+from sidecar.core.instant import Now, WallMs
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 from sidecar.telemetry.state import describe
@@ -41,6 +42,13 @@ def test_a_lapsed_lease_has_nothing_left_and_is_contained() -> None:
     assert isinstance(lease, dict)
     assert lease["left_ms"] == 0
     assert (value["state"], value["reason"]) == ("contained", "EG102")
+
+
+def test_the_stricter_clock_says_what_is_left() -> None:
+    now = builders.now()
+    lease = describe(running(), Now(now.boot, WallMs(now.wall + 2000)))["lease"]
+    assert isinstance(lease, dict)
+    assert lease["left_ms"] == 1500
 
 
 def test_holds_and_causes_are_named() -> None:
