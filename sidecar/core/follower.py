@@ -168,6 +168,8 @@ class Follower:
                 usable.append(beat)
                 self._look_ahead(beat, now)
         if any(self._accepted.behind(beat) for beat, _ in heard.stale):
+            # Older than what it served before: that says more than that it is too old.
+            faults.pop(Reason.BEAT_STALE, None)
             faults[Reason.ROLLBACK] = None
         this.votes[event.peer] = Vote(tuple(usable))
         this.faults.update(faults)
@@ -215,12 +217,13 @@ class Follower:
             case TooFew():
                 return self._look_up_ahead(now)
             case Agreement():
+                commands: list[ev.Command] = []
                 try:
-                    return self._advance(result, now)
+                    commands = self._advance(result, now)
                 except ProtocolError as error:
-                    # A newer epoch that cannot be entered may still end the lease under the old.
                     self._round.fault(error.reason)
-                    return self._look_up_ahead(now)
+                # A newer epoch that cannot be entered, or not yet, may still end the older lease.
+                return [*commands, *self._look_up_ahead(now)]
 
     def _look_up_ahead(self, now: Now) -> list[ev.Command]:
         """Rule 6: a newer epoch may end the lease under the older one at once."""
@@ -246,7 +249,7 @@ class Follower:
     def _advance(self, agreed: Agreement, now: Now) -> list[ev.Command]:
         if self._ahead is not None and agreed.epoch_seq < self._ahead.says.epoch.seq:
             self._round.fault(Reason.EPOCH_SUPERSEDED)
-            return self._look_up_ahead(now)
+            return []
         if self._trust.expired(now.wall):
             raise ProtocolError(Reason.TRUST_EXPIRED, "no lease under an expired trust document")
         conflict = self._accepted.contradicts(agreed)

@@ -1,0 +1,209 @@
+"""One authority replica around the real `Issuer`, with a real key and a disk of its own."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sidecar.core import events, issued
+from sidecar.core.instant import NS_PER_MS
+from sidecar.core.issuer import Issuer
+from sidecar.core.issuing import (
+    BeatDue,
+    BeatEnded,
+    Command,
+    Event,
+    PeerWrote,
+    Sign,
+    Signed,
+    Tell,
+    WriteCommand,
+    WritePeer,
+)
+from sidecar.core.objects import halt
+from sidecar.core.objects.halt import NO_HALTS
+from sidecar.core.objects.trust import Role
+from sidecar.core.quorum import PeerId
+from sidecar.core.vouch import Setting as IssuerSetting
+from sidecar.signer import sign
+from tests import builders
+from tests.simulation.checkers import Truth
+from tests.simulation.peers import Found, Network, SimulatedPeer
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import NodeClocks, World
+
+SIGN_NS = 100_000
+
+
+T = TypeVar("T")
+
+
+class SimulatedAuthority:
+    """One authority replica on one machine."""
+
+    def __init__(
+        self,
+        number: int,
+        world: World,
+        network: Network,
+        scenario: Scenario,
+        truth: Truth,
+        clocks: NodeClocks,
+    ) -> None:
+        self.name = f"authority{number}"
+        self.stopped = False
+        self._signer = builders.signer(Role.BEAT, number)
+        self._world = world
+        self._network = network
+        self._scenario = scenario
+        self._truth = truth
+        self._clocks = clocks
+        self._setting = IssuerSetting(
+            key_id=self._signer.key_id,
+            public=self._signer.public,
+            peers=tuple(network.peers),
+            ttl_ms=scenario.ttl_ms,
+            interval_ms=scenario.interval_ms,
+        )
+        self._disk: bytes | None = None
+        self._life = 0
+        self._wake = 0
+        self._up = False
+        self._orders = NO_HALTS
+        self._issuer: Issuer
+
+    def start(self) -> None:
+        """A new process, from what was stored."""
+        trusted, stored = self._truth.trust, None
+        if self._disk is not None:
+            stored = issued.decode(self._disk, trusted.domain, self._signer.key_id)
+        kept = () if stored is None else stored.halts
+        self._orders = NO_HALTS.union(halt.reread(raw.encode()) for raw in kept)
+        self._up = True
+        self._issuer = Issuer(trusted, self._setting, stored)
+        self._world.say(self.name, "starts")
+        self._feed(BeatDue())
+
+    def crash(self) -> None:
+        """The process dies now; another one follows."""
+        if self._up:
+            self.stop()
+            down_ms = self._world.rng.random() * self._scenario.ttl_ms / 2
+            self._world.after(int(down_ms * NS_PER_MS), self._restart)
+
+    def stop(self) -> None:
+        """The process dies now."""
+        self._world.say(self.name, "dies")
+        self._up = False
+        self._life += 1
+
+    def _restart(self) -> None:
+        if not self._up and not self.stopped:
+            self.start()
+
+    def revive(self) -> None:
+        """Whatever happened to it, it runs again."""
+        self.stopped = False
+        self._restart()
+
+    def _feed(self, event: Event) -> None:
+        for command in self._issuer.handle(event, self._clocks.now()):
+            self._execute(command)
+
+    def _execute(self, command: Command) -> None:
+        match command:
+            case events.ReadPeer():
+                self._read(command)
+            case WritePeer():
+                self._write(command)
+            case Sign():
+                self._sign(command)
+            case events.Store():
+                self._store(command)
+            case events.WakeAfter(delay_ms=delay_ms):
+                self._wake += 1
+                this = self._wake
+                self._later(
+                    delay_ms * NS_PER_MS,
+                    lambda: self._feed(BeatDue()) if this == self._wake else None,
+                )
+            case Tell():
+                over = " (over)" if command.over else ""
+                self._world.say(self.name, f"{command.fact.value}: {command.detail}{over}")
+            case BeatEnded():
+                self._world.say(
+                    self.name,
+                    f"beat {command.seq} for epoch {command.epoch_seq}, {command.acks} acks",
+                )
+
+    def _read(self, want: events.ReadPeer) -> None:
+        def answered(found: Found) -> None:
+            values = found.get(self._truth.halts_key, ())
+            known = self._truth.orders
+            self._orders = self._orders.union(known[raw] for raw in values if raw in known)
+            self._feed(events.PeerReplied(want.peer, want.round, found))
+
+        self._network.read(
+            self.name,
+            want.peer,
+            (want.strings, want.hashes),
+            self._alive(answered),
+            self._alive(self._failure(want.peer, want.round)),
+        )
+
+    def _write(self, want: WritePeer) -> None:
+        def change(peer: SimulatedPeer) -> None:
+            for command in want.commands:
+                apply(peer, command)
+
+        self._network.write(
+            self.name,
+            want.peer,
+            change,
+            lambda: self._alive(self._feed)(PeerWrote(want.peer, want.round)),
+            self._alive(self._failure(want.peer, want.round)),
+        )
+
+    def _failure(self, peer: PeerId, number: int) -> Callable[[str], None]:
+        return lambda kind: self._feed(events.PeerFailed(peer, number, kind))
+
+    def _sign(self, command: Sign) -> None:
+        raw = sign(command.payload_type, command.payload, self._signer)
+        self._truth.beat_signed(raw, self._world.now_ns)
+        self._truth.note_set(self._orders)
+        self._later(SIGN_NS, lambda: self._feed(Signed(raw)))
+
+    def _store(self, store: events.Store) -> None:
+        half_ns = int(self._world.rng.expovariate(2 / self._scenario.store_ms) * NS_PER_MS)
+        failing = self._network.faulty
+        fails = failing and self._world.rng.random() < self._scenario.store_failure_rate
+        answer = (events.StoreFailed if fails else events.Stored)(store.generation)
+
+        def landed() -> None:
+            if not fails:
+                self._disk = store.body
+            self._later(half_ns, lambda: self._feed(answer))
+
+        self._later(half_ns, landed)
+
+    def _later(self, delay_ns: int, action: Callable[[], None]) -> None:
+        life = self._life
+        self._world.after(delay_ns, lambda: action() if self._life == life else None)
+
+    def _alive(self, action: Callable[[T], None]) -> Callable[[T], None]:
+        life = self._life
+        return lambda value: action(value) if self._life == life else None
+
+
+def apply(peer: SimulatedPeer, command: WriteCommand) -> None:
+    """Run one Redis command on a simulated peer."""
+    name, *rest = command
+    words = [item if isinstance(item, bytes) else item.encode() for item in rest]
+    match (name, words):
+        case ("SET", [key, value]):
+            peer.put(key.decode(), value)
+        case ("HSET", [key, *pairs]):
+            for field, value in zip(pairs[::2], pairs[1::2], strict=True):
+                peer.put_field(key.decode(), field.decode(), value)
+        case ("PUBLISH", _):
+            pass  # hints are not simulated: they only bring a round forward
+        case _:
+            raise AssertionError(f"unknown command {name!r}")

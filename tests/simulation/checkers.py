@@ -1,0 +1,379 @@
+"""What must hold: one function per invariant, asked after every event of a sidecar.
+
+The truth about what was signed, and when, is kept by the simulation (`Truth`); what one sidecar has
+been shown is kept beside it (`Seen`). Neither is known to the code under test.
+
+Source: hardening 7 (I1 to I5); codebases 9.3 (S1 to S5, S9, L1).
+"""
+
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from sidecar.core import layout, marks, reply
+from sidecar.core import lease as lease_rules
+from sidecar.core.gate import Decision, Permit
+from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.lease import Lease, Terms
+from sidecar.core.objects import halt
+from sidecar.core.objects.beat import Beat
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.halt import NO_HALTS, Halts
+from sidecar.core.objects.trust import Role, Trust
+from sidecar.core.quorum import PeerId
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import Snapshot
+from tests import builders
+from tests.simulation.peers import Found
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import NodeClocks
+
+Named = tuple[int, str]  # number and digest of an epoch
+
+
+class ViolationError(Exception):
+    """An invariant does not hold: its name, and the facts."""
+
+
+def violated(name: str, facts: str) -> NoReturn:
+    """Stop the run."""
+    raise ViolationError(f"{name}: {facts}")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBeat:
+    """A beat that an authority's own key signed, and when in true time."""
+
+    beat: Beat
+    signed_ns: int
+
+    @property
+    def named(self) -> Named:
+        """The epoch it vouches for."""
+        return (self.beat.says.epoch.seq, self.beat.says.epoch.sha256)
+
+
+class Truth:
+    """Everything that was really signed.
+
+    Args:
+        trust: To read the objects; whoever calls `*_signed` has just made them.
+    """
+
+    def __init__(self, trust: Trust) -> None:
+        self.trust = trust
+        self.beats: dict[str, SignedBeat] = {}
+        self.beats_by_raw: dict[bytes, SignedBeat] = {}
+        self.vouched_ns: dict[Named, int] = {}
+        self.epochs: dict[int, Epoch] = {}
+        self.orders: dict[bytes, halt.Order] = {}
+        self.active: dict[str, tuple[str, ...]] = {NO_HALTS.sha256: ()}
+        self.halts = NO_HALTS
+        self.epochs_by_key: dict[str, tuple[Epoch, bytes]] = {}
+        self.halts_key = layout.halts_key(trust.domain)
+        self.beat_keys = {
+            layout.beat_key(trust.domain, key) for key in trust.role(Role.BEAT).keyids
+        }
+
+    def beat_signed(self, raw: bytes, now_ns: int) -> None:
+        """An authority signed a beat; the time is when it read its clock for it."""
+        signed = SignedBeat(builders.open_beat(raw, self.trust), now_ns)
+        self.beats[signed.beat.sha256] = self.beats_by_raw[raw] = signed
+        self.vouched_ns[signed.named] = max(now_ns, self.vouched_ns.get(signed.named, 0))
+
+    def epoch_signed(self, raw: bytes) -> Epoch:
+        """A threshold of epoch keys signed the next epoch."""
+        made = builders.open_epoch(raw, self.trust)
+        self.epochs[made.seq] = made
+        self.epochs_by_key[layout.epoch_key(self.trust.domain, made.sha256)] = (made, raw)
+        return made
+
+    def order_signed(self, order: halt.Order) -> None:
+        """A holder of the right keys signed a halt or a clear."""
+        self.orders[order.raw] = order
+        self.halts = self.halts.union((order,))
+
+    def note_set(self, halts: Halts) -> None:
+        """A set of orders that a beat may pin: which halts in it are in force."""
+        self.active.setdefault(halts.sha256, tuple(order.says.halt_id for order in halts.active))
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one sidecar has been shown, and what it has done.
+
+    Attributes:
+        rounds: Round -> peer -> epochs that a truly signed beat from it vouched for.
+        sent: Round -> clocks when its reads were sent.
+        storing_round: The round in which the latest store was asked for; a lease that is published
+            was granted in it.
+        orders: Orders shown to this process or stored by one before it.
+        heard: Issuer and number -> envelope of the first beat heard with it.
+        conflicts: Evidence ids of contradictions shown.
+        ahead: Epoch number -> the latest signed beat shown that vouches for it.
+        fetched: Numbers of epochs shown since the last lease.
+        used: Digests of beats that a lease has leaned on, restarts included.
+        lease: What the latest snapshot carried.
+        best_seq: Highest epoch number behind a permit, restarts included.
+    """
+
+    rounds: dict[int, dict[PeerId, set[Named]]] = field(default_factory=dict)
+    sent: dict[int, Now] = field(default_factory=dict)
+    storing_round: int = 0
+    orders: Halts = NO_HALTS
+    heard: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+    ahead: dict[int, Beat] = field(default_factory=dict)
+    fetched: set[int] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    lease: Lease | None = None
+    best_seq: int = 0
+
+    def restarted(self, stored: marks.Marks | None) -> None:
+        """Forget what a new process cannot know."""
+        self.rounds.clear()
+        self.sent.clear()
+        self.lease = None
+        self.orders, self.heard, self.conflicts = NO_HALTS, {}, []
+        self.ahead, self.fetched = {}, set()
+        if stored is not None:
+            self.orders = NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts)
+            self.conflicts = [latch.evidence for latch in stored.latches]
+            self.heard = {
+                (issuer, mark.seq): mark.envelope.encode() for issuer, mark in stored.beats.items()
+            }
+
+    def shown(self, truth: Truth, round_number: int, peer: PeerId, found: Found) -> None:
+        """A reply to the current round reaches the follower."""
+        served = self.rounds.setdefault(round_number, {}).setdefault(peer, set())
+        for key, values in found.items():
+            if key in truth.beat_keys:
+                for raw in values:
+                    self._beat(truth.beats_by_raw.get(raw), raw, served)
+            elif key in truth.epochs_by_key:
+                epoch, raw = truth.epochs_by_key[key]
+                if values and values[0] == raw:
+                    self.fetched.add(epoch.seq)
+            elif key == truth.halts_key:
+                self.orders = self.orders.union(
+                    order for raw in values if (order := truth.orders.get(raw)) is not None
+                )
+
+    def _beat(self, signed: SignedBeat | None, raw: bytes, served: set[Named]) -> None:
+        if signed is None:
+            return
+        served.add(signed.named)
+        known = self.ahead.setdefault(signed.named[0], signed.beat)
+        if known.says.issued_at < signed.beat.says.issued_at:
+            self.ahead[signed.named[0]] = signed.beat
+        first = self.heard.setdefault((signed.beat.issuer, signed.beat.seq), raw)
+        if first != raw:
+            self.conflicts.append(reply.evidence_id((first, raw)))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One sidecar at one instant: all that a checker may look at."""
+
+    name: str
+    true_ns: int
+    now: Now
+    clocks: NodeClocks
+    snapshot: Snapshot
+    seen: Seen
+    truth: Truth
+    scenario: Scenario
+    disk: bytes | None
+
+
+def check_decision(look: Look, decision: Decision) -> None:
+    """Everything that must hold when a request is judged."""
+    if isinstance(decision, Permit):
+        lease = i1_no_permit_without_a_lease(look, decision)
+        i2_both_deadlines_are_ahead(look, lease)
+        i3_epochs_never_go_back(look, lease)
+        i4_all_of_it_was_signed(look, lease)
+        i4_policy_belongs_to_the_epoch(decision, lease)
+        s1_epoch_was_vouched_for_within_ttl(look, lease)
+        s4_a_halt_stops(look, lease)
+        s5_a_contradiction_stops(look)
+        s6_an_immediate_epoch_ends_the_one_before(look, lease)
+
+
+def check_publish(look: Look) -> None:
+    """Everything that must hold when a snapshot reaches the gate."""
+    i4_orders_were_signed(look)
+    lease = look.snapshot.lease
+    if lease is not None and lease != look.seen.lease:
+        i3_epochs_never_go_back(look, lease)
+        i4_all_of_it_was_signed(look, lease)
+        i5_deadlines_in_true_time(look, lease)
+        i5_a_lease_needs_a_new_beat(look, lease)
+        s4_a_quorum_agreed(look, lease)
+        s6_no_renewal_under_an_older_epoch(look, lease)
+        s9_stored_before_published(look, lease)
+        look.seen.fetched.clear()
+        look.seen.used.add(lease.beat.sha256)
+    look.seen.lease = lease
+
+
+def i1_no_permit_without_a_lease(look: Look, permit: Permit) -> Lease:
+    """I1: no lease, no permit; and a permit is made under what the gate holds."""
+    lease = permit.snapshot.lease
+    if lease is None or permit.snapshot.holds:
+        violated("I1", f"{look.name} permits with lease {lease}, holds {permit.snapshot.holds}")
+    return lease
+
+
+def i2_both_deadlines_are_ahead(look: Look, lease: Lease) -> None:
+    """I2: the instant of the check is before both deadlines."""
+    if look.now.boot >= lease.deadline or look.now.wall >= lease.wall_deadline:
+        violated("I2", f"{look.name} permits at {look.now}, lease {lease.deadline}")
+
+
+def i3_epochs_never_go_back(look: Look, lease: Lease) -> None:
+    """I3: the epoch behind successive leases and permits never goes down, restarts included."""
+    if lease.epoch_seq < look.seen.best_seq:
+        violated("I3", f"{look.name} serves epoch {lease.epoch_seq} after {look.seen.best_seq}")
+    look.seen.best_seq = lease.epoch_seq
+
+
+def i4_all_of_it_was_signed(look: Look, lease: Lease) -> None:
+    """I4: the beat and the epoch behind a lease were signed by those who may."""
+    signed = look.truth.beats.get(lease.beat.sha256)
+    if signed is None:
+        violated("I4", f"{look.name} leans on a beat that no authority signed")
+    epoch = look.truth.epochs.get(lease.epoch_seq)
+    if (
+        epoch is None
+        or epoch.sha256 != lease.epoch_sha256
+        or signed.named
+        != (
+            lease.epoch_seq,
+            lease.epoch_sha256,
+        )
+    ):
+        violated("I4", f"{look.name} serves epoch {lease.epoch_seq}, which is not what was signed")
+
+
+def i4_orders_were_signed(look: Look) -> None:
+    """I4: every order in force was signed by those who may."""
+    for order in look.snapshot.halts.orders:
+        if order.raw not in look.truth.orders:
+            violated("I4", f"{look.name} obeys an order that nobody signed")
+
+
+def i4_policy_belongs_to_the_epoch(permit: Permit, lease: Lease) -> None:
+    """I4: the rule that permits is the one of the epoch behind the lease."""
+    if permit.rule.name != f"epoch-{lease.epoch_seq}":
+        violated("I4", f"rule {permit.rule.name} under epoch {lease.epoch_seq}")
+
+
+def i5_deadlines_in_true_time(look: Look, lease: Lease) -> None:
+    """I5: each deadline on its own is at most send + ttl, and at most signing + ttl in true time.
+
+    A permit needs both clocks; but each of them must keep the bound alone, or it is no second line.
+    """
+    sent = look.seen.sent[look.seen.storing_round]
+    ttl_ns = look.scenario.ttl_ms * NS_PER_MS
+    if lease.deadline > sent.boot + ttl_ns:
+        violated("I5", f"{look.name}: deadline {lease.deadline - sent.boot - ttl_ns} ns too far")
+    end_ns = look.truth.beats[lease.beat.sha256].signed_ns + ttl_ns
+    for clock, there_ns in (
+        ("boot", look.clocks.true_of_boot(lease.deadline)),
+        ("wall", look.clocks.true_of_wall(lease.wall_deadline)),
+    ):
+        if there_ns > end_ns:
+            late_ms = (there_ns - end_ns) / NS_PER_MS
+            violated("I5", f"{look.name}: {clock} deadline {late_ms:.6f} ms after signing + ttl")
+
+
+def i5_a_lease_needs_a_new_beat(look: Look, lease: Lease) -> None:
+    """I5: no beat is behind two leases of one sidecar, restarts included."""
+    if lease.beat.sha256 in look.seen.used:
+        violated("I5", f"{look.name} extends its lease with a beat it has used before")
+
+
+def s1_epoch_was_vouched_for_within_ttl(look: Look, lease: Lease) -> None:
+    """S1, the promise: no permit later than ttl after an authority last vouched for the epoch."""
+    last_ns = look.truth.vouched_ns[lease.epoch_seq, lease.epoch_sha256]
+    late_ns = look.true_ns - last_ns - look.scenario.ttl_ms * NS_PER_MS
+    if late_ns >= 0:
+        violated("S1", f"{look.name} permits {late_ns / NS_PER_MS:.6f} ms after vouching + ttl")
+
+
+def s4_a_quorum_agreed(look: Look, lease: Lease) -> None:
+    """S4: in its round enough distinct peers served a signed beat for the epoch of the lease."""
+    named = (lease.epoch_seq, lease.epoch_sha256)
+    most = sum(named in served for served in look.seen.rounds[look.seen.storing_round].values())
+    if most < look.scenario.quorum or len(set(lease.peers)) < look.scenario.quorum:
+        violated("S4", f"{look.name} has {most} peers behind its lease, not {look.scenario.quorum}")
+
+
+def s4_a_halt_stops(look: Look, lease: Lease) -> None:
+    """S4: nothing passes after a halt was shown by any peer, or pinned by the beat, until clear."""
+    active = look.seen.orders.active
+    pinned = look.truth.active.get(lease.beat.says.halts.sha256, ())
+    unknown = set(pinned) - look.seen.orders.cleared
+    if active or unknown:
+        violated("S4", f"{look.name} permits under {len(active)} halts, {len(unknown)} unseen")
+
+
+def s5_a_contradiction_stops(look: Look) -> None:
+    """S5: nothing passes after two objects contradicted each other, until a clear names them."""
+    held = [item for item in look.seen.conflicts if item not in look.seen.orders.cleared]
+    if held:
+        violated("S5", f"{look.name} permits after a contradiction ({held[0][:8]})")
+
+
+def s6_no_renewal_under_an_older_epoch(look: Look, lease: Lease) -> None:
+    """S6: no new lease under an epoch while a live beat is known that vouches for a higher one."""
+    seq = _newest_vouched(look)
+    if seq > lease.epoch_seq:
+        violated("S6", f"{look.name} renews epoch {lease.epoch_seq}, a live beat names {seq}")
+
+
+def s6_an_immediate_epoch_ends_the_one_before(look: Look, lease: Lease) -> None:
+    """S6: no permit under an epoch once its immediate successor is vouched for and was read."""
+    seq = _newest_vouched(look)
+    if seq == lease.epoch_seq + 1 and seq in look.seen.fetched:
+        mode = look.truth.epochs[seq].says.activation.mode
+        if mode == "immediate":
+            violated("S6", f"{look.name} serves epoch {lease.epoch_seq} after reading {seq}")
+
+
+def _newest_vouched(look: Look) -> int:
+    scenario = look.scenario
+    terms = Terms(scenario.ttl_ms, scenario.skew_ms, scenario.drift_ppm)
+    return max(
+        (
+            seq
+            for seq, shown in look.seen.ahead.items()
+            if lease_rules.judge(shown, terms, look.now.wall) is None
+        ),
+        default=0,
+    )
+
+
+def s9_stored_before_published(look: Look, lease: Lease) -> None:
+    """S9: the marks behind a lease are durable when the gate learns of it."""
+    stored = None if look.disk is None else marks.decode(look.disk, look.truth.trust.domain)
+    mark = None if stored is None else stored.beats.get(lease.beat.issuer)
+    if stored is None or stored.epoch is None or mark is None:
+        violated("S9", f"{look.name} publishes a lease before anything is stored")
+    if stored.epoch.seq < lease.epoch_seq or mark.seq < lease.beat.seq:
+        violated("S9", f"{look.name} publishes a lease above its stored marks")
+
+
+def l1_recovered(look: Look) -> None:
+    """L1: long after the last fault, a sidecar that nothing holds has a live lease."""
+    holds = look.snapshot.holds
+    if holds:
+        known = look.truth.halts
+        excused = {order.says.halt_id for order in known.active} | set(look.seen.conflicts)
+        stray = [item for item in holds if item.evidence not in excused]
+        if stray:
+            violated("L1", f"{look.name} is still held by {stray[0]}")
+    elif look.snapshot.lease is None or not look.snapshot.lease.live(look.now):
+        codes = [reason.code for reason in look.snapshot.faults]
+        absent = look.snapshot.absent if look.snapshot.lease is None else Reason.LEASE_EXPIRED
+        violated("L1", f"{look.name} has no lease after the calm ({absent.code}, faults {codes})")

@@ -1,0 +1,226 @@
+"""Simulated Redis peers and the network to them: slow, lossy, stale, wiped, cut off, lying.
+
+A read is two messages. Whatever is not back in time is a timeout; and, worse than the real reader,
+which drops its connection then, the network here still hands over the late answer afterwards.
+"""
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+from sidecar.core.instant import NS_PER_MS
+from sidecar.core.quorum import PeerId
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import World
+
+Found = Mapping[str, tuple[bytes, ...]]
+
+MEMORY = 12  # how far back a stale read reaches, in writes of a key
+
+
+class Library:
+    """Every byte string ever written to any peer, and what attackers made; a liar's material."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, list[bytes]] = {}
+        self.forged: dict[str, list[bytes]] = {}
+
+    def add(self, key: str, raw: bytes) -> None:
+        """Remember honest bytes."""
+        known = self.by_key.setdefault(key, [])
+        if raw not in known[-4:]:
+            known.append(raw)
+
+    def forge(self, key: str, raw: bytes) -> None:
+        """Remember an attacker's bytes."""
+        self.forged.setdefault(key, []).append(raw)
+
+    def lie(self, kind: str, key: str, rng: Random) -> bytes | None:
+        """One lie about a key; None for saying that there is nothing."""
+        if kind == "mixed":
+            kind = rng.choice(("replay", "replay", "garbage", "forge", "mute"))
+        if kind == "forge":
+            forged = self.forged.get(key)
+            return rng.choice(forged[-3:]) if forged else self._replay(key, rng)
+        if kind == "replay":
+            return self._replay(key, rng)
+        return self._garbage(key, rng) if kind == "garbage" else None
+
+    def _replay(self, key: str, rng: Random) -> bytes | None:
+        if rng.random() < 0.2:  # something that was published under another key
+            key = rng.choice(list(self.by_key))
+        known = self.by_key.get(key)
+        if not known:
+            return None
+        return rng.choice(known[-MEMORY:] if rng.random() < 0.8 else known)
+
+    def _garbage(self, key: str, rng: Random) -> bytes:
+        raw = self._replay(key, rng)
+        if raw is None or rng.random() < 0.3:
+            return rng.randbytes(rng.randrange(200))
+        where = rng.randrange(len(raw))
+        return raw[:where] + bytes((raw[where] ^ (1 << rng.randrange(8)),)) + raw[where + 1 :]
+
+
+class SimulatedPeer:
+    """One Redis server: strings and hashes, with a memory of what they were.
+
+    Attributes:
+        lie: How it lies to readers now, or nothing.
+    """
+
+    def __init__(self, name: PeerId, library: Library) -> None:
+        self.name = name
+        self.lie = ""
+        self._library = library
+        self._strings: dict[str, list[bytes]] = {}
+        self._hashes: dict[str, dict[str, bytes]] = {}
+
+    def put(self, key: str, raw: bytes) -> None:
+        """SET."""
+        self._library.add(key, raw)
+        known = self._strings.setdefault(key, [])
+        known.append(raw)
+        del known[:-MEMORY]
+
+    def put_field(self, key: str, field: str, raw: bytes) -> None:
+        """HSET."""
+        self._library.add(key, raw)
+        self._hashes.setdefault(key, {})[field] = raw
+
+    def wipe(self) -> None:
+        """FLUSHALL, or a restart without persistence."""
+        self._strings.clear()
+        self._hashes.clear()
+
+    def get(
+        self, strings: tuple[str, ...], hashes: tuple[str, ...], rng: Random, *, stale: bool
+    ) -> dict[str, tuple[bytes, ...]]:
+        """Read, from now or from a while ago."""
+        found: dict[str, tuple[bytes, ...]] = {}
+        for key in strings:
+            known = self._strings.get(key, [])
+            if known:
+                found[key] = (rng.choice(known) if stale else known[-1],)
+        for key in hashes:
+            values = tuple(self._hashes.get(key, {}).values())
+            found[key] = values[: rng.randint(0, len(values))] if stale else values
+        return found
+
+    def misstate(
+        self, strings: tuple[str, ...], hashes: tuple[str, ...], rng: Random
+    ) -> dict[str, tuple[bytes, ...]]:
+        """Read from a liar."""
+        found: dict[str, tuple[bytes, ...]] = {}
+        for key in strings:
+            said = self._library.lie(self.lie, key, rng)
+            if said is not None:
+                found[key] = (said,)
+        for key in hashes:
+            said_all = (self._library.lie(self.lie, key, rng) for _ in range(rng.randint(0, 3)))
+            found[key] = tuple(said for said in said_all if said is not None)
+        return found
+
+
+class Network:
+    """Every link between a node and a peer.
+
+    Args:
+        world: Time and randomness.
+        scenario: Rates.
+        peers: All of them, in order.
+
+    Attributes:
+        faulty: Whether faults still happen.
+        cut: Pairs of node and peer that cannot reach each other.
+    """
+
+    def __init__(self, world: World, scenario: Scenario, peers: tuple[SimulatedPeer, ...]) -> None:
+        self._world = world
+        self._scenario = scenario
+        self._timeout_ns = scenario.timeout_ms * NS_PER_MS
+        self.peers = {peer.name: peer for peer in peers}
+        self.faulty = True
+        self.cut: set[tuple[str, PeerId]] = set()
+
+    def read(
+        self,
+        node: str,
+        peer: PeerId,
+        keys: tuple[tuple[str, ...], tuple[str, ...]],
+        answered: Callable[[Found], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Ask a peer; exactly one of the two is called in time, `answered` perhaps once more late.
+
+        Args:
+            node: Who asks.
+            peer: Whom.
+            keys: Strings and hashes.
+            answered: Takes what was found.
+            failed: Takes the kind of failure.
+        """
+        world, there = self._world, self.peers[peer]
+        done: list[bool] = []
+
+        def arrive() -> None:
+            if self._lost(node, peer):
+                return
+            stale = self.faulty and world.rng.random() < self._scenario.stale_rate
+            if there.lie and not node.startswith("authority"):
+                found = there.misstate(*keys, world.rng)
+            else:
+                found = there.get(*keys, world.rng, stale=stale)
+            world.after(self._delay(), lambda: back(found))
+
+        def back(found: Found) -> None:
+            if not self._lost(node, peer):
+                done.append(True)
+                answered(found)
+
+        def give_up() -> None:
+            if not done:
+                failed("timeout")
+
+        world.after(self._delay(), arrive)
+        world.after(self._timeout_ns, give_up)
+
+    def write(
+        self,
+        node: str,
+        peer: PeerId,
+        change: Callable[[SimulatedPeer], None],
+        answered: Callable[[], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Change what a peer holds; a failure leaves open whether it was changed."""
+        world, there = self._world, self.peers[peer]
+        done: list[bool] = []
+
+        def arrive() -> None:
+            if not self._lost(node, peer):
+                change(there)
+                world.after(self._delay(), back)
+
+        def back() -> None:
+            if not done and not self._lost(node, peer):
+                done.append(True)
+                answered()
+
+        def give_up() -> None:
+            if not done:
+                done.append(False)
+                failed("timeout")
+
+        world.after(self._delay(), arrive)
+        world.after(self._timeout_ns, give_up)
+
+    def _delay(self) -> int:
+        rng = self._world.rng
+        if self.faulty and rng.random() < self._scenario.slow_rate:
+            return int(rng.random() * 2 * self._timeout_ns)
+        return int(rng.expovariate(1 / self._scenario.delay_ms) * NS_PER_MS)
+
+    def _lost(self, node: str, peer: PeerId) -> bool:
+        if not self.faulty:
+            return False
+        return (node, peer) in self.cut or self._world.rng.random() < self._scenario.loss_rate

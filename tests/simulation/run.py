@@ -1,0 +1,225 @@
+"""One run: build the world from its scenario, let faults happen, then calm, then judge."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from sidecar.core.follower import Setting
+from sidecar.core.instant import NS_PER_MS
+from sidecar.core.lease import Terms
+from sidecar.core.quorum import PeerId
+from tests.simulation.actors import SimulatedSidecar
+from tests.simulation.authority import SimulatedAuthority
+from tests.simulation.checkers import Truth, ViolationError
+from tests.simulation.office import Attacker, Office, make_trust
+from tests.simulation.peers import Library, Network, SimulatedPeer
+from tests.simulation.scenario import Scenario, draw
+from tests.simulation.world import NodeClocks, World
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run went.
+
+    Attributes:
+        scenario: What it was made of.
+        digest: One number for all that happened.
+        steps: Entries taken from the heap.
+        virtual_ms: How much time passed in it.
+        decisions: Decisions on requests by reason code, or `permit`.
+        violation: The invariant that does not hold and the facts, or None.
+        tail: The last lines of the trace.
+    """
+
+    scenario: Scenario
+    digest: str
+    steps: int
+    virtual_ms: float
+    decisions: Counter[str]
+    violation: str | None
+    tail: tuple[str, ...]
+
+
+def run(
+    seed: int,
+    tell: Callable[[str], None] | None = None,
+    introduce: Callable[[Scenario], None] | None = None,
+    **fixed: Any,
+) -> Outcome:
+    """Simulate one seed.
+
+    Args:
+        seed: The whole run follows from it.
+        tell: Takes each line of the trace.
+        introduce: Takes the scenario before anything happens.
+        fixed: Options that are not drawn.
+    """
+    rng = Random(seed)
+    scenario = draw(seed, rng, **fixed)
+    if introduce is not None:
+        introduce(scenario)
+    world = World(rng, tell)
+    stage = Stage(world, scenario)
+    try:
+        stage.play()
+        violation = None
+    except ViolationError as error:
+        violation = str(error)
+        world.say("checker", violation)
+    decisions: Counter[str] = Counter()
+    for sidecar in stage.sidecars:
+        decisions += sidecar.tally
+    return Outcome(
+        scenario,
+        world.digest,
+        world.steps,
+        world.now_ns / NS_PER_MS,
+        decisions,
+        violation,
+        tuple(world.tail),
+    )
+
+
+class Stage:
+    """All actors of a run, and the plan of its faults."""
+
+    def __init__(self, world: World, scenario: Scenario) -> None:
+        names = [PeerId(f"peer{number}") for number in range(1, scenario.peers + 1)]
+        library = Library()
+        self._world = world
+        self._scenario = scenario
+        self._peers = tuple(SimulatedPeer(name, library) for name in names)
+        self._network = Network(world, scenario, self._peers)
+        self._truth = Truth(make_trust(scenario))
+        self._office = Office(world, self._network, scenario, self._truth)
+        self._attacker = Attacker(world, self._truth, library)
+        self._authorities = [
+            SimulatedAuthority(number, world, self._network, scenario, self._truth, self._clocks())
+            for number in range(1, scenario.authorities + 1)
+        ]
+        setting = Setting(
+            service="model",
+            region="here",
+            peers=tuple(names),
+            quorum=scenario.quorum,
+            terms=Terms(scenario.ttl_ms, scenario.skew_ms, scenario.drift_ppm),
+            poll_ms=scenario.poll_ms,
+        )
+        self.sidecars = [
+            SimulatedSidecar(
+                f"sidecar{number}",
+                world,
+                self._network,
+                scenario,
+                setting=setting,
+                truth=self._truth,
+                clocks=self._clocks(),
+            )
+            for number in range(1, scenario.sidecars + 1)
+        ]
+
+    def play(self) -> None:
+        """Faults first, then calm; ViolationError as soon as an invariant does not hold."""
+        world, scenario = self._world, self._scenario
+        faults_ns = scenario.faults_ms * NS_PER_MS
+        self._office.advance()
+        starts = [actor.start for actor in self._authorities]
+        for start in (*starts, *(actor.start for actor in self.sidecars)):
+            world.after(world.rng.randrange(scenario.interval_ms * NS_PER_MS), start)
+        self._plan_faults(faults_ns)
+        end_ns = faults_ns + scenario.calm_ms * NS_PER_MS
+        for sidecar in self.sidecars:
+            world.every(scenario.ttl_ms / 30, end_ns, sidecar.ask)
+        world.run(faults_ns)
+        self._calm_down()
+        world.run(end_ns)
+        for sidecar in self.sidecars:
+            sidecar.check_recovered()
+
+    def _clocks(self) -> NodeClocks:
+        rng, scenario = self._world.rng, self._scenario
+        half_ns = scenario.skew_ms * NS_PER_MS // 2  # two clocks then differ by the skew at most
+        share, pace = rng.uniform(-1, 1), rng.uniform(-1, 1)
+        if scenario.extreme_clocks:
+            share, pace = rng.choice((-1.0, 1.0)), rng.choice((-1.0, 1.0))
+        return NodeClocks(
+            self._world,
+            offset_ns=int(share * half_ns),
+            rate_ppm=int(pace * scenario.drift_ppm),
+            zero_ns=rng.randrange(10**15),
+        )
+
+    def _plan_faults(self, until_ns: int) -> None:
+        world, scenario, rng = self._world, self._scenario, self._world.rng
+        for mean_ms, fault in (
+            (scenario.crash_every_ms, lambda: rng.choice(self.sidecars).crash()),
+            (scenario.authority_crash_every_ms, lambda: rng.choice(self._authorities).crash()),
+            (scenario.wipe_every_ms, lambda: rng.choice(self._peers).wipe()),
+            (scenario.step_every_ms, lambda: rng.choice(self.sidecars).step_clock()),
+            (scenario.cut_every_ms, self._cut),
+            (scenario.liars and scenario.ttl_ms, self._lie),
+            (scenario.advance_every_ms, self._office.advance),
+            (scenario.halt_every_ms, self._office.halt),
+            (scenario.clear_every_ms, self._clear),
+            (scenario.attack_every_ms, self._attacker.attack),
+            (scenario.twin_every_ms, self._office.twin),
+        ):
+            if mean_ms:
+                world.every(mean_ms, until_ns, fault)
+        if scenario.authority_stops:
+            world.after(int(rng.uniform(0.3, 0.8) * until_ns), self._stop_authorities)
+
+    def _cut(self) -> None:
+        """Part some nodes from some peers, for a while."""
+        rng, scenario = self._world.rng, self._scenario
+        count = {
+            "one": 1,
+            "minority": scenario.peers - scenario.quorum,
+            "majority": scenario.quorum,
+            "authority": scenario.quorum,
+            "all": scenario.peers,
+        }[scenario.cut]
+        away = rng.sample([peer.name for peer in self._peers], count)
+        nodes = [sidecar.name for sidecar in self.sidecars]
+        if scenario.cut == "authority":
+            nodes = [authority.name for authority in self._authorities]
+        else:
+            nodes = rng.sample(nodes, rng.randint(1, len(nodes)))
+        pairs = {(node, peer) for node in nodes for peer in away}
+        self._world.say("network", f"cut {nodes} from {away}")
+        self._network.cut |= pairs
+        for_ns = int(rng.uniform(0.2, 2) * scenario.ttl_ms * NS_PER_MS)
+        self._world.after(for_ns, lambda: self._network.cut.difference_update(pairs))
+
+    def _lie(self) -> None:
+        """Other peers lie from now on; sometimes none."""
+        rng, scenario = self._world.rng, self._scenario
+        chosen = rng.sample(self._peers, scenario.liars) if rng.random() < 0.7 else []
+        for peer in self._peers:
+            peer.lie = scenario.lie if peer in chosen else ""
+        self._world.say("peers", f"liars: {[peer.name for peer in chosen]}")
+
+    def _clear(self) -> None:
+        for sidecar in self.sidecars:
+            self._office.latches.update((item.evidence, None) for item in sidecar.conflicts)
+        self._office.clear()
+
+    def _stop_authorities(self) -> None:
+        for authority in self._authorities:
+            authority.stopped = True
+            authority.stop()
+
+    def _calm_down(self) -> None:
+        self._world.say("world", "calm")
+        self._network.faulty = False
+        self._network.cut.clear()
+        for peer in self._peers:
+            peer.lie = ""
+        for authority in self._authorities:
+            authority.revive()
+        self._office.republish()
+        if self._scenario.clear_every_ms:
+            self._clear()
+            self._office.clear_everything()

@@ -1,0 +1,120 @@
+"""What one run is made of: every option drawn from the seed before anything happens.
+
+Swarm testing: each seed leaves some kinds of fault out altogether. A run with every fault at once
+mostly shows a sidecar that is contained, and finds less than runs that dwell on a few.
+
+Source: Groce et al., Swarm Testing, 2012.
+"""
+
+from dataclasses import dataclass, fields
+from random import Random
+from typing import Any
+
+LIES = ("replay", "garbage", "mixed", "forge", "mute")
+CUTS = ("one", "minority", "majority", "authority", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """The options of one run. Times in milliseconds, `*_every_ms` 0 for never, rates 0 to 1."""
+
+    seed: int
+    # the fleet
+    sidecars: int
+    peers: int
+    quorum: int
+    authorities: int
+    ttl_ms: int
+    interval_ms: int
+    poll_ms: int
+    timeout_ms: int
+    skew_ms: int
+    drift_ppm: int
+    extreme_clocks: bool
+    faults_ms: int
+    calm_ms: int
+    # the network and the peers
+    delay_ms: float
+    slow_rate: float
+    loss_rate: float
+    stale_rate: float
+    wipe_every_ms: int
+    cut: str
+    cut_every_ms: int
+    liars: int
+    lie: str
+    # machines and disks
+    crash_every_ms: int
+    authority_crash_every_ms: int
+    authority_stops: bool
+    store_ms: float
+    store_failure_rate: float
+    step_every_ms: int
+    # what people do
+    advance_every_ms: int
+    immediate_rate: float
+    halt_every_ms: int
+    clear_every_ms: int
+    attack_every_ms: int
+    twin_every_ms: int
+
+    def lines(self) -> list[str]:
+        """One line per option."""
+        return [f"{item.name:<24} {getattr(self, item.name)}" for item in fields(self)]
+
+
+def draw(seed: int, rng: Random, **fixed: Any) -> Scenario:
+    """Draw a scenario.
+
+    Args:
+        seed: For the record.
+        rng: Fresh from the seed; it goes on to drive the run.
+        fixed: Options that are not to be drawn, for a test that is about them.
+    """
+    ttl_ms = rng.choice((1000, 2000, 3000))
+    peers = rng.choice((3, 3, 5))
+
+    def sometimes(value: Any, rate: float = 0.5) -> Any:
+        """Swarm: the fault, or none of it."""
+        return value if rng.random() < rate else type(value)()
+
+    options = {
+        "seed": seed,
+        "sidecars": rng.choice((1, 2, 2, 3)),
+        "peers": peers,
+        "quorum": peers // 2 + 1,
+        "authorities": rng.choice((1, 1, 2)),
+        "ttl_ms": ttl_ms,
+        "interval_ms": ttl_ms // 8,
+        "poll_ms": ttl_ms // rng.choice((8, 12, 16)),
+        "timeout_ms": ttl_ms // rng.choice((8, 12)),
+        "skew_ms": rng.choice((0, ttl_ms // 16, ttl_ms // 8)),
+        "drift_ppm": rng.choice((0, 2000, 20_000)),
+        "extreme_clocks": rng.random() < 0.5,
+        "faults_ms": rng.choice((10, 14, 18)) * ttl_ms // 2,
+        "calm_ms": 5 * ttl_ms,
+        "delay_ms": rng.choice((0.5, 2.0, ttl_ms / 100)),
+        "slow_rate": sometimes(rng.choice((0.02, 0.1, 0.3))),
+        "loss_rate": sometimes(rng.choice((0.01, 0.05, 0.2))),
+        "stale_rate": sometimes(rng.choice((0.05, 0.3))),
+        "wipe_every_ms": sometimes(ttl_ms * 3, 0.3),
+        "cut": rng.choice(CUTS),
+        "cut_every_ms": sometimes(ttl_ms * 2),
+        "liars": sometimes(rng.randint(1, peers)),
+        "lie": rng.choice(LIES),
+        "crash_every_ms": sometimes(ttl_ms * 2),
+        "authority_crash_every_ms": sometimes(ttl_ms * 2, 0.3),
+        "authority_stops": rng.random() < 0.3,
+        "store_ms": rng.choice((0.3, 3.0, ttl_ms / 20)),
+        "store_failure_rate": sometimes(0.1, 0.2),
+        "step_every_ms": sometimes(ttl_ms, 0.3),
+        "advance_every_ms": sometimes(ttl_ms * rng.choice((1, 2, 4)), 0.8),
+        "immediate_rate": rng.choice((0.0, 0.5, 1.0)),
+        "halt_every_ms": sometimes(ttl_ms * 4, 0.4),
+        "clear_every_ms": sometimes(ttl_ms * 2, 0.7),
+        "attack_every_ms": sometimes(ttl_ms, 0.4),
+        "twin_every_ms": sometimes(ttl_ms * 8, 0.15),
+    }
+    unknown = fixed.keys() - options.keys()
+    assert not unknown, f"no such option: {sorted(unknown)}"
+    return Scenario(**(options | fixed))
