@@ -120,7 +120,7 @@ def _read_event(line: bytes, into: Stream) -> None:
         into.done = True
     elif b'"error"' in data:
         into.error = _message(data.decode())
-    else:
+    elif b'"content"' in data:
         into.words += 1
         into.first.set()
 
