@@ -202,7 +202,7 @@ def _address(url: str) -> PeerAddress:
     try:
         said = units.peer_url(url)
     except ValueError as error:
-        raise CliError(f"--peer {url}: {error}", text.USAGE) from None
+        raise CliError(f"--peer: {error}", text.USAGE) from None  # the URL may hold a secret
     return PeerAddress(
         id=f"{said.host}:{said.port}", host=said.host, port=said.port, db=said.db,
         username=said.username, tls=said.tls,

@@ -1,0 +1,187 @@
+"""`epochgate epoch` against real peers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sidecar import clock
+from sidecar.authority import ceremony
+from sidecar.authority.ceremony import EpochPlan
+from sidecar.cli.text import BAD_DATA, UNAVAILABLE, USAGE, VERIFICATION_FAILED
+from sidecar.core import layout
+from sidecar.core.objects.trust import Role
+from tests import builders
+from tests.cli.fleet import Fleet, make_fleet
+from tests.valkey import ValkeyServer
+
+pytestmark = pytest.mark.redis
+
+Three = tuple[ValkeyServer, ValkeyServer, ValkeyServer]
+
+
+@pytest.fixture
+def fleet(valkeys: Three, tmp_path: Path) -> Fleet:
+    return make_fleet(tmp_path, valkeys)
+
+
+def issue(fleet: Fleet, *more: object, keys: tuple[int, ...] = (1, 2)) -> list[object]:
+    return [
+        "epoch", "issue", *fleet.peers(), *fleet.keys(Role.EPOCH, *keys),
+        "--policy", fleet.folder / "policy.json", "--routes", fleet.folder / "routes.json", *more,
+    ]  # fmt: skip
+
+
+def test_issued_epoch_is_on_every_peer_with_its_blobs(fleet: Fleet) -> None:
+    said = fleet.json(*issue(fleet))
+    assert (said["epoch"], said["acks"], said["needed"]) == (1, 3, 2)
+    for server in fleet.servers:
+        assert server.do("GET", layout.head_key("test")) == said["sha256"].encode()
+        raw = server.do("GET", layout.epoch_key("test", said["sha256"]))
+        assert isinstance(raw, bytes)
+        shown = fleet.json("epoch", "show", *fleet.peers())
+        for blob, name in ((builders.POLICY, "policy"), (builders.ROUTES, "routes")):
+            assert server.do("GET", layout.blob_key("test", shown[name]["sha256"])) == blob
+
+
+def test_options_reach_the_epoch(fleet: Fleet, tmp_path: Path) -> None:
+    more = ("--activation", "immediate", "--service", "chat", "--region", "eu", "--reason", "why")
+    fleet.json(*issue(fleet, *more, "--not-after", "1h", "--out", tmp_path / "e.json"))
+    shown = fleet.json("epoch", "show", "--trust", tmp_path / "trust.json", tmp_path / "e.json")
+    assert shown["activation"]["mode"] == "immediate"
+    assert (shown["scope"]["services"], shown["scope"]["regions"]) == (["chat"], ["eu"])
+    assert (shown["reason"], shown["not_after"] - shown["issued_at"]) == ("why", 3_600_000)
+    verified = fleet.json(
+        "epoch", "verify", "--trust", tmp_path / "trust.json", tmp_path / "e.json"
+    )
+    assert verified["verified"]
+
+
+def test_next_epoch_follows_the_newest_even_where_one_peer_lags(fleet: Fleet) -> None:
+    first = fleet.json(*issue(fleet))
+    fleet.servers[0].stop()
+    second = fleet.json(*issue(fleet))
+    fleet.servers[0].start()
+    third = fleet.json(*issue(fleet))
+    assert [one["epoch"] for one in (first, second, third)] == [1, 2, 3]
+    chain = fleet.json("epoch", "history", *fleet.peers())
+    assert [one["seq"] for one in chain] == [3, 2, 1]
+    assert chain[0]["prev_sha256"] == second["sha256"]
+    assert len(fleet.json("epoch", "history", *fleet.peers(), "--limit", "2")) == 2
+
+
+def test_too_few_keys_says_how_many_are_missing_and_writes_nothing(fleet: Fleet) -> None:
+    result = fleet.run(*issue(fleet, keys=(1,)))
+    assert result.exit_code == BAD_DATA
+    assert "needs 2 keys of role epoch, 1 given: 1 more --key" in result.output
+    assert fleet.servers[0].do("DBSIZE") == 0
+
+
+def test_too_few_peers_to_know_the_newest_epoch_is_refused(fleet: Fleet) -> None:
+    """A guess would sign a second epoch under a number that is taken."""
+    fleet.json(*issue(fleet))
+    fleet.servers[0].stop()
+    fleet.servers[1].stop()
+    result = fleet.run(*issue(fleet))
+    assert result.exit_code == UNAVAILABLE
+    assert "1 of 2 needed peers answered" in result.output
+
+
+def test_too_few_acknowledgements_end_with_the_table_and_exit_69(fleet: Fleet) -> None:
+    for server in fleet.servers[:2]:
+        server.do("ACL", "SETUSER", "default", "-set")
+    result = fleet.run(*issue(fleet))
+    assert result.exit_code == UNAVAILABLE
+    assert "1 of 2 needed peers took it" in result.output
+    assert result.output.count("denied") == 2
+
+
+def test_two_epochs_with_one_number_are_not_built_upon(fleet: Fleet) -> None:
+    fleet.json(*issue(fleet))
+    plan = EpochPlan(builders.POLICY, builders.ROUTES, 60_000, reason="another first")
+    keys = builders.signers(Role.EPOCH, 2)
+    rival, raw = ceremony.make_epoch(plan, fleet.trust, None, keys, clock.now().wall)
+    for key, value in ((layout.epoch_key("test", rival.sha256), raw),
+                       (layout.head_key("test"), rival.sha256)):  # fmt: skip
+        fleet.servers[2].do("SET", key, value)
+    for command in (issue(fleet), ["epoch", "show", *fleet.peers()]):
+        result = fleet.run(*command)
+        assert result.exit_code == BAD_DATA
+        assert "two epochs carry number 1" in result.output
+    # A halt must work whatever state the epochs are in.
+    fleet.json("halt", *fleet.peers(), *fleet.keys(Role.HALT, 1), "--reason", "sort it out")
+
+
+def test_head_that_names_nothing_is_noted_and_does_not_stop_the_next(fleet: Fleet) -> None:
+    fleet.json(*issue(fleet))
+    fleet.servers[0].do("SET", layout.head_key("test"), "f" * 64)
+    fleet.servers[1].do("SET", layout.head_key("test"), b"\x1b[31mred\xff")
+    result = fleet.run("epoch", "show", *fleet.peers(), "-o", "json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["seq"] == 1
+    assert result.stderr.count("names no epoch that verifies") == 2
+    assert "\x1b" not in result.stderr
+    assert fleet.json(*issue(fleet))["epoch"] == 2
+
+
+def test_no_epoch_yet_says_how_to_make_the_first(fleet: Fleet) -> None:
+    result = fleet.run("epoch", "show", *fleet.peers())
+    assert result.exit_code == BAD_DATA
+    assert "epoch issue --help" in result.output
+
+
+def test_changed_file_fails_verification(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.json(*issue(fleet, "--out", tmp_path / "e.json"))
+    said = json.loads((tmp_path / "e.json").read_bytes())
+    said["signatures"].pop()
+    (tmp_path / "e.json").write_text(json.dumps(said, separators=(",", ":"), sort_keys=True))
+    result = fleet.run("epoch", "verify", "--trust", tmp_path / "trust.json", tmp_path / "e.json")
+    assert result.exit_code == VERIFICATION_FAILED
+    assert "EG602" in result.output
+
+
+def test_peers_and_trust_may_come_from_the_authoritys_configuration(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    peers = "".join(
+        f"      - {{id: p{number}, url: 'redis://127.0.0.1:{server.port}'}}\n"
+        for number, server in enumerate(fleet.servers)
+    )
+    (tmp_path / "authority.yaml").write_text(
+        "apiVersion: epochgate.io/v1alpha1\nkind: AuthorityConfig\nmetadata: {name: a}\n"
+        "spec:\n  trust: {file: trust.json}\n  state: {dir: state}\n"
+        f"  keys: {{beat: beat-1.key}}\n  peers:\n{peers.replace('      -', '    -')}"
+        "  beat: {ttl: 4s}\n  listen: {status: '127.0.0.1:0'}\n"
+    )
+    config = ["--config", str(tmp_path / "authority.yaml")]
+    result = fleet.run("epoch", "show", *config)
+    assert "none on the peers" in result.output
+    twice = fleet.run("epoch", "show", *config, "--peer", "redis://127.0.0.1")
+    assert twice.exit_code == USAGE
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "peers: none"),
+        (["--peer", "redis://127.0.0.1:1"], "trust document: none named"),
+        (["--peer", "http://127.0.0.1:1"], "trust document: none named"),
+        (["--trust", "T", "--peer", "http://127.0.0.1:1"], "must be redis://"),
+        (["--trust", "T", "--peer", "redis://u:secret@h:1"], "must not hold a password"),
+    ],
+)
+def test_options_that_do_not_say_enough_are_refused(
+    fleet: Fleet, options: list[str], message: str
+) -> None:
+    filled = [str(fleet.folder / "trust.json") if part == "T" else part for part in options]
+    result = fleet.run("epoch", "show", *filled)
+    assert result.exit_code == USAGE
+    assert message in result.output
+    assert "secret" not in result.output
+
+
+@pytest.mark.parametrize("command", ["issue", "show", "verify", "history"])
+def test_help_ends_with_an_example(fleet: Fleet, command: str) -> None:
+    assert (
+        f"Example:\n    epochgate epoch {command}" in fleet.run("epoch", command, "--help").output
+    )
