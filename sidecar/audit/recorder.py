@@ -98,7 +98,12 @@ class Recorder:
         else:
             reason, route = decision.reason.code, None
         rule = decision.rule
+        boot_ns, wall_ms = now
         lease = snapshot.lease
+        left_ms: int | None = None
+        if lease is not None:
+            left_ms = (lease.deadline - boot_ns) // NS_PER_MS
+            left_ms = min(left_ms, lease.wall_deadline - wall_ms)
         line = _encode(
             Decision(
                 beat=self._beat,
@@ -108,9 +113,7 @@ class Recorder:
                 dur_us=None,
                 epoch=self._epoch,
                 inst=self._instance,
-                lease_ms_left=None
-                if lease is None
-                else min((lease.deadline - now.boot) // NS_PER_MS, lease.wall_deadline - now.wall),
+                lease_ms_left=left_ms,
                 method="" if head is None else _text(head.method, METHOD_MAX_BYTES),
                 parent_id=None,
                 path="" if head is None else _text(head.path, _path_max),
@@ -126,7 +129,7 @@ class Recorder:
                 subject_h=None,
                 trace_id=_trace(trace_id),
                 trust_v=self._trust,
-                ts=now.wall,
+                ts=wall_ms,
                 type="decision",
                 upstream=None if route is None else route.upstream.name,
                 v=1,

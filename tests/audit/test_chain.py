@@ -45,6 +45,11 @@ def test_a_record_that_does_not_follow_is_refused_and_not_taken(
     assert (chain.tree.size, chain.prev) == before
 
 
+def test_a_gap_in_the_numbers_is_refused_though_the_digests_fit(lines: list[bytes]) -> None:
+    with pytest.raises(ProtocolError, match="seq is 7, expected 0"):
+        Chain().check(lines[0].replace(b'"seq":0', b'"seq":7'))
+
+
 def test_a_record_changed_after_its_successor_was_written_is_found(lines: list[bytes]) -> None:
     chain = Chain()
     chain.check(lines[0].replace(b"EG905", b"EG904"))

@@ -172,6 +172,33 @@ def test_a_full_segment_is_followed_by_a_prepared_one(folder: Path) -> None:
     journal.close()
 
 
+def test_a_flush_syncs_the_full_segment_before_the_current_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but a power loss would show it; so look at what is asked of the kernel."""
+    synced: list[int] = []
+    real = os.fdatasync
+
+    def fdatasync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    journal = journals.open_journal(folder, segment_bytes=1500)
+    recorder = journals.make_recorder(journal, Gate())
+    append(recorder, 2)
+    flush = journal.flush()
+    journal.flushed(flush, flush.run())
+    append(recorder, 3)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    full, current = (path.stat().st_ino for path in segments.find(folder))
+    journal.flush().run()
+    assert synced == [full, current]
+    synced.clear()
+    journal.close()
+    journals.open_journal(folder).close()
+    assert synced == [path.stat().st_ino for path in segments.find(folder)]
+
+
 def test_without_a_prepared_segment_the_full_one_grows_on(folder: Path) -> None:
     """Making a file costs a sync of the folder; no request pays for it."""
     journal = journals.open_journal(folder, segment_bytes=1500)

@@ -150,9 +150,10 @@ def test_several_segments_are_one_log(folder: Path, many: list[bytes]) -> None:
         lambda folder: segment(folder, 1).write_bytes(b""),
         lambda folder: os.truncate(segment(folder, 0), segment(folder, 0).stat().st_size - 1),
         lambda folder: segment(folder, 0).write_bytes(segment(folder, 1).read_bytes()),
+        lambda folder: segment(folder, 0).write_bytes(segment(folder, 0).read_bytes() + b"x"),
     ],
 )
-def test_segments_that_are_missing_emptied_cut_or_copied_are_found(
+def test_segments_that_are_missing_emptied_cut_copied_or_longer_are_found(
     folder: Path, many: list[bytes], attack: Callable[[Path], object]
 ) -> None:
     attack(folder)

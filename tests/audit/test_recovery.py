@@ -229,6 +229,15 @@ def test_a_segment_in_the_middle_may_not_be_cut(
     broken(folder)
 
 
+def test_bytes_slipped_in_at_the_end_of_a_segment_are_found(
+    folder: Path, many: list[bytes]
+) -> None:
+    """All records are still there and in order, so only the place of the bytes tells."""
+    with segment(folder, 0).open("ab") as file:
+        file.write(b"slipped in")
+    assert "is not the last" in broken(folder)
+
+
 def test_a_torn_tail_before_a_prepared_empty_segment_is_recovered(
     folder: Path, many: list[bytes]
 ) -> None:

@@ -132,7 +132,7 @@ def test_tail_as_json_gives_the_records_themselves(folder: Path) -> None:
 
 def test_a_path_cannot_write_to_the_terminal(folder: Path) -> None:
     journal = journals.open_journal(folder)
-    head = RequestHead(b"GET", b"/", b"/\x1b[2J\x9b", ())
+    head = RequestHead(b"GET", b"/", b"/\x07\x08\x1b]0;\x9b", ())
     journals.make_recorder(journal, Gate()).decision(DENIAL, head, None, builders.now())
     journal.close()
     shown = call("tail", folder, "-n", 1).stdout
