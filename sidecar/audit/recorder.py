@@ -22,6 +22,7 @@ from sidecar.core.canonical import Json
 from sidecar.core.gate import Denial, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.lease import Lease
 from sidecar.core.log import record
 from sidecar.core.log.record import BeatRef, Decision, EpochRef, StateChange, StateType
 from sidecar.core.reason import ProtocolError, Reason
@@ -93,17 +94,9 @@ class Recorder:
         journal = self._journal
         seq = journal.seq
         decision_id = record.decision_id(self._boot, seq)
-        if isinstance(decision, Permit):
-            reason, route = None, decision.route
-        else:
-            reason, route = decision.reason.code, None
-        rule = decision.rule
-        boot_ns, wall_ms = now
-        lease = snapshot.lease
-        left_ms: int | None = None
-        if lease is not None:
-            left_ms = (lease.deadline - boot_ns) // NS_PER_MS
-            left_ms = min(left_ms, lease.wall_deadline - wall_ms)
+        route = decision.route if isinstance(decision, Permit) else None
+        reason = decision.reason.code if isinstance(decision, Denial) else None
+        rule, lease = decision.rule, snapshot.lease
         line = _encode(
             Decision(
                 beat=self._beat,
@@ -113,7 +106,7 @@ class Recorder:
                 dur_us=None,
                 epoch=self._epoch,
                 inst=self._instance,
-                lease_ms_left=left_ms,
+                lease_ms_left=None if lease is None else _left_ms(lease, now),
                 method="" if head is None else _text(head.method, METHOD_MAX_BYTES),
                 parent_id=None,
                 path="" if head is None else _text(head.path, _path_max),
@@ -129,7 +122,7 @@ class Recorder:
                 subject_h=None,
                 trace_id=_trace(trace_id),
                 trust_v=self._trust,
-                ts=wall_ms,
+                ts=now.wall,
                 type="decision",
                 upstream=None if route is None else route.upstream.name,
                 v=1,
@@ -251,6 +244,10 @@ def _blank(boot_id: str, instance: str) -> Decision:
         upstream=None,
         v=1,
     )
+
+
+def _left_ms(lease: Lease, now: Now) -> int:
+    return min((lease.deadline - now.boot) // NS_PER_MS, lease.wall_deadline - now.wall)
 
 
 def _text(raw: bytes, max_bytes: int) -> str:

@@ -160,6 +160,15 @@ def test_segments_that_are_missing_emptied_cut_copied_or_longer_are_found(
     assert reader.verify(folder, KEY).fault is not None
 
 
+def test_bytes_slipped_in_between_segments_that_nobody_signed_yet_are_found(folder: Path) -> None:
+    make_journal(folder, records=10, signed=0, segment_bytes=1500)
+    with segment(folder, 0).open("ab") as file:
+        file.write(b"slipped in")
+    fault = reader.verify(folder, KEY).fault
+    assert fault is not None
+    assert fault.where == "00000001.jsonl"
+
+
 def test_an_empty_log_is_verified(folder: Path) -> None:
     make_journal(folder, 0, 0)
     report = reader.verify(folder, KEY)
