@@ -89,6 +89,7 @@ class Follower:
         self._ahead: Beat | None = None  # the live beat for the highest epoch seen
         self._passing: tuple[Hold, ...] = ()  # what the latest beats ask for
         self._storing: tuple[int, Lease | None, Snapshot] | None = None
+        self._unstored = False  # whether the latest store failed
         self._snapshot = Snapshot(
             trust_version=trust.version,
             routes=self._accepted.routes,
@@ -322,6 +323,8 @@ class Follower:
     def _end(self, now: Now) -> list[ev.Command]:
         this = self._round
         outcome = this.finish(self._setting.quorum)
+        if self._unstored:
+            this.fault(Reason.STATE_UNWRITABLE)
         faults = this.sorted_faults
         spent_ms = this.spent_ms(now)
         beats = [beat for vote in this.votes.values() for beat in vote.beats]
@@ -363,8 +366,9 @@ class Follower:
             return []
         _, granted, after = self._storing
         self._storing = None
+        self._unstored = isinstance(event, ev.StoreFailed)
         commands: list[ev.Command] = []
-        if isinstance(event, ev.StoreFailed):
+        if self._unstored:
             self._accepted.dirty = True  # tried again at the end of the next round
             self._round.fault(Reason.STATE_UNWRITABLE)
             self._snapshot = replace(self._snapshot, faults=self._round.sorted_faults)

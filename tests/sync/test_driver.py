@@ -1,0 +1,175 @@
+"""The loop around the follower: real follower, real peers, real signatures."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from sidecar import clock
+from sidecar.core import canonical, layout
+from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.fault import Fault, PeerError
+from sidecar.core.follower import Follower, Setting
+from sidecar.core.lease import Terms
+from sidecar.core.quorum import PeerId
+from sidecar.core.snapshot import CLOSED, Snapshot
+from sidecar.sync.driver import Driver
+from tests import builders
+
+PEERS = (PeerId("a"), PeerId("b"), PeerId("c"))
+
+
+class Shelf:
+    """Stored values that three peers serve; a peer can be made to fail or to be silent."""
+
+    def __init__(self) -> None:
+        now = clock.now().wall
+        self.trust = builders.trust.parse(
+            builders.trust_bytes(issued_at=now - 1, expires=now + builders.DAY_MS), now
+        )
+        raw = builders.epoch_bytes(
+            self.trust, issued_at=now, not_before=now - 1, not_after=now + builders.DAY_MS
+        )
+        epoch = builders.open_epoch(raw, self.trust, now)
+        domain = self.trust.domain
+        issuer = builders.signer(builders.Role.BEAT, 1).key_id
+        self.values = {
+            layout.epoch_key(domain, epoch.sha256): raw,
+            layout.beat_key(domain, issuer): builders.beat_bytes(self.trust, epoch, issued_at=now),
+        }
+        for blob in (builders.POLICY, builders.ROUTES):
+            self.values[layout.blob_key(domain, canonical.digest(blob))] = blob
+
+
+class Peer:
+    """One peer in memory."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.fails = False
+        self.reads = 0
+        self.hinted = asyncio.Event()
+
+    async def read(
+        self, strings: tuple[str, ...], hashes: tuple[str, ...], max_bytes: int, tag: bytes
+    ) -> Mapping[str, tuple[bytes, ...]]:
+        self.reads += 1
+        if self.fails:
+            raise PeerError(Fault.TIMEOUT, "silent")
+        found = {key: (raw,) for key in strings if (raw := self.shelf.values.get(key)) is not None}
+        return {**dict.fromkeys((*strings, *hashes), ()), **found}
+
+    async def hints(self, channel: str) -> AsyncIterator[None]:
+        while True:
+            await self.hinted.wait()
+            self.hinted.clear()
+            yield
+
+
+class Saver:
+    """Keeps marks in memory, or fails."""
+
+    def __init__(self) -> None:
+        self.saved: list[bytes] = []
+        self.fails = False
+
+    def save(self, body: bytes) -> None:
+        if self.fails:
+            raise OSError("disk full")
+        self.saved.append(body)
+
+
+class Rig:
+    """A driver and what it published."""
+
+    def __init__(self, poll_ms: int = 20) -> None:
+        self.shelf = Shelf()
+        self.peers = {peer: Peer(self.shelf) for peer in PEERS}
+        self.saver = Saver()
+        self.snapshot = CLOSED
+        self.saved_at_publish = 0
+        self.told: asyncio.Queue[RoundEnded | Conflict] = asyncio.Queue()
+        setting = Setting("chat", "here", PEERS, 2, Terms(4000, 500, 2000), poll_ms)
+        self.driver = Driver(
+            Follower(self.shelf.trust, setting, None), self.peers, self.saver,
+            clock=clock.now, publish=self.publish, told=self.told.put_nowait, draw=os.urandom,
+            channel="push",
+        )  # fmt: skip
+
+    def publish(self, snapshot: Snapshot) -> None:
+        if snapshot.lease is not None and self.snapshot.lease is None:
+            self.saved_at_publish = len(self.saver.saved)
+        self.snapshot = snapshot
+
+    async def rounds(self, count: int) -> list[RoundEnded]:
+        ended = []
+        async with asyncio.timeout(10):
+            while len(ended) < count:
+                event = await self.told.get()
+                if isinstance(event, RoundEnded):
+                    ended.append(event)
+        return ended
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    task = asyncio.get_running_loop().create_task(rig.driver.run())
+    yield rig
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_lease_is_published_after_its_marks_are_saved(rig: Rig) -> None:
+    await rig.rounds(2)
+    assert rig.snapshot.lease is not None
+    assert rig.saved_at_publish == 1
+
+
+async def test_a_disk_that_fails_gives_no_lease_and_says_why() -> None:
+    rig = Rig()
+    rig.saver.fails = True
+    task = asyncio.get_running_loop().create_task(rig.driver.run())
+    await rig.rounds(3)
+    assert rig.snapshot.lease is None
+    assert [fault.code for fault in rig.snapshot.faults] == ["EG406"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_peer_that_fails_is_told_and_the_others_suffice(rig: Rig) -> None:
+    rig.peers[PEERS[2]].fails = True
+    last = (await rig.rounds(4))[-1]
+    assert last.results == {"a": "ok", "b": "ok", "c": "timeout"}
+    assert rig.snapshot.lease is not None
+
+
+async def test_one_round_at_a_time_however_many_hints_come(rig: Rig) -> None:
+    await rig.rounds(1)
+    before = rig.peers[PEERS[0]].reads
+    ended = await rig.rounds(3)
+    assert rig.peers[PEERS[0]].reads - before <= 2 * len(ended)
+
+
+async def test_a_hint_brings_the_next_round_forward() -> None:
+    rig = Rig(poll_ms=3_600_000)
+    task = asyncio.get_running_loop().create_task(rig.driver.run())
+    await rig.rounds(1)
+    rig.peers[PEERS[1]].hinted.set()
+    await rig.rounds(1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_bug_in_the_follower_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease runs out; nothing goes on answering for the gate."""
+    rig = Rig()
+
+    def broken(*_: object) -> list[object]:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(Follower, "handle", broken)
+    with pytest.raises(ExceptionGroup) as caught:
+        await rig.driver.run()
+    assert caught.group_contains(AssertionError, match="a bug")
