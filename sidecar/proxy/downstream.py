@@ -17,7 +17,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from sidecar.core.gate import Denial
 from sidecar.core.instant import NS_PER_MS, Now
@@ -81,10 +81,9 @@ class Downstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or say that there are too many."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         limits = self._plane.limits
-        transport.set_write_buffer_limits(high=limits.buffer_bytes)
+        self._transport.set_write_buffer_limits(high=limits.buffer_bytes)
         self._connections.add(self)
         if len(self._connections) > limits.connections:
             self._safely(self._deny, Reason.CONNECTION_LIMIT)
@@ -310,6 +309,8 @@ class Downstream(asyncio.Protocol):
         except Exception:
             log.exception("the answer to an internal error failed, too")
             self._exchange = None
+            if exchange is not None:
+                exchange.give_up()
             self.drop_upstream()
             self.cut_off()
 

@@ -26,13 +26,12 @@ from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import Upstream as Address
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy import denial, http1
-from sidecar.proxy.answer import Answer
-from sidecar.proxy.body import Body, Bounds, Chunked, Fixed, Nothing, UntilClose
+from sidecar.proxy.body import Body, Bounds, Chunked, Fixed
 from sidecar.proxy.plane import Outcome, Plane
+from sidecar.proxy.response import NOTHING, Response
 from sidecar.proxy.shell import Asked
 from sidecar.proxy.upstream import Owner, Upstream
 
-INTERIM_MAX = 8
 TRIES_MAX = 2  # connections that may end before they can be used
 CONNECT_FAULT = Reason.UPSTREAM_UNREACHABLE
 EXEMPT_LINES = b"x-epochgate-decision: exempt\r\n"
@@ -72,9 +71,6 @@ class Connection(Owner, Protocol):
         """End at once, so that no reader takes what was sent for complete."""
 
 
-NOTHING = Nothing()
-
-
 class Exchange:
     """One request and its response.
 
@@ -89,9 +85,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_answer", "_asked", "_body", "_chunks", "_connection", "_decision", "_decision_id",
-        "_interim", "_keep", "_on_boundary", "_over", "_overhead_ns", "_plane", "_raw",
-        "_response_body", "_since", "_total", "_tries", "_upstream", "request_done", "sent",
+        "_asked", "_body", "_connection", "_decision", "_decision_id", "_over", "_overhead_ns",
+        "_plane", "_response", "_since", "_total", "_tries", "_upstream", "request_done", "sent",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, connection: Connection, asked: Asked) -> None:
@@ -102,17 +97,11 @@ class Exchange:
         self._decision: Permit | Exempt | None = None
         self._decision_id: str | None = None
         self._upstream: Upstream | None = None
-        self._answer: Answer | None = None
-        self._response_body: Body = NOTHING
-        self._raw = b""
-        self._interim = 0
+        self._response = Response(asked, plane.answers, plane.response_bounds)
         self._tries = 0
         self._since = 0
         self._total = 0
         self._overhead_ns = 0
-        self._chunks = False
-        self._keep = False
-        self._on_boundary = True
         self._over = False
         self.request_done = False
         self.sent = False
@@ -245,7 +234,7 @@ class Exchange:
         if not self.request_done:
             left_ms = timeouts.body_ms
         else:
-            left_ms = timeouts.response_ms if self._answer is None else timeouts.stream_ms
+            left_ms = timeouts.response_ms if self._response.answer is None else timeouts.stream_ms
         deadline = now.boot + left_ms * NS_PER_MS if left_ms else 0
         if self._total and (not deadline or self._total < deadline):
             deadline = self._total
@@ -258,99 +247,58 @@ class Exchange:
         now = self._plane.clock()
         if not self._looked(now):
             return
+        response = self._response
         try:
-            if self._answer is None:
-                self._answer_data(data, now)
+            if response.answer is not None:
+                relayed = response.read_body(data)
             else:
-                self._relay(data, 0, b"", now)
+                relayed, complete = response.read_head(data)
+                if complete:
+                    relayed += response.begin(self._our_lines(), keep=self._may_keep())
         except ProtocolError:
             self._fail(Reason.UPSTREAM_INVALID, now)
+            return
+        if relayed:
+            self._connection.write(relayed)
+        if response.done:
+            self._complete(now)
+        elif response.answer is not None:
+            self._set_deadline(now)
 
     def upstream_lost(self, now: Now, *, clean: bool) -> None:
         """The connection behind has ended."""
-        if self._answer is not None and clean and isinstance(self._response_body, UntilClose):
-            self._connection.write(http1.LAST_CHUNK if self._chunks else b"")
-            self._complete(now, reusable=False)
-        else:
+        if not self._looked(now):
+            return
+        last = self._response.end() if clean else None
+        if last is None:
             self._fail(Reason.UPSTREAM_INVALID, now)
+            return
+        if last:
+            self._connection.write(last)
+        self._complete(now)
 
-    def _answer_data(self, data: bytes, now: Now) -> None:
-        raw = self._raw + data if self._raw else data
-        answers = self._plane.answers
-        while (end := answers.scan(raw)) != 0:
-            answer = answers.parse(raw[:end], self._asked.head.method)
-            if answer.status >= 200:  # noqa: PLR2004 (final)
-                self._raw = b""
-                self._answer_head(answer, raw, end, now)
-                return
-            raw = raw[end:]
-            self._interim_answer(answer)
-            if not raw:
-                break
-        self._raw = raw
-
-    def _interim_answer(self, answer: Answer) -> None:
-        self._interim += 1
-        if self._interim > INTERIM_MAX:
-            raise ProtocolError(Reason.UPSTREAM_INVALID, "too many interim responses")
-        if answer.status == 100 and self._asked.expects:  # noqa: PLR2004 (Continue)
-            self._asked.expects = False
-            self._connection.write(http1.CONTINUE)
-
-    def _answer_head(self, answer: Answer, raw: bytes, end: int, now: Now) -> None:
-        asked, connection = self._asked, self._connection
-        self._answer = answer
-        ended = self.request_done and not connection.eof
-        self._keep = asked.keep_alive and ended and not self._plane.draining
-        framing = self._frame(answer)
-        if not self._keep:
-            framing += http1.CLOSE
-        elif asked.minor == 0:
-            framing += http1.KEEP_ALIVE
+    def _our_lines(self) -> bytes:
         if isinstance(self._decision, Permit) and self._decision_id is not None:
             stamp = self._plane.stamp_for(self._decision.snapshot)
-            ours = b"%b%b\r\n" % (stamp.downstream, self._decision_id.encode())
-        else:
-            ours = EXEMPT_LINES
-        self._relay(raw, end, http1.response_head(answer, ours, framing), now)
+            return b"%b%b\r\n" % (stamp.downstream, self._decision_id.encode())
+        return EXEMPT_LINES
 
-    def _frame(self, answer: Answer) -> bytes:
-        if answer.length is not None:
-            self._response_body = NOTHING if answer.bodiless else Fixed(answer.length)
-            return b"content-length: %d\r\n" % answer.length
-        if answer.bodiless:
-            return b""
-        bounds = self._plane.response_bounds
-        self._response_body = Chunked(bounds) if answer.chunked else UntilClose()
-        if self._asked.minor == 0:
-            self._keep = False  # only the end of the connection ends this body
-            return b""
-        self._chunks = True
-        return http1.CHUNKED
+    def _may_keep(self) -> bool:
+        # A response that overtakes its request leaves bytes of unknown length behind.
+        in_step = self.request_done and not self._connection.eof
+        return self._asked.keep_alive and in_step and not self._plane.draining
 
-    def _relay(self, data: bytes, start: int, head: bytes, now: Now) -> None:
-        payload, taken, done = self._response_body.feed(data, start)
-        answer = self._answer
-        if payload and answer is not None and answer.events:
-            self._on_boundary = payload.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
-        if self._chunks:
-            payload = http1.chunk(payload) + (http1.LAST_CHUNK if done else b"")
-        if head or payload:
-            self._connection.write(head + payload if head else payload)
-        if done:
-            self._complete(now, reusable=taken == len(data))
-        else:
-            self._set_deadline(now)
-
-    def _complete(self, now: Now, *, reusable: bool) -> None:
-        answer, upstream = self._answer, self._upstream
+    def _complete(self, now: Now) -> None:
+        response, upstream = self._response, self._upstream
+        answer = response.answer
         assert answer is not None
-        if reusable and answer.keep_alive and self.request_done and upstream is not None:
+        reusable = answer.keep_alive and self.request_done and not response.surplus
+        if reusable and upstream is not None and not upstream.lost:
             upstream.release()
         else:
             self._connection.drop_upstream()
         outcome: Outcome = "permit" if isinstance(self._decision, Permit) else "exempt"
-        self._end(outcome, None, answer.status, now, keep=self._keep and self.request_done)
+        self._end(outcome, None, answer.status, now, keep=response.keep)
 
     # The ends that are not wanted.
 
@@ -372,10 +320,20 @@ class Exchange:
 
     def broken(self, now: Now) -> None:
         """Our own code failed: deny, never forward."""
-        if self._decision is None:
-            self._deny(Denial(Reason.INTERNAL_ERROR, self._plane.gate.snapshot), now)
-        else:
-            self._fail(Reason.INTERNAL_ERROR, now, "deny")
+        plane = self._plane
+        if self._decision_id is None:
+            self._connection.drop_upstream()
+            self._deny(Denial(Reason.INTERNAL_ERROR, plane.gate.snapshot), now)
+            return
+        if not self.sent:
+            plane.recorder.take_back(self._decision_id, "abort", Reason.INTERNAL_ERROR, now)
+        self._fail(Reason.INTERNAL_ERROR, now, "deny")
+
+    def give_up(self) -> None:
+        """Not even an answer could be made; only the count is kept right."""
+        if not self._over:
+            self._over = True
+            self._plane.in_flight -= 1
 
     def _looked(self, now: Now) -> bool:
         decision = self._decision
@@ -388,26 +346,28 @@ class Exchange:
         return False
 
     def _cut(self, reason: Reason, now: Now) -> None:
-        plane, connection, answer = self._plane, self._connection, self._answer
+        plane, connection, answer = self._plane, self._connection, self._response.answer
         plane.observer.stream_cut(reason)
         connection.drop_upstream()
         if answer is None:
             self._tell(reason, plane.gate.snapshot, now, "cut")
             return
-        if answer.events and self._chunks and self._on_boundary and not connection.write_full:
-            event = denial.last_event(reason, plane.gate.snapshot, self._decision_id, now)
-            connection.write(http1.chunk(event))
-        else:
+        event = denial.last_event(reason, plane.gate.snapshot, self._decision_id, now)
+        last = None if connection.write_full else self._response.last_words(event)
+        if last is None:
             connection.cut_off()
+        else:
+            connection.write(last)
         self._end("cut", reason, answer.status, now, keep=False)
 
     def _fail(self, reason: Reason, now: Now, outcome: Outcome = "failed") -> None:
         self._connection.drop_upstream()
-        if self._answer is None:
+        answer = self._response.answer
+        if answer is None:
             self._tell(reason, self._plane.gate.snapshot, now, outcome)
         else:
             self._connection.cut_off()
-            self._end(outcome, reason, self._answer.status, now, keep=False)
+            self._end(outcome, reason, answer.status, now, keep=False)
 
     def _deny(self, decision: Denial, now: Now, outcome: Outcome = "deny") -> None:
         asked = self._asked

@@ -13,7 +13,7 @@ Source: hardening E-H7; DESIGN 3.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from sidecar.config import sections
 from sidecar.core.gate import Exempt, Permit
@@ -38,9 +38,10 @@ class Upstream(asyncio.Protocol):
 
     Attributes:
         address: Where it leads.
+        lost: Whether it has ended.
     """
 
-    __slots__ = ("_buffer_bytes", "_busy", "_lost", "_owner", "_pool", "_transport", "address")
+    __slots__ = ("_buffer_bytes", "_busy", "_owner", "_pool", "_transport", "address", "lost")
 
     def __init__(self, address: Address, pool: "Pool", buffer_bytes: int) -> None:
         self.address = address
@@ -48,7 +49,7 @@ class Upstream(asyncio.Protocol):
         self._buffer_bytes = buffer_bytes
         self._owner: Owner | None = None
         self._busy = False
-        self._lost = False
+        self.lost = False
         self._transport: asyncio.Transport
 
     @property
@@ -56,7 +57,7 @@ class Upstream(asyncio.Protocol):
         """Whether a request may be written: open, idle, and what is written goes out at once."""
         return (
             not self._busy
-            and not self._lost
+            and not self.lost
             and not self._transport.is_closing()
             and not self._transport.get_write_buffer_size()
         )
@@ -100,12 +101,12 @@ class Upstream(asyncio.Protocol):
         """Destroy the connection now; the owner is not told."""
         self._owner = None
         self._busy = False
-        self._lost = True
+        self.lost = True
         self._transport.abort()
 
     def hold_reading(self, *, hold: bool) -> None:
         """Stop or resume reading the response."""
-        if self._lost or self._transport.is_closing():
+        if self.lost or self._transport.is_closing():
             return
         if hold:
             self._transport.pause_reading()
@@ -116,9 +117,8 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Limit the write buffer."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self._buffer_bytes)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._transport.set_write_buffer_limits(high=self._buffer_bytes)
         self._pool.count += 1
 
     def data_received(self, data: bytes) -> None:
@@ -150,7 +150,7 @@ class Upstream(asyncio.Protocol):
 
     def _ended(self, *, clean: bool) -> None:
         owner, self._owner = self._owner, None
-        self._lost = True
+        self.lost = True
         if owner is not None:
             owner.upstream_lost(clean=clean)
 
