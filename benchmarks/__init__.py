@@ -1,0 +1,1 @@
+"""Benchmarks: what Epochgate costs, beside its peers. See README.md in this folder."""

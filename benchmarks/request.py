@@ -1,0 +1,93 @@
+"""The request of workload 1, and policies and routes that lead it somewhere.
+
+The 13 headers are those that the Python client of OpenAI sends with a chat completion; the body is
+1 KiB of JSON.
+"""
+
+import json
+
+from sidecar.core import canonical, policy, routes
+from sidecar.core.head import RequestHead
+
+PATH = "/v1/chat/completions"
+WILD_PATH = "/v2/models/llama/infer"
+EXEMPT = "/health"
+BODY_BYTES = 1024
+HOST = "127.0.0.1"
+
+HEADERS = {
+    "Host": f"{HOST}:8000",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+    "Accept": "application/json",
+    "Content-Type": "application/json",
+    "User-Agent": "OpenAI/Python 1.60.0",
+    "X-Stainless-Lang": "python",
+    "X-Stainless-Package-Version": "1.60.0",
+    "X-Stainless-OS": "Linux",
+    "X-Stainless-Arch": "x64",
+    "X-Stainless-Runtime": "CPython",
+    "Authorization": "Bearer sk-0123456789abcdefghijklmnopqrstuvwxyz0123456789",
+    "Content-Length": str(BODY_BYTES),
+}
+
+ANSWER = json.dumps({
+    "id": "chatcmpl-0123456789", "object": "chat.completion", "created": 1700000000, "model": "m",
+    "choices": [{
+        "index": 0, "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "The capital of France is Paris."},
+    }],
+    "usage": {"prompt_tokens": 200, "completion_tokens": 8, "total_tokens": 208},
+})  # fmt: skip
+
+
+def body() -> bytes:
+    """A chat completion of exactly `BODY_BYTES`."""
+    asked = {"model": "m", "messages": [{"role": "user", "content": ""}]}
+    asked["messages"][0]["content"] = "x" * (BODY_BYTES - len(json.dumps(asked)))
+    return json.dumps(asked).encode()
+
+
+def head(method: bytes = b"POST", path: str = PATH) -> RequestHead:
+    """The head, as the data plane would hold it."""
+    headers = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())
+    return RequestHead(method, path.encode(), path.encode(), headers)
+
+
+def policy_bytes(count: int) -> bytes:
+    """A signed policy's bytes: `count` rules, the one that permits the request last.
+
+    From 4 rules on, one denies a tenant on the very path of the request, so that a header is
+    looked at, and one permits by wildcard.
+    """
+    rules: list[dict[str, object]] = [
+        {
+            "name": f"r{number}", "action": "permit", "methods": ["GET"], "paths": [f"/a/{number}"],
+            "headers": [], "in_flight": "cut",
+        }
+        for number in range(max(0, count - 3) if count > 3 else count - 1)
+    ]  # fmt: skip
+    if count > 3:  # noqa: PLR2004 (as the docstring says)
+        tenant = [{"name": "x-tenant", "value": "banned"}]
+        rules.append(_rule("tenant", "deny", PATH, tenant))
+        rules.append(_rule("infer", "permit", "/v2/models/*/infer", []))
+    rules.append(_rule("chat", "permit", PATH, []))
+    return canonical.encode({"_type": policy.TYPE, "name": "bench", "rules": rules})
+
+
+def routes_bytes(port: int) -> bytes:
+    """A route table that leads everything to one loopback port."""
+    return canonical.encode({
+        "_type": routes.TYPE,
+        "name": "bench",
+        "upstreams": {"model": {"host": HOST, "port": port}},
+        "routes": [{"name": "api", "paths": ["/v1/**", "/v2/**"], "upstream": "model"}],
+        "exempt": [{"target": EXEMPT, "upstream": "model"}],
+    })  # fmt: skip
+
+
+def _rule(name: str, action: str, path: str, headers: list[dict[str, str]]) -> dict[str, object]:
+    return {
+        "name": name, "action": action, "methods": ["POST"], "paths": [path], "headers": headers,
+        "in_flight": "cut",
+    }  # fmt: skip
