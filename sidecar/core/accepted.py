@@ -14,6 +14,7 @@ Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.12.
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from sidecar.core import events, marks, reply, routes
 from sidecar.core.archive import Archive
@@ -28,6 +29,9 @@ from sidecar.core.quorum import Agreement
 from sidecar.core.reason import BY_CODE, Reason
 from sidecar.core.routes import NO_ROUTES
 from sidecar.core.snapshot import Hold, HoldKind, hardest_first
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 HEARD_MAX = 4096  # beats remembered for contradictions; far above peers x issuers of one round
 LATCHES_MAX = 16  # contradictions kept; the gate is held by the first, more add nothing
@@ -53,6 +57,7 @@ class Accepted:
         self._beats: dict[str, ObjectMark] = {} if stored is None else dict(stored.beats)
         self._latches: tuple[Latch, ...] = () if stored is None else stored.latches
         self._heard: dict[tuple[str, int], tuple[str, bytes]] = {}
+        self._raws: dict[str, bytes] = {}  # beat digest -> its envelope; two may share a number
         self._route_text = None if stored is None else stored.routes
         self._last_wall = 0 if stored is None else stored.last_wall
         self.epoch = None if stored is None else stored.epoch
@@ -127,17 +132,15 @@ class Accepted:
     def witness(self, beat: Beat, raw: bytes) -> events.Conflict | None:
         """Remember a verified beat; return a conflict if another one has its number."""
         key = (str(beat.issuer), beat.seq)
+        _remember(self._raws, beat.sha256, raw)
         known = self._heard.get(key)
         mark = self._beats.get(beat.issuer)
         if known is None and mark is not None and mark.seq == beat.seq:
             known = (mark.sha256, mark.envelope.encode())
         if known is None:
-            self._heard[key] = (beat.sha256, raw)
-            if len(self._heard) > HEARD_MAX:
-                del self._heard[next(iter(self._heard))]
-            return None
+            known = (beat.sha256, raw)
+        _remember(self._heard, key, known)
         if known[0] == beat.sha256:
-            self._heard.setdefault(key, known)
             return None
         return _conflict(Reason.EQUIVOCATION, known[1], raw)
 
@@ -189,7 +192,15 @@ class Accepted:
         )
 
     def _raw(self, beat: Beat) -> bytes:
-        return self._heard[str(beat.issuer), beat.seq][1]
+        return self._raws[beat.sha256]
+
+
+def _remember(memory: dict[K, V], key: K, value: V) -> None:
+    """Keep the latest `HEARD_MAX` entries; what is heard again is late again."""
+    memory.pop(key, None)
+    memory[key] = value
+    if len(memory) > HEARD_MAX:
+        del memory[next(iter(memory))]
 
 
 def _conflict(reason: Reason, one: bytes, other: bytes) -> events.Conflict:

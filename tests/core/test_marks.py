@@ -1,0 +1,87 @@
+"""What is stored comes back as it was, or is called corrupt."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.core import canonical, marks
+from sidecar.core.marks import Latch, Marks, ObjectMark
+from sidecar.core.objects.trust import TrustRef
+from sidecar.core.reason import ProtocolError, Reason
+
+SHA = "ab" * 32
+FULL = Marks(
+    type=marks.TYPE,
+    domain="test",
+    generation=7,
+    trust=TrustRef(version=1, sha256=SHA),
+    epoch=ObjectMark(seq=3, sha256=SHA, envelope="{}"),
+    beats={SHA: ObjectMark(seq=9, sha256=SHA, envelope="é")},
+    halts=("one", "two"),
+    latches=(Latch(reason="EG803", evidence="cd" * 16, envelopes=("x", "y")),),
+    routes="{}",
+    last_wall=5,
+)
+EMPTY = Marks(
+    type=marks.TYPE,
+    domain="test",
+    generation=0,
+    trust=TrustRef(version=1, sha256=SHA),
+    epoch=None,
+    beats={},
+    halts=(),
+    latches=(),
+    routes=None,
+    last_wall=0,
+)
+STORED = marks.encode(FULL)
+
+
+def refused(raw: bytes, domain: str = "test") -> Reason:
+    with pytest.raises(ProtocolError) as caught:
+        marks.decode(raw, domain)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("kept", [FULL, EMPTY])
+def test_marks_come_back_as_they_were_stored(kept: Marks) -> None:
+    assert marks.decode(marks.encode(kept), "test") == kept
+
+
+@given(where=st.integers(0, len(STORED) - 1), flip=st.integers(1, 255))
+def test_any_flipped_byte_is_corrupt(where: int, flip: int) -> None:
+    changed = bytearray(STORED)
+    changed[where] ^= flip
+    assert refused(bytes(changed)) is Reason.STATE_CORRUPT
+
+
+@given(st.integers(0, len(STORED) - 1))
+def test_a_file_cut_short_is_corrupt_and_never_a_first_boot(length: int) -> None:
+    assert refused(STORED[:length]) is Reason.STATE_CORRUPT
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_are_corrupt(raw: bytes) -> None:
+    assert refused(raw) is Reason.STATE_CORRUPT
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_under_their_right_digest_are_corrupt(body: bytes) -> None:
+    """Whoever can write the file can compute a digest: the content is checked all the same."""
+    raw = canonical.digest(body).encode() + b"\n" + body
+    assert refused(raw) is Reason.STATE_CORRUPT
+
+
+def test_marks_of_another_domain_are_corrupt() -> None:
+    assert refused(STORED, "other") is Reason.STATE_CORRUPT
+
+
+def test_another_kind_of_object_is_corrupt() -> None:
+    other = msgspec.structs.replace(FULL, type="urn:epochgate:marks:v2")
+    assert refused(marks.encode(other)) is Reason.STATE_CORRUPT
+
+
+def test_an_unknown_field_is_corrupt() -> None:
+    body = canonical.encode({**msgspec.to_builtins(FULL), "more": 1})
+    assert refused(canonical.digest(body).encode() + b"\n" + body) is Reason.STATE_CORRUPT
