@@ -9,6 +9,7 @@ import asyncio
 import os
 import resource
 import signal
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ async def denied_because(world: World, reason: Reason) -> None:
     assert not world.service.seen
 
 
-def vouched(world: World, **changes: object) -> None:
+def vouched(world: World, **changes: Any) -> None:
     """An epoch with these fields, and beats for it."""
     world.hand.put_epoch(routes=world.routes, **changes)
     world.hand.pulse()

@@ -48,7 +48,7 @@ async def test_a_running_stream_is_cut_at_the_deadline_with_an_error_event(world
         await answer.content.readline()
         await world.hand.stop()
         rest = b""
-        with pytest.raises(aiohttp.ClientPayloadError):  # noqa: PT012 - it is raised by the loop
+        with pytest.raises(aiohttp.ClientPayloadError):
             while True:
                 rest += await answer.content.readany()
     assert b"event: error" in rest
