@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from sidecar import roles
+from sidecar.roles import ROLES
+from sidecar.roles import run as run_role
 
 EXAMPLE = """\b
 Example:
@@ -19,7 +20,7 @@ Example:
 
 
 @click.command(epilog=EXAMPLE)
-@click.argument("role", type=click.Choice(sorted(roles.ROLES)))
+@click.argument("role", type=click.Choice(sorted(ROLES)))
 @click.option(
     "--config",
     "config",
@@ -29,4 +30,4 @@ Example:
 )
 def run(role: str, config: Path) -> None:
     """Run a sidecar or an authority until SIGTERM."""
-    sys.exit(roles.run(role, config))
+    sys.exit(run_role(role, config))

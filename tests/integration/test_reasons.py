@@ -18,7 +18,7 @@ from sidecar.core import canonical, layout, policy
 from sidecar.core.objects import beat, halt
 from sidecar.core.objects.epoch import Activation, Scope
 from sidecar.core.objects.trust import Revoked, Role, TrustRef
-from sidecar.core.reason import Reason
+from sidecar.core.reason import ProtocolError, Reason
 from sidecar.signer import sign
 from tests import builders
 from tests.integration.harness import TTL_MS, World
@@ -210,7 +210,7 @@ async def test_a_flipped_signature_bit_gives_no_vote(world: World) -> None:
 
 @produces(Reason.THRESHOLD_NOT_MET)
 async def test_an_epoch_with_one_signature_of_two_is_refused(world: World) -> None:
-    with pytest.raises(builders.trust.ProtocolError):
+    with pytest.raises(ProtocolError):
         world.hand.put_epoch(routes=world.routes, signed_by=1)
     epoch = world.hand.put_epoch(routes=world.routes)
     key = layout.epoch_key(world.hand.trust.domain, epoch.sha256)
@@ -390,7 +390,7 @@ async def test_one_halt_on_one_peer_stops_and_two_keys_resume(world: World) -> N
     await world.until(503, "EG901")
     assert (await world.state())["state"] == "halted"
     halt_id = halt.open_order(raw, world.hand.trust, clock.now().wall).says.halt_id
-    with pytest.raises(builders.trust.ProtocolError):
+    with pytest.raises(ProtocolError):
         world.hand.put_order(
             world.hand.order(clears=halt_id, keys=builders.signers(Role.RESUME, 1))
         )

@@ -103,7 +103,7 @@ class Rig:
         self.snapshot = snapshot
 
     async def rounds(self, count: int) -> list[RoundEnded]:
-        ended = []
+        ended: list[RoundEnded] = []
         async with asyncio.timeout(10):
             while len(ended) < count:
                 event = await self.told.get()
