@@ -1,0 +1,232 @@
+"""Objects are fetched by digest, and an epoch follows the one before it."""
+
+from typing import Any
+
+import pytest
+
+from sidecar.core import archive as archives
+from sidecar.core import canonical, layout
+from sidecar.core.archive import Archive, Missing
+from sidecar.core.marks import ObjectMark
+from sidecar.core.objects.epoch import Epoch, PolicyRef
+from sidecar.core.objects.trust import Mark
+from sidecar.core.reason import ProtocolError, Reason
+from tests import builders
+from tests.builders import NOW
+
+TRUST = builders.make_trust()
+OTHER_TRUST = builders.make_trust(version=2, prev_sha256="00" * 32)
+
+
+def epochs(count: int) -> list[tuple[bytes, Epoch]]:
+    """A chain of epochs from the first."""
+    chain: list[tuple[bytes, Epoch]] = []
+    for _ in range(count):
+        raw = builders.epoch_bytes(TRUST, chain[-1][1] if chain else None)
+        chain.append((raw, builders.open_epoch(raw, TRUST)))
+    return chain
+
+
+CHAIN = epochs(4)
+
+
+def named(made: Epoch) -> Mark:
+    return Mark(seq=made.seq, sha256=made.sha256)
+
+
+def marked(made: Epoch) -> ObjectMark:
+    return ObjectMark(seq=made.seq, sha256=made.sha256, envelope="")
+
+
+def key(made: Epoch) -> str:
+    return layout.epoch_key("test", made.sha256)
+
+
+def blob_key(raw: bytes) -> str:
+    return layout.blob_key("test", canonical.digest(raw))
+
+
+@pytest.fixture
+def archive() -> Archive:
+    return Archive(TRUST)
+
+
+def refused(archive: Archive, wanted: Mark, mark: ObjectMark | None = None) -> Reason:
+    with pytest.raises(ProtocolError) as caught:
+        archive.epoch(wanted, mark, NOW)
+    return caught.value.reason
+
+
+# -- hash first
+
+
+def test_takes_an_epoch_under_its_digest(archive: Archive) -> None:
+    raw, made = CHAIN[0]
+    assert archive.add(key(made), raw)
+    assert archive.epoch(named(made), None, NOW) == made
+    assert archive.envelope(made.sha256) == raw
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", CHAIN[1][0]])
+def test_refuses_other_bytes_under_the_name_of_an_epoch(archive: Archive, raw: bytes) -> None:
+    made = CHAIN[0][1]
+    assert not archive.add(key(made), raw)
+    assert isinstance(archive.epoch(named(made), None, NOW), Missing)
+
+
+def test_refuses_other_bytes_under_the_name_of_a_blob(archive: Archive) -> None:
+    assert not archive.add(blob_key(builders.POLICY), builders.ROUTES)
+
+
+def test_a_blob_is_no_epoch_although_its_digest_is_right(archive: Archive) -> None:
+    """The name says how the digest is taken: of the payload, or of the bytes."""
+    sha256 = canonical.digest(builders.POLICY)
+    assert not archive.add(layout.epoch_key("test", sha256), builders.POLICY)
+
+
+def test_what_is_missing_is_a_value_that_says_where_it_is_kept(archive: Archive) -> None:
+    made = CHAIN[0][1]
+    missing = archive.epoch(named(made), None, NOW)
+    assert isinstance(missing, Missing)
+    assert missing.key == key(made)
+
+
+# -- epochs
+
+
+def test_an_epoch_without_its_threshold_is_refused(archive: Archive) -> None:
+    raw = builders.epoch_bytes(TRUST, signed_by=1)
+    body = canonical.digest(builders.epoch.statement(builders.predicate(TRUST)))
+    archive.add(layout.epoch_key("test", body), raw)
+    assert refused(archive, Mark(seq=1, sha256=body)) is Reason.THRESHOLD_NOT_MET
+
+
+def test_an_epoch_with_another_number_than_the_beats_say_is_refused(archive: Archive) -> None:
+    raw, made = CHAIN[0]
+    archive.add(key(made), raw)
+    assert refused(archive, Mark(seq=7, sha256=made.sha256)) is Reason.TYPE_CONFUSION
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"domain": "other"}, Reason.TYPE_CONFUSION),
+        ({"trust": builders.trust_ref(OTHER_TRUST)}, Reason.TRUST_WITHHELD),
+    ],
+)
+def test_an_epoch_of_another_domain_or_trust_is_refused(
+    archive: Archive, changes: dict[str, Any], reason: Reason
+) -> None:
+    raw = builders.epoch_bytes(TRUST, **changes)
+    made = builders.open_epoch(raw, TRUST)
+    archive.add(key(made), raw)
+    assert refused(archive, named(made)) is reason
+
+
+def test_a_first_boot_takes_the_epoch_that_is_vouched_for(archive: Archive) -> None:
+    raw, made = CHAIN[3]
+    archive.add(key(made), raw)
+    assert archive.epoch(named(made), None, NOW) == made
+
+
+def test_the_epoch_after_the_marked_one_needs_no_links(archive: Archive) -> None:
+    raw, made = CHAIN[1]
+    archive.add(key(made), raw)
+    assert archive.epoch(named(made), marked(CHAIN[0][1]), NOW) == made
+
+
+def test_missed_epochs_are_asked_for_one_by_one_back_to_the_marked_one(archive: Archive) -> None:
+    archive.add(key(CHAIN[3][1]), CHAIN[3][0])
+    for number in (2, 1):
+        missing = archive.epoch(named(CHAIN[3][1]), marked(CHAIN[0][1]), NOW)
+        assert isinstance(missing, Missing)
+        assert missing.key == key(CHAIN[number][1])
+        archive.add(missing.key, CHAIN[number][0])
+    assert archive.epoch(named(CHAIN[3][1]), marked(CHAIN[0][1]), NOW) == CHAIN[3][1]
+
+
+def test_an_epoch_that_follows_another_past_is_refused(archive: Archive) -> None:
+    forked = builders.make_epoch(TRUST, reason="another first epoch")
+    archive.add(key(CHAIN[1][1]), CHAIN[1][0])
+    assert refused(archive, named(CHAIN[1][1]), marked(forked)) is Reason.EPOCH_CHAIN_BREAK
+
+
+def test_a_link_that_skips_a_number_is_refused(archive: Archive) -> None:
+    raw = builders.epoch_bytes(TRUST, CHAIN[1][1], seq=5)
+    made = builders.open_epoch(raw, TRUST)
+    archive.add(key(made), raw)
+    archive.add(key(CHAIN[1][1]), CHAIN[1][0])
+    assert refused(archive, named(made), marked(CHAIN[0][1])) is Reason.EPOCH_CHAIN_BREAK
+
+
+def test_a_sidecar_that_missed_too_many_epochs_does_not_walk(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "LINKS_MAX", 2)
+    archive.add(key(CHAIN[3][1]), CHAIN[3][0])
+    assert refused(archive, named(CHAIN[3][1]), marked(CHAIN[0][1])) is Reason.EPOCH_CHAIN_BREAK
+
+
+# -- blobs
+
+
+def policy_ref(raw: bytes = builders.POLICY, **changes: Any) -> PolicyRef:
+    said: dict[str, Any] = {
+        "sha256": canonical.digest(raw),
+        "size": len(raw),
+        "media_type": builders.policy.MEDIA_TYPE,
+    }
+    return PolicyRef(**(said | changes))
+
+
+def blob_refused(archive: Archive, said: PolicyRef) -> Reason:
+    with pytest.raises(ProtocolError) as caught:
+        archive.policy(said)
+    return caught.value.reason
+
+
+def test_a_missing_policy_and_a_missing_route_table_have_reasons_of_their_own(
+    archive: Archive,
+) -> None:
+    policy = archive.policy(policy_ref())
+    routes = archive.routes(CHAIN[0][1].says.routes)
+    assert isinstance(policy, Missing)
+    assert isinstance(routes, Missing)
+    assert policy.reason is Reason.POLICY_MISSING
+    assert routes.reason is Reason.ROUTE_DIGEST_MISMATCH
+
+
+def test_a_policy_is_compiled_once(archive: Archive) -> None:
+    archive.add(blob_key(builders.POLICY), builders.POLICY)
+    assert archive.policy(policy_ref()) is archive.policy(policy_ref())
+
+
+def test_a_policy_of_another_size_than_the_epoch_says_is_refused(archive: Archive) -> None:
+    archive.add(blob_key(builders.POLICY), builders.POLICY)
+    said = policy_ref(size=len(builders.POLICY) + 1)
+    assert blob_refused(archive, said) is Reason.POLICY_DIGEST_MISMATCH
+
+
+def test_a_policy_in_another_language_is_refused(archive: Archive) -> None:
+    archive.add(blob_key(builders.POLICY), builders.POLICY)
+    said = policy_ref(media_type="application/vnd.other+json")
+    assert blob_refused(archive, said) is Reason.POLICY_INVALID
+
+
+def test_a_policy_that_does_not_compile_is_refused(archive: Archive) -> None:
+    archive.add(blob_key(b"{}"), b"{}")
+    with pytest.raises(ProtocolError):
+        archive.policy(policy_ref(b"{}"))
+
+
+def test_only_the_epoch_in_force_and_what_it_names_are_kept(archive: Archive) -> None:
+    for raw, made in CHAIN[:2]:
+        archive.add(key(made), raw)
+    for blob in (builders.POLICY, builders.ROUTES, b"old"):
+        archive.add(blob_key(blob), blob)
+    archive.keep(CHAIN[1][1])
+    assert isinstance(archive.epoch(named(CHAIN[0][1]), None, NOW), Missing)
+    assert archive.epoch(named(CHAIN[1][1]), None, NOW) == CHAIN[1][1]
+    assert not isinstance(archive.policy(policy_ref()), Missing)
+    assert archive.route_bytes(canonical.digest(builders.ROUTES)) == builders.ROUTES
+    assert isinstance(archive.policy(policy_ref(b"old")), Missing)
