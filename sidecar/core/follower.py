@@ -331,7 +331,8 @@ class Follower:
         if beats:
             self._passing = self._accepted.demanded(beats)
         before = self._snapshot
-        if before.lease is None and before.absent is Reason.STARTING:
+        on_its_way = self._storing is not None and self._storing[1] is not None
+        if before.lease is None and before.absent is Reason.STARTING and not on_its_way:
             self._snapshot = replace(before, absent=Reason.NOT_SYNCED)
         self._snapshot = replace(self._snapshot, faults=faults)
         commands: list[ev.Command] = []
