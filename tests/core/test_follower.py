@@ -647,3 +647,52 @@ def test_the_deadline_on_the_boot_clock_keeps_the_bound_although_wall_time_is_re
     assert rig.lease is not None
     true_left_ns = (4000 - 500 - 2) * NS_PER_MS  # of ttl, seen at 1.999 ms on a clock 500 ms late
     assert rig.lease.deadline <= BootNs(now(1).boot + true_left_ns)
+
+
+def test_a_newer_beat_that_would_end_sooner_does_not_shorten_the_lease(serving: Rig) -> None:
+    """A second authority whose beats arrive late must not undo what the first one gave."""
+    before = serving.lease
+    serving.whole(300, beat(FIRST, 1, -1000, number=2))
+    assert serving.lease == before
+
+
+def test_nothing_else_is_stored_before_the_answer_to_a_store(rig: Rig) -> None:
+    rig.stores = False
+    rig.whole(0, beat(FIRST, 1))
+    rig.whole(300, beat(FIRST, 2, 250), orders=[HALT])
+    assert len(rig.pending) == 1
+    rig.feed(ev.Stored(rig.pending[0].generation), now(310))
+    assert len(rig.pending) == 2, "the halt that came meanwhile"
+    assert marks.decode(rig.pending[1].body, "test").halts == (HALT.raw.decode(),)
+
+
+def test_an_immediate_epoch_ends_the_older_lease_where_one_peer_is_a_quorum() -> None:
+    """There is no round without agreement then, in which a look ahead would end it."""
+    raw = builders.epoch_bytes(TRUST, FIRST, activation=IMMEDIATE, policy_blob=b"{}")
+    rig = Rig(quorum=1, objects=fetchable(FIRST_RAW, raw))
+    rig.whole(0, beat(FIRST, 1))
+    rig.whole(600, beat(builders.open_epoch(raw, TRUST), 2, 500))
+    assert rig.gate.closed is Reason.EPOCH_SUPERSEDED
+
+
+def test_an_expired_beat_still_contradicts_another_with_its_number(
+    serving: Rig, twin: bytes
+) -> None:
+    (conflict,) = only(serving.whole(60_000, twin, peers=1), ev.Conflict)
+    assert set(conflict.envelopes) == {beat(FIRST, 1), twin}
+
+
+def test_what_an_older_epoch_needed_is_forgotten(serving: Rig) -> None:
+    serving.whole(600, beat(NEXT, 2, 500))
+    assert serving.follower._archive._epochs.keys() == {NEXT.sha256}
+
+
+def test_a_beat_that_came_during_a_store_is_not_used_up(rig: Rig) -> None:
+    rig.stores = False
+    rig.whole(0, beat(FIRST, 1))
+    rig.whole(300, beat(FIRST, 2, 250))
+    rig.feed(ev.Stored(rig.pending[0].generation), now(310))
+    rig.stores = True
+    rig.whole(600, beat(FIRST, 2, 250))
+    assert rig.lease is not None
+    assert rig.lease.beat.seq == 2
