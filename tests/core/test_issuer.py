@@ -218,15 +218,19 @@ def test_answers_of_an_earlier_step_or_of_strangers_count_for_nothing() -> None:
     world = World()
     world.must_beat()
     commands = world.issuer.handle(issuing.BeatDue(), world.now())
-    read = next(command for command in commands if isinstance(command, ReadPeer))
-    for event in (
-        PeerReplied(read.peer, read.round - 1, {}),
-        PeerReplied(PeerId("stranger"), read.round, {}),
-        issuing.PeerWrote(read.peer, read.round - 1),
+    reads = [command for command in commands if isinstance(command, ReadPeer)]
+    step = reads[0].round
+    events: list[issuing.Event] = [
+        *(PeerReplied(read.peer, step - 1, {}) for read in reads),
+        *(PeerFailed(read.peer, step + 1, "timeout") for read in reads),
+        *(issuing.PeerWrote(read.peer, step - 1) for read in reads),
+        PeerReplied(PeerId("stranger"), step, {}),
         issuing.Signed(b"never asked for"),
+        issuing.SignFailed("never asked for"),
         Stored(99),
         StoreFailed(99),
-    ):
+    ]
+    for event in events:
         assert world.issuer.handle(event, world.now()) == []
 
 
