@@ -23,7 +23,8 @@ daemon off; master_process off; worker_processes {workers}; pid {folder}/{name}.
 error_log stderr crit;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; keepalive_timeout 1h; keepalive_requests 1000000000; default_type application/json;
+  access_log off; keepalive_timeout 1h; keepalive_requests 1000000000;
+  default_type application/json;
   client_body_temp_path {folder}/{name}-1; proxy_temp_path {folder}/{name}-2;
   fastcgi_temp_path {folder}/{name}-3; uwsgi_temp_path {folder}/{name}-4;
   scgi_temp_path {folder}/{name}-5;
@@ -46,7 +47,9 @@ NGINX_AUTH_LOCATION = """\
 location = /authz { internal; proxy_pass http://authz; proxy_pass_request_body off;
       proxy_set_header Connection ""; proxy_set_header Content-Length ""; }
 """
-NGINX_CONSTANT = "  server {{ listen {host}:{port} backlog=1024; location / {{ return 200 {what}; }} }}"
+NGINX_CONSTANT = (
+    "  server {{ listen {host}:{port} backlog=1024; location / {{ return 200 {what}; }} }}"
+)
 HAPROXY = """\
 global
   nbthread {workers}
@@ -122,9 +125,7 @@ class Contestant:
 
     def _launch_nginx(self, name: str, body: str, port: int, core: int) -> None:
         path = self.folder / f"{name}.conf"
-        path.write_text(
-            NGINX.format(folder=self.folder, name=name, body=body, workers=WORKERS)
-        )
+        path.write_text(NGINX.format(folder=self.folder, name=name, body=body, workers=WORKERS))
         self._launch(name, ["nginx", "-e", "stderr", "-p", self.folder, "-c", path], port, core)
 
     def _launch_constant(self, name: str, port: int, core: int, what: str) -> None:

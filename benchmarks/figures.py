@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import machine
 
+TIMES = "×"  # noqa: RUF001 (unit of a ratio)
 RESULTS = Path(__file__).parent / "results"
 Round = Mapping[str, float]
 

@@ -94,7 +94,9 @@ class Fleet:
             return False
         client = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:
-            client.request("POST", request.PATH, request.body(), {"content-type": "application/json"})
+            client.request(
+                "POST", request.PATH, request.body(), {"content-type": "application/json"}
+            )
             answer = client.getresponse()
             answer.read()
             return answer.status == PERMITTED and "x-epochgate-decision" in answer.headers
@@ -112,8 +114,9 @@ class Fleet:
         ]
         trust = {"file": "trust/trust.json"}
         self._write("AuthorityConfig", "authority", {
-            "trust": trust, "state": {"dir": "authority"}, "keys": {"beat": "trust/keys/beat-1.key"},
-            "peers": peers, "beat": {"ttl": LEASE["ttl"]},
+            "trust": trust, "state": {"dir": "authority"},
+            "keys": {"beat": "trust/keys/beat-1.key"}, "peers": peers,
+            "beat": {"ttl": LEASE["ttl"]},
             "listen": {"status": f"{HOST}:{self._authority_port}"},
         })  # fmt: skip
         self._write("SidecarConfig", "sidecar", {

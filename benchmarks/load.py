@@ -59,8 +59,12 @@ class Load:
         self._script = folder / "load.lua"
         self._report = folder / "load.json"
         # wrk computes the length itself, and would send ours as a second one.
-        headers = {name: value for name, value in request.HEADERS.items() if name != "Content-Length"}
-        lines = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(headers[name])}" for name in headers]
+        headers = {
+            name: value for name, value in request.HEADERS.items() if name != "Content-Length"
+        }
+        lines = [
+            f"wrk.headers[{json.dumps(name)}] = {json.dumps(headers[name])}" for name in headers
+        ]
         self._script.write_text(
             SCRIPT.format(
                 body=request.body().decode(), headers="\n".join(lines), report=self._report

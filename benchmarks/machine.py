@@ -34,7 +34,7 @@ def load() -> list[float]:
 
 
 def cores() -> tuple[int, int]:
-    """A core for load and upstream, and one for what is measured; the same one if there is no other."""
+    """A core for load and upstream, and one for what is measured; the same if there is only one."""
     found = sorted(os.sched_getaffinity(0))
     return found[0], found[-1]
 
