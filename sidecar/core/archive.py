@@ -66,7 +66,9 @@ class Archive:
             except ProtocolError:
                 return False
             found = canonical.digest(sealed.unverified_payload)
-        if found == sha256:
+        # An epoch that was verified keeps the envelope that proved it: a copy of its payload under
+        # stripped signatures must not take its place.
+        if found == sha256 and sha256 not in self._epochs:
             self._raw[sha256] = raw
         return found == sha256
 
@@ -89,7 +91,11 @@ class Archive:
             return self._missing(named.sha256)
         known = self._epochs.get(named.sha256)
         if known is None:
-            known = self._epochs[named.sha256] = self._open(named, now)
+            try:
+                known = self._epochs[named.sha256] = self._open(named, now)
+            except ProtocolError:
+                del self._raw[named.sha256]  # another peer may hold a better envelope: ask again
+                raise
         if marked is None or known.seq <= marked.seq:
             return known
         return self._follow(known, marked)

@@ -185,3 +185,27 @@ def test_help_ends_with_an_example(fleet: Fleet, command: str) -> None:
     assert (
         f"Example:\n    epochgate epoch {command}" in fleet.run("epoch", command, "--help").output
     )
+
+
+def test_tables_for_people_say_the_same(fleet: Fleet, tmp_path: Path) -> None:
+    file = tmp_path / "e.json"
+    issued = fleet.run(*issue(fleet, "--reason", "first", "--out", file))
+    assert issued.exit_code == 0
+    assert issued.stdout.startswith("epoch: 1\n")
+    assert issued.stdout.count("  ok\n") == 3
+    shown = dict(
+        line.split(maxsplit=1)
+        for line in fleet.run("epoch", "show", *fleet.peers()).stdout.splitlines()
+    )
+    assert (shown["epoch"], shown["reason"], shown["services"]) == ("1", "first", "all")
+    rows = fleet.run("epoch", "history", *fleet.peers()).stdout.splitlines()
+    assert rows[1].split()[0] == "1"
+    verified = fleet.run("epoch", "verify", "--trust", tmp_path / "trust.json", file)
+    assert verified.stdout == f"verified: epoch 1 {shown['sha256']}\n"
+
+
+def test_file_without_a_trust_document_is_not_believed(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_bytes(b"{}")
+    result = fleet.run("epoch", "show", tmp_path / "e.json")
+    assert result.exit_code == USAGE
+    assert "give --trust" in result.output

@@ -230,3 +230,26 @@ def test_only_the_epoch_in_force_and_what_it_names_are_kept(archive: Archive) ->
     assert not isinstance(archive.policy(policy_ref()), Missing)
     assert archive.route_bytes(canonical.digest(builders.ROUTES)) == builders.ROUTES
     assert isinstance(archive.policy(policy_ref(b"old")), Missing)
+
+
+def test_envelope_with_stripped_signatures_is_refused_and_then_asked_for_again() -> None:
+    """One hostile peer answers first; were its copy kept, the epoch could never be entered."""
+    good, made = CHAIN[0]
+    archive = Archive(TRUST)
+    assert archive.add(key(made), builders.epoch_bytes(TRUST, signed_by=1))
+    with pytest.raises(ProtocolError) as caught:
+        archive.epoch(named(made), None, NOW)
+    assert caught.value.reason is Reason.THRESHOLD_NOT_MET
+    assert isinstance(archive.epoch(named(made), None, NOW), Missing)
+    assert archive.add(key(made), good)
+    assert archive.epoch(named(made), None, NOW) == made
+
+
+def test_verified_envelope_is_not_replaced_by_a_later_copy() -> None:
+    """It is what is stored, and what anybody could be shown as evidence."""
+    good, made = CHAIN[0]
+    archive = Archive(TRUST)
+    archive.add(key(made), good)
+    archive.epoch(named(made), None, NOW)
+    archive.add(key(made), builders.epoch_bytes(TRUST, signed_by=1))
+    assert archive.envelope(made.sha256) == good
