@@ -56,7 +56,10 @@ class Accepted:
         self._trust = trust
         self._beats: dict[str, ObjectMark] = {} if stored is None else dict(stored.beats)
         self._latches: tuple[Latch, ...] = () if stored is None else stored.latches
-        self._heard: dict[tuple[str, int], tuple[str, bytes]] = {}
+        self._heard: dict[tuple[str, int], tuple[str, bytes]] = {
+            (issuer, mark.seq): (mark.sha256, mark.envelope.encode())
+            for issuer, mark in self._beats.items()
+        }
         self._raws: dict[str, bytes] = {}  # beat digest -> its envelope; two may share a number
         self._route_text = None if stored is None else stored.routes
         self._last_wall = 0 if stored is None else stored.last_wall
@@ -133,28 +136,26 @@ class Accepted:
         """Remember a verified beat; return a conflict if another one has its number."""
         key = (str(beat.issuer), beat.seq)
         _remember(self._raws, beat.sha256, raw)
-        known = self._heard.get(key)
-        mark = self._beats.get(beat.issuer)
-        if known is None and mark is not None and mark.seq == beat.seq:
-            known = (mark.sha256, mark.envelope.encode())
-        if known is None:
-            known = (beat.sha256, raw)
+        known = self._heard.get(key, (beat.sha256, raw))
         _remember(self._heard, key, known)
         if known[0] == beat.sha256:
             return None
-        return _conflict(Reason.EQUIVOCATION, known[1], raw)
+        pair = (known[1], raw)
+        return events.Conflict(Reason.EQUIVOCATION, reply.evidence_id(pair), pair)
 
     def split(self, one: Beat, other: Beat) -> events.Conflict:
         """Two live beats that name one epoch number with different digests."""
-        return _conflict(Reason.AUTHORITY_CONFLICT, self._raw(one), self._raw(other))
+        named = (one.says.epoch.sha256, other.says.epoch.sha256)
+        return _forked(Reason.AUTHORITY_CONFLICT, named, (self._raw(one), self._raw(other)))
 
     def contradicts(self, agreed: Agreement) -> events.Conflict | None:
         """A quorum for another epoch with the number that we have accepted."""
         mark = self.epoch
         if mark is None or mark.seq != agreed.epoch_seq or mark.sha256 == agreed.epoch_sha256:
             return None
-        raw = self._raw(agreed.beats[0])
-        return _conflict(Reason.EQUIVOCATION, mark.envelope.encode(), raw)
+        named = (mark.sha256, agreed.epoch_sha256)
+        raws = (mark.envelope.encode(), self._raw(agreed.beats[0]))
+        return _forked(Reason.EQUIVOCATION, named, raws)
 
     def latch(self, conflict: events.Conflict) -> bool:
         """Hold the gate until a clear names the evidence; False when it is held already."""
@@ -203,6 +204,9 @@ def _remember(memory: dict[K, V], key: K, value: V) -> None:
         del memory[next(iter(memory))]
 
 
-def _conflict(reason: Reason, one: bytes, other: bytes) -> events.Conflict:
-    envelopes = (one, other)
-    return events.Conflict(reason, reply.evidence_id(envelopes), envelopes)
+def _forked(
+    reason: Reason, named: tuple[str, str], envelopes: tuple[bytes, bytes]
+) -> events.Conflict:
+    """Two epochs with one number. The id is theirs: each new beat proves the same again."""
+    evidence = reply.evidence_id(sha256.encode() for sha256 in named)
+    return events.Conflict(reason, evidence, envelopes)

@@ -9,7 +9,7 @@ from sidecar.core.events import Conflict
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts
-from sidecar.core.objects.trust import Role
+from sidecar.core.objects.trust import Mark, Role
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind
 from tests import builders
@@ -134,6 +134,30 @@ def test_the_beat_that_is_marked_does_not_contradict_itself_after_a_restart(
     leaning: Accepted,
 ) -> None:
     assert restarted(leaning).witness(*heard(5)) is None
+
+
+def test_a_beat_from_before_a_restart_is_remembered_although_newer_ones_followed(
+    leaning: Accepted,
+) -> None:
+    after = restarted(leaning)
+    beat, raw = heard(6)
+    after.witness(beat, raw)
+    after.accept(EPOCH, beat, archive(), now())
+    assert after.witness(*heard(5, interval_ms=501)) is not None
+
+
+def test_one_fork_is_one_contradiction_however_many_beats_vouch_for_it(fresh: Accepted) -> None:
+    """Otherwise an operator would have to clear one id per beat."""
+    forked = builders.make_epoch(TRUST, reason="signed twice")
+    named = Mark(seq=forked.seq, sha256=forked.sha256)
+    pairs = [(heard(seq), heard(seq, number=2, epoch=named)) for seq in (1, 2)]
+    conflicts = []
+    for one, other in pairs:
+        fresh.witness(*one)
+        fresh.witness(*other)
+        conflicts.append(fresh.split(one[0], other[0]))
+    assert fresh.latch(conflicts[0])
+    assert not fresh.latch(conflicts[1])
 
 
 def test_memory_for_contradictions_is_bounded(

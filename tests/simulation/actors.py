@@ -125,6 +125,7 @@ class SimulatedSidecar:
                 self._say(f"round {command.round} {command.outcome} {faults}")
             case ev.Conflict():
                 self._say(f"tells of a contradiction {command.evidence[:8]}")
+                checkers.s5_evidence_is_genuine(self._look(), command)
                 self.conflicts.append(command)
 
     def _read(self, want: ev.ReadPeer) -> None:

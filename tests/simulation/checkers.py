@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from sidecar.core import layout, marks, reply
 from sidecar.core import lease as lease_rules
+from sidecar.core.accepted import LATCHES_MAX
+from sidecar.core.events import Conflict
 from sidecar.core.gate import Decision, Permit
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.lease import Lease, Terms
@@ -109,6 +111,7 @@ class Seen:
         orders: Orders shown to this process or stored by one before it.
         heard: Issuer and number -> envelope of the first beat heard with it.
         conflicts: Evidence ids of contradictions shown.
+        told: Evidence ids of genuine contradictions that it told of, restarts included.
         ahead: Epoch number -> the latest signed beat shown that vouches for it.
         fetched: Numbers of epochs shown since the last lease.
         used: Digests of beats that a lease has leaned on, restarts included.
@@ -124,6 +127,7 @@ class Seen:
     conflicts: list[str] = field(default_factory=list)
     ahead: dict[int, Beat] = field(default_factory=dict)
     fetched: set[int] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     lease: Lease | None = None
     best_seq: int = 0
@@ -166,7 +170,7 @@ class Seen:
         if known.says.issued_at < signed.beat.says.issued_at:
             self.ahead[signed.named[0]] = signed.beat
         first = self.heard.setdefault((signed.beat.issuer, signed.beat.seq), raw)
-        if first != raw:
+        if first != raw and len(self.conflicts) < LATCHES_MAX:  # more are not kept, by design
             self.conflicts.append(reply.evidence_id((first, raw)))
 
 
@@ -354,6 +358,16 @@ def _newest_vouched(look: Look) -> int:
     )
 
 
+def s5_evidence_is_genuine(look: Look, conflict: Conflict) -> None:
+    """S5: what is told as a contradiction is two different objects that were really signed."""
+    truth, pair = look.truth, conflict.envelopes
+    epochs = {raw for _, raw in truth.epochs_by_key.values()}
+    forged = [raw for raw in pair if raw not in truth.beats_by_raw and raw not in epochs]
+    if forged or len(set(pair)) == 1:
+        violated("S5", f"{look.name} tells of a contradiction that is none")
+    look.seen.told.add(conflict.evidence)
+
+
 def s9_stored_before_published(look: Look, lease: Lease) -> None:
     """S9: the marks behind a lease are durable when the gate learns of it."""
     stored = None if look.disk is None else marks.decode(look.disk, look.truth.trust.domain)
@@ -369,7 +383,7 @@ def l1_recovered(look: Look) -> None:
     holds = look.snapshot.holds
     if holds:
         known = look.truth.halts
-        excused = {order.says.halt_id for order in known.active} | set(look.seen.conflicts)
+        excused = {order.says.halt_id for order in known.active} | look.seen.told
         stray = [item for item in holds if item.evidence not in excused]
         if stray:
             violated("L1", f"{look.name} is still held by {stray[0]}")

@@ -114,18 +114,23 @@ class Office:
         self._everywhere(lambda peer: peer.put_field(self._truth.halts_key, field, order.raw))
 
     def twin(self) -> None:
-        """Somebody with a copy of an authority's key signs another beat under a used number."""
+        """Somebody with a copy of an authority's key signs another beat under a used number.
+
+        As from an old backup: with other content, or even for another epoch with the same number.
+        """
+        rng = self._world.rng
         signed = list(self._truth.beats.values())
         if not signed:
             return
-        first = signed[-1].beat
-        number = next(
-            n for n in (1, 2) if builders.signer(Role.BEAT, n).key_id == first.says.issuer
-        )
+        first = rng.choice(signed[-3:]).beat
+        number = 1 if builders.signer(Role.BEAT).key_id == first.says.issuer else 2
         body = msgspec.structs.replace(first.says, issued_at=self._wall(), interval_ms=1)
+        if rng.random() < 0.5:
+            forked = trust.Mark(seq=first.says.epoch.seq, sha256=canonical.digest(b"forked"))
+            body = msgspec.structs.replace(body, epoch=forked)
         raw = sign(beat.PAYLOAD_TYPE, canonical.dump(body), builders.signer(Role.BEAT, number))
         self._truth.beat_signed(raw, self._world.now_ns)
-        peer = self._world.rng.choice(list(self._network.peers.values()))
+        peer = rng.choice(list(self._network.peers.values()))
         self._world.say("office", f"a twin of beat {first.seq} at {peer.name}")
         peer.put(layout.beat_key(self._truth.trust.domain, first.says.issuer), raw)
 
