@@ -18,9 +18,10 @@ from sidecar.core.instant import NS_PER_MS
 from sidecar.core.objects.trust import Trust
 from sidecar.core.snapshot import Snapshot
 from tests.simulation import checkers
-from tests.simulation.checkers import Look, Seen, Truth
+from tests.simulation.checkers import Look
 from tests.simulation.peers import Found, Network
 from tests.simulation.scenario import Scenario
+from tests.simulation.truth import Seen, Truth
 from tests.simulation.world import NodeClocks, World
 
 if TYPE_CHECKING:

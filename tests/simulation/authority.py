@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from sidecar.core import events, issued
+from sidecar.core import canonical, events, issued
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.issuer import Issuer
 from sidecar.core.issuing import (
@@ -18,16 +18,17 @@ from sidecar.core.issuing import (
     WriteCommand,
     WritePeer,
 )
-from sidecar.core.objects import halt
+from sidecar.core.objects import beat, halt
 from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role
 from sidecar.core.quorum import PeerId
 from sidecar.core.vouch import Setting as IssuerSetting
 from sidecar.signer import sign
 from tests import builders
-from tests.simulation.checkers import Truth
+from tests.simulation import checkers
 from tests.simulation.peers import Found, Network, SimulatedPeer
 from tests.simulation.scenario import Scenario
+from tests.simulation.truth import Truth
 from tests.simulation.world import NodeClocks, World
 
 SIGN_NS = 100_000
@@ -72,15 +73,18 @@ class SimulatedAuthority:
 
     def start(self) -> None:
         """A new process, from what was stored."""
-        trusted, stored = self._truth.trust, None
-        if self._disk is not None:
-            stored = issued.decode(self._disk, trusted.domain, self._signer.key_id)
+        stored = self._stored()
         kept = () if stored is None else stored.halts
         self._orders = NO_HALTS.union(halt.reread(raw.encode()) for raw in kept)
         self._up = True
-        self._issuer = Issuer(trusted, self._setting, stored)
+        self._issuer = Issuer(self._truth.trust, self._setting, stored)
         self._world.say(self.name, "starts")
         self._feed(BeatDue())
+
+    def _stored(self) -> issued.State | None:
+        if self._disk is None:
+            return None
+        return issued.decode(self._disk, self._truth.trust.domain, self._signer.key_id)
 
     def crash(self) -> None:
         """The process dies now; another one follows."""
@@ -166,6 +170,8 @@ class SimulatedAuthority:
         return lambda kind: self._feed(events.PeerFailed(peer, number, kind))
 
     def _sign(self, command: Sign) -> None:
+        body = canonical.load(command.payload, beat.Body, beat.MAX_BYTES)
+        checkers.check_signing(self._truth, self.name, body, self._stored())
         raw = sign(command.payload_type, command.payload, self._signer)
         self._truth.beat_signed(raw, self._world.now_ns)
         self._truth.note_set(self._orders)

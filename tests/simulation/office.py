@@ -17,9 +17,9 @@ from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role, Trust
 from sidecar.signer import FileSigner, sign
 from tests import builders
-from tests.simulation.checkers import Truth
 from tests.simulation.peers import Library, Network, SimulatedPeer
 from tests.simulation.scenario import Scenario
+from tests.simulation.truth import Truth
 from tests.simulation.world import TRUE_EPOCH_NS, World
 
 REVOKED_NUMBER = 3  # beat key 3 is in the trust document, and revoked by it
@@ -129,7 +129,7 @@ class Office:
             forked = trust.Mark(seq=first.says.epoch.seq, sha256=canonical.digest(b"forked"))
             body = msgspec.structs.replace(body, epoch=forked)
         raw = sign(beat.PAYLOAD_TYPE, canonical.dump(body), builders.signer(Role.BEAT, number))
-        self._truth.beat_signed(raw, self._world.now_ns)
+        self._truth.beat_signed(raw, self._world.now_ns, own=False)
         peer = rng.choice(list(self._network.peers.values()))
         self._world.say("office", f"a twin of beat {first.seq} at {peer.name}")
         peer.put(layout.beat_key(self._truth.trust.domain, first.says.issuer), raw)

@@ -17,6 +17,7 @@ from sidecar.core import events as ev
 from sidecar.core.accepted import Accepted
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.instant import BootNs, Now, WallMs
+from sidecar.core.issued import Issued, State
 from sidecar.core.lease import Lease, Terms
 from sidecar.core.marks import Marks
 from sidecar.core.objects.beat import Beat
@@ -233,6 +234,23 @@ def immediate_ignored(patch: Patch) -> None:
     patch.setattr(Follower, "_supersede", lambda self, newer: [])
 
 
+def numbers_forgotten(patch: Patch) -> None:
+    """A restarted authority begins its stream anew."""
+    begin = Issued.__init__
+
+    def anew(self: Issued, domain: str, issuer: str, stored: State | None) -> None:
+        begin(self, domain, issuer, stored)
+        self.used = 0
+
+    patch.setattr(Issued, "__init__", anew)
+    patch.setattr(Issued, "seen", lambda self, own: False)
+
+
+def signed_before_stored(patch: Patch) -> None:
+    """An authority vouches for a new epoch while it is still on its way to the disk."""
+    patch.setattr(Issued, "must_store", property(lambda self: self.used >= self._reserved))
+
+
 HOSTILE = {"liars": 3, "lie": "forge", "attack_every_ms": 200}
 
 PLANTED = (
@@ -255,6 +273,8 @@ PLANTED = (
     Planted(published_before_stored, "S9", {}),
     Planted(halt_needs_a_quorum, "S4", {"halt_every_ms": 1000}),
     Planted(contradiction_ignored, "S5", {"twin_every_ms": 500}),
+    Planted(numbers_forgotten, "A1", {"authority_crash_every_ms": 1000}),
+    Planted(signed_before_stored, "A2", {"advance_every_ms": 1000}),
     Planted(
         old_epoch_renewed, "S6", {"advance_every_ms": 300, "immediate_rate": 0.0, "slow_rate": 0.2}
     ),

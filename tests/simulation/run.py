@@ -12,10 +12,11 @@ from sidecar.core.lease import Terms
 from sidecar.core.quorum import PeerId
 from tests.simulation.actors import SimulatedSidecar
 from tests.simulation.authority import SimulatedAuthority
-from tests.simulation.checkers import Truth, ViolationError
+from tests.simulation.checkers import ViolationError
 from tests.simulation.office import Attacker, Office, make_trust
 from tests.simulation.peers import Library, Network, SimulatedPeer
 from tests.simulation.scenario import Scenario, draw
+from tests.simulation.truth import Truth
 from tests.simulation.world import NodeClocks, World
 
 

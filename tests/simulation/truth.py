@@ -1,0 +1,159 @@
+"""What is true in a run, kept by the simulation alone: who signed what, and who was shown what.
+
+Neither is known to the code under test; the checkers compare it with what that does.
+"""
+
+from dataclasses import dataclass, field
+
+from sidecar.core import layout, marks, reply
+from sidecar.core.accepted import LATCHES_MAX
+from sidecar.core.instant import Now
+from sidecar.core.lease import Lease
+from sidecar.core.objects import halt
+from sidecar.core.objects.beat import Beat
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.halt import NO_HALTS, Halts
+from sidecar.core.objects.trust import Role, Trust
+from sidecar.core.quorum import PeerId
+from tests import builders
+from tests.simulation.peers import Found
+
+Named = tuple[int, str]  # number and digest of an epoch
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBeat:
+    """A beat that an authority's own key signed, when in true time, and whether it did itself."""
+
+    beat: Beat
+    signed_ns: int
+    own: bool
+
+    @property
+    def named(self) -> Named:
+        """The epoch it vouches for."""
+        return (self.beat.says.epoch.seq, self.beat.says.epoch.sha256)
+
+
+class Truth:
+    """Everything that was really signed.
+
+    Args:
+        trust: To read the objects; whoever calls `*_signed` has just made them.
+    """
+
+    def __init__(self, trust: Trust) -> None:
+        self.trust = trust
+        self.beats: dict[str, SignedBeat] = {}
+        self.beats_by_raw: dict[bytes, SignedBeat] = {}
+        self.vouched_ns: dict[Named, int] = {}
+        self.epochs: dict[int, Epoch] = {}
+        self.orders: dict[bytes, halt.Order] = {}
+        self.active: dict[str, tuple[str, ...]] = {NO_HALTS.sha256: ()}
+        self.halts = NO_HALTS
+        self.numbers: set[tuple[str, int]] = set()  # issuer and number of each beat of its own
+        self.named_by: dict[str, int] = {}  # issuer -> number of the epoch it vouched for last
+        self.epochs_by_key: dict[str, tuple[Epoch, bytes]] = {}
+        self.halts_key = layout.halts_key(trust.domain)
+        self.beat_keys = {
+            layout.beat_key(trust.domain, key) for key in trust.role(Role.BEAT).keyids
+        }
+
+    def beat_signed(self, raw: bytes, now_ns: int, *, own: bool = True) -> None:
+        """An authority, or somebody with its key, signed a beat."""
+        signed = SignedBeat(builders.open_beat(raw, self.trust), now_ns, own)
+        self.beats[signed.beat.sha256] = self.beats_by_raw[raw] = signed
+        if own:
+            self.numbers.add((signed.beat.issuer, signed.beat.seq))
+        self.vouched_ns[signed.named] = max(now_ns, self.vouched_ns.get(signed.named, 0))
+
+    def epoch_signed(self, raw: bytes) -> Epoch:
+        """A threshold of epoch keys signed the next epoch."""
+        made = builders.open_epoch(raw, self.trust)
+        self.epochs[made.seq] = made
+        self.epochs_by_key[layout.epoch_key(self.trust.domain, made.sha256)] = (made, raw)
+        return made
+
+    def order_signed(self, order: halt.Order) -> None:
+        """A holder of the right keys signed a halt or a clear."""
+        self.orders[order.raw] = order
+        self.halts = self.halts.union((order,))
+
+    def note_set(self, halts: Halts) -> None:
+        """A set of orders that a beat may pin: which halts in it are in force."""
+        self.active.setdefault(halts.sha256, tuple(order.says.halt_id for order in halts.active))
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one sidecar has been shown, and what it has done.
+
+    Attributes:
+        rounds: Round -> peer -> epochs that a truly signed beat from it vouched for.
+        sent: Round -> clocks when its reads were sent.
+        storing_round: The round in which the latest store was asked for; a lease that is published
+            was granted in it.
+        orders: Orders shown to this process or stored by one before it.
+        heard: Issuer and number -> envelope of the first beat heard with it.
+        conflicts: Evidence ids of contradictions shown.
+        told: Evidence ids of genuine contradictions that it told of, restarts included.
+        ahead: Epoch number -> the latest signed beat shown that vouches for it.
+        fetched: Numbers of epochs shown since the last lease.
+        used: Digests of beats that a lease has leaned on, restarts included.
+        lease: What the latest snapshot carried.
+        best_seq: Highest epoch number behind a permit, restarts included.
+    """
+
+    rounds: dict[int, dict[PeerId, set[Named]]] = field(default_factory=dict)
+    sent: dict[int, Now] = field(default_factory=dict)
+    storing_round: int = 0
+    orders: Halts = NO_HALTS
+    heard: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+    ahead: dict[int, Beat] = field(default_factory=dict)
+    fetched: set[int] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    lease: Lease | None = None
+    best_seq: int = 0
+
+    def restarted(self, stored: marks.Marks | None) -> None:
+        """Forget what a new process cannot know."""
+        self.rounds.clear()
+        self.sent.clear()
+        self.lease = None
+        self.orders, self.heard, self.conflicts = NO_HALTS, {}, []
+        self.ahead, self.fetched = {}, set()
+        if stored is not None:
+            self.orders = NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts)
+            self.conflicts = [latch.evidence for latch in stored.latches]
+            self.heard = {
+                (issuer, mark.seq): mark.envelope.encode() for issuer, mark in stored.beats.items()
+            }
+
+    def shown(self, truth: Truth, round_number: int, peer: PeerId, found: Found) -> None:
+        """A reply to the current round reaches the follower."""
+        served = self.rounds.setdefault(round_number, {}).setdefault(peer, set())
+        for key, values in found.items():
+            if key in truth.beat_keys:
+                for raw in values:
+                    self._beat(truth.beats_by_raw.get(raw), raw, served)
+            elif key in truth.epochs_by_key:
+                epoch, raw = truth.epochs_by_key[key]
+                if values and values[0] == raw:
+                    self.fetched.add(epoch.seq)
+            elif key == truth.halts_key:
+                self.orders = self.orders.union(
+                    order for raw in values if (order := truth.orders.get(raw)) is not None
+                )
+
+    def _beat(self, signed: SignedBeat | None, raw: bytes, served: set[Named]) -> None:
+        if signed is None:
+            return
+        served.add(signed.named)
+        known = self.ahead.setdefault(signed.named[0], signed.beat)
+        if known.says.issued_at < signed.beat.says.issued_at:
+            self.ahead[signed.named[0]] = signed.beat
+        first = self.heard.setdefault((signed.beat.issuer, signed.beat.seq), raw)
+        if first != raw and len(self.conflicts) < LATCHES_MAX:  # more are not kept, by design
+            self.conflicts.append(reply.evidence_id((first, raw)))
