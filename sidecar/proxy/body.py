@@ -96,6 +96,16 @@ class UntilClose:
         return data[start:], len(data), False
 
 
+class Broken:
+    """A body that was malformed: what follows has no meaning, so it never becomes complete."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes, start: int) -> tuple[bytes, int, bool]:  # noqa: ARG002
+        """Take nothing, ever."""
+        raise ProtocolError(Reason.REQUEST_MALFORMED, "bytes after a malformed body")
+
+
 _SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
 
 
@@ -191,3 +201,19 @@ class Chunked:
         # A trailer that frames is an attempt to make two readers disagree; the rest is dropped.
         if match is None or match[1].lower().replace(b"_", b"-") in FRAMING_TRAILERS:
             raise ProtocolError(Reason.REQUEST_MALFORMED, "trailer")
+
+
+NOTHING = Nothing()
+
+
+def announced(length: int | None, bounds: Bounds, *, chunked: bool) -> Body:
+    """The body that the framing of a request announces.
+
+    Args:
+        length: Its size in bytes, or None.
+        bounds: Of a chunked body.
+        chunked: Whether it comes in chunks.
+    """
+    if length is not None:
+        return Fixed(length)
+    return Chunked(bounds) if chunked else NOTHING

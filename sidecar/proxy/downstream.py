@@ -170,6 +170,7 @@ class Downstream(asyncio.Protocol):
         """An upstream connection for `exchange` was made, or not."""
         self._upstream = upstream
         self._safely(lambda _: exchange.begin() if upstream else exchange.unreachable(), None)
+        self._set_reading()  # what was read ahead of the connection has been taken
 
     def over(self, now: Now, *, keep: bool) -> None:
         """The exchange has ended: go on with the next request, or end politely."""

@@ -26,12 +26,13 @@ from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import Upstream as Address
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy import denial, http1
-from sidecar.proxy.body import Body, Bounds, Chunked, Fixed
+from sidecar.proxy.body import Body, Broken, announced
 from sidecar.proxy.plane import Outcome, Plane
-from sidecar.proxy.response import NOTHING, Response
+from sidecar.proxy.response import Response
 from sidecar.proxy.shell import Asked
 from sidecar.proxy.upstream import Owner, Upstream
 
+BROKEN = Broken()
 TRIES_MAX = 2  # connections that may end before they can be used
 CONNECT_FAULT = Reason.UPSTREAM_UNREACHABLE
 EXEMPT_LINES = b"x-epochgate-decision: exempt\r\n"
@@ -93,7 +94,7 @@ class Exchange:
         self._plane = plane
         self._connection = connection
         self._asked = asked
-        self._body: Body = _request_body(asked, plane.request_bounds)
+        self._body: Body = announced(asked.length, plane.request_bounds, chunked=asked.chunked)
         self._decision: Permit | Exempt | None = None
         self._decision_id: str | None = None
         self._upstream: Upstream | None = None
@@ -154,6 +155,7 @@ class Exchange:
         """The body of the request can not be read, or took too long."""
         plane = self._plane
         plane.observer.malformed(reason)
+        self._body = BROKEN
         now = plane.clock()
         if self.sent:
             self._fail(reason, now, "deny")
@@ -402,9 +404,3 @@ class Exchange:
             outcome, reason, status, now.boot - self._since if self._since else 0, self._overhead_ns
         )
         self._connection.over(now, keep=keep)
-
-
-def _request_body(asked: Asked, bounds: Bounds) -> Body:
-    if asked.length is not None:
-        return Fixed(asked.length)
-    return Chunked(bounds) if asked.chunked else NOTHING

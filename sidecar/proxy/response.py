@@ -13,14 +13,13 @@ Source: RFC 9110 section 15.2; RFC 9112 section 6.3; hardening b.2.
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.proxy import http1
 from sidecar.proxy.answer import Answer, AnswerShell
-from sidecar.proxy.body import Body, Bounds, Chunked, Fixed, Nothing, UntilClose
+from sidecar.proxy.body import NOTHING, Body, Bounds, Chunked, Fixed, UntilClose
 from sidecar.proxy.shell import Asked
 
 INTERIM_MAX = 8
 CONTINUE = 100
 FINAL = 200
 EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
-NOTHING = Nothing()
 
 
 class Response:

@@ -186,7 +186,7 @@ async def test_an_early_answer_is_relayed_and_both_connections_end() -> None:
         response = await client.response()
         assert (response.status, response.headers[b"connection"]) == (413, b"close")
         assert await client.ended() == b""
-        await world.service.ended.wait()
+        await world.service_ended()
 
 
 async def test_exempt_targets_pass_a_closed_gate_and_are_not_journalled() -> None:
@@ -245,9 +245,7 @@ async def test_a_gate_that_closes_while_the_decision_is_journalled_takes_the_per
         world.recorder.before = world.hold
         response = await world.ask(CHAT)
         assert (response.status, response.reason) == (503, "EG801")
-        assert world.recorder.taken_back == [
-            ("0123456789abcdef-0", "abort", Reason.QUORUM_LOST)
-        ]
+        assert world.recorder.taken_back == [("0123456789abcdef-0", "abort", Reason.QUORUM_LOST)]
         assert response.headers[b"x-epochgate-decision-id"] == b"0123456789abcdef-0"
         assert world.service.total_bytes == 0
 
@@ -274,9 +272,7 @@ async def test_a_write_that_proves_late_is_recorded_and_its_answer_is_never_rela
         client.send(CHAT)
         response = await client.response()
         assert (response.status, response.reason) == (503, "EG102")
-        assert world.recorder.taken_back == [
-            ("0123456789abcdef-1", "late", Reason.LEASE_EXPIRED)
-        ]
+        assert world.recorder.taken_back == [("0123456789abcdef-1", "late", Reason.LEASE_EXPIRED)]
         assert b"secret" not in response.body
         assert world.observer.ends[-1][0] == "late"
 
@@ -361,7 +357,7 @@ async def streaming(world: World, head: bytes = STREAM_HEAD, first: bytes = b"da
 
 async def test_an_event_stream_is_cut_with_an_event_and_without_a_last_chunk() -> None:
     async with running() as world:
-        client, _ = await streaming(world)
+        client, more = await streaming(world)
         assert await client.chunk() == b"data: 1\n\n"
         world.hold()  # nobody sends anything: the change itself cuts
         event = await client.chunk()
@@ -371,7 +367,8 @@ async def test_an_event_stream_is_cut_with_an_event_and_without_a_last_chunk() -
         assert await client.ended() == b""
         assert world.observer.cuts == [Reason.QUORUM_LOST]
         assert world.observer.ends == [("cut", Reason.QUORUM_LOST, 200)]
-        await world.service.ended.wait()
+        more.set()
+        await world.service_ended()
 
 
 async def test_a_stream_is_cut_by_its_next_piece_once_the_lease_is_over() -> None:
@@ -468,7 +465,7 @@ async def test_a_body_that_is_on_its_way_is_cut() -> None:
         assert (response.status, response.reason) == (503, "EG801")
         client.send(b"def")
         await client.ended()
-        await world.service.ended.wait()
+        await world.service_ended()
         assert not world.service.received[0].complete
 
 
@@ -526,7 +523,7 @@ async def test_an_ambiguous_response_is_502_and_its_connection_is_destroyed(answ
         response = await world.ask(CHAT)
         assert (response.status, response.reason) == (502, "EG021")
         assert response.headers[b"x-epochgate-origin"] == b"upstream"
-        await world.service.ended.wait()
+        await world.service_ended()
 
 
 async def test_a_service_that_closes_without_an_answer_is_502() -> None:
@@ -607,14 +604,36 @@ async def test_a_body_that_stalls_is_408_and_the_service_sees_it_incomplete() ->
         world.clock.move(1000)
         response = await client.response()
         assert (response.status, response.reason) == (408, "EG005")
-        await world.service.ended.wait()
+        await world.service_ended()
         assert not world.service.received[0].complete
 
 
 async def test_a_client_that_leaves_ends_the_exchange_behind() -> None:
     async with running() as world:
-        client, _ = await streaming(world)
-        client.writer.transport.abort()
-        await world.service.ended.wait()
+        client, more = await streaming(world)
+        client.reset()
+        await world.until(lambda: world.server.connections == 0)
+        more.set()
+        await world.service_ended()
         await world.until(lambda: bool(world.observer.ends))
         assert world.observer.ends == [("gone", None, 0)]
+
+
+async def test_a_client_that_has_ended_its_side_still_gets_its_answer() -> None:
+    async with running() as world:
+        client = await world.connect()
+        client.send(CHAT)
+        client.writer.write_eof()
+        assert (await client.response()).body == b"ok"
+        assert await client.ended() == b""
+
+
+async def test_a_client_that_ends_its_side_within_the_body_ends_the_exchange() -> None:
+    async with running() as world:
+        client = await world.connect()
+        client.send(request(headers="Content-Length: 6\r\n") + b"abc")
+        await world.until(lambda: bool(world.service.received))
+        client.writer.write_eof()
+        await client.ended()
+        await world.service_ended()
+        assert not world.service.received[0].complete
