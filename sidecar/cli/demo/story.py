@@ -10,6 +10,7 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 
@@ -162,19 +163,15 @@ class Story:
             tasks.create_task(self._client.stream(10_000, self._stream))
             await self._stream.first.wait()
             self._halt_id = await asyncio.to_thread(self._fleet.halt, "demo")
-            acknowledged = clock.now()
         stream = self._stream
         assert stream.ended is not None
-        cut_ms = (stream.ended.boot - acknowledged.boot) // 1_000_000
         check(not stream.done and stream.words > 0, "the stream was not cut")
         check("EG901" in stream.error, f"the stream's last event said {stream.error!r}")
         answer = await self._client.ask()
         check(answer.reason == "EG901", f"a new request got {answer.status} {answer.reason}")
-        when = f"{cut_ms} ms after" if cut_ms >= 0 else f"{-cut_ms} ms before"
-        return (
-            f"cut after {stream.words} tokens, {when} the command returned",
-            "error event, no end",
-        )
+        signed_ms = (await self._state())["halts"][0]["issued_at"]
+        cut_ms = stream.ended.wall - signed_ms
+        return f"cut after {stream.words} tokens, {cut_ms} ms after the signature", "no [DONE]"
 
     async def clear(self) -> tuple[str, str]:
         """One resume key is refused; two end the halt."""
@@ -235,9 +232,9 @@ class Story:
             turn += 1
             await asyncio.sleep(0.02)
 
-    async def _state(self) -> dict[str, list[str]]:
+    async def _state(self) -> dict[str, Any]:
         async with self._session.get(self._fleet.status_url + "/v1/state") as response:
-            state: dict[str, list[str]] = await response.json()
+            state: dict[str, Any] = await response.json()
             return state
 
     async def _peer_results(self, peer: str) -> Counter[str]:
