@@ -1,5 +1,6 @@
 """`make simulate` runs 200 fresh scenarios; `make simulate SEED=n` replays one with its trace."""
 
+import os
 import random
 import sys
 import time
@@ -78,4 +79,9 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -224,6 +224,20 @@ def contradiction_ignored(patch: Patch) -> None:
     patch.setattr(Accepted, "witness", blind)
 
 
+def evidence_by_number(patch: Patch) -> None:
+    """Envelopes are kept by issuer and number, which two beats may share: our own bug once."""
+    patch.setattr(Accepted, "_raw", lambda self, beat: self._heard[beat.issuer, beat.seq][1])
+
+
+def raises(patch: Patch) -> None:
+    """The follower raises at an event it did not expect."""
+
+    def surprised(self: Follower, event: ev.StoreFailed | ev.Stored) -> list[ev.Command]:
+        raise LookupError(event.generation)
+
+    patch.setattr(Follower, "_stored", surprised)
+
+
 def old_epoch_renewed(patch: Patch) -> None:
     """A live beat for a higher epoch does not forbid renewal under the lower one."""
     patch.setattr(Follower, "_look_ahead", lambda self, beat, now: None)
@@ -273,6 +287,8 @@ PLANTED = (
     Planted(published_before_stored, "S9", {}),
     Planted(halt_needs_a_quorum, "S4", {"halt_every_ms": 1000}),
     Planted(contradiction_ignored, "S5", {"twin_every_ms": 500}),
+    Planted(evidence_by_number, "S5", {"twin_every_ms": 500}),
+    Planted(raises, "LookupError", {}),
     Planted(numbers_forgotten, "A1", {"authority_crash_every_ms": 1000}),
     Planted(signed_before_stored, "A2", {"advance_every_ms": 1000}),
     Planted(

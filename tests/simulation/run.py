@@ -1,5 +1,6 @@
 """One run: build the world from its scenario, let faults happen, then calm, then judge."""
 
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,12 @@ def run(
     except ViolationError as error:
         violation = str(error)
         world.say("checker", violation)
+    except OSError:
+        raise  # core does no I/O: this is about whoever reads the trace
+    except Exception as error:  # noqa: BLE001 - whatever the code under test raises is a finding
+        violation = f"{type(error).__name__}: {error}"
+        for line in traceback.format_exc().splitlines():
+            world.say("raised", line)
     decisions: Counter[str] = Counter()
     for sidecar in stage.sidecars:
         decisions += sidecar.tally
