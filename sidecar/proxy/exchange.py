@@ -33,8 +33,7 @@ from sidecar.proxy.shell import Asked
 from sidecar.proxy.upstream import Owner, Upstream
 
 BROKEN = Broken()
-TRIES_MAX = 2  # connections that may end before they can be used
-CONNECT_FAULT = Reason.UPSTREAM_UNREACHABLE
+TRIES_MAX = 2  # connections that may end before use
 EXEMPT_LINES = b"x-epochgate-decision: exempt\r\n"
 
 
@@ -136,11 +135,11 @@ class Exchange:
         now = plane.clock()
         decision = decide(plane.gate.snapshot, self._asked.head, now)
         if isinstance(decision, Exempt):
-            self._tell(CONNECT_FAULT, plane.gate.snapshot, now, "failed")
+            self._tell(Reason.UPSTREAM_UNREACHABLE, plane.gate.snapshot, now, "failed")
         elif isinstance(decision, Denial):
             self._deny(decision, now)
         else:
-            self._deny(Denial(CONNECT_FAULT, decision.snapshot), now, "failed")
+            self._deny(Denial(Reason.UPSTREAM_UNREACHABLE, decision.snapshot), now, "failed")
 
     def request_data(self) -> None:
         """The client sent more of the body."""
@@ -153,10 +152,9 @@ class Exchange:
 
     def malformed(self, reason: Reason) -> None:
         """The body of the request can not be read, or took too long."""
-        plane = self._plane
+        plane, now = self._plane, self._plane.clock()
         plane.observer.malformed(reason)
         self._body = BROKEN
-        now = plane.clock()
         if self.sent:
             self._fail(reason, now, "deny")
         else:
@@ -242,8 +240,6 @@ class Exchange:
             deadline = self._total
         self._connection.deadline = deadline
 
-    # The response.
-
     def upstream_data(self, data: bytes) -> None:
         """The service sent bytes."""
         now = self._plane.clock()
@@ -274,10 +270,9 @@ class Exchange:
         last = self._response.end() if clean else None
         if last is None:
             self._fail(Reason.UPSTREAM_INVALID, now)
-            return
-        if last:
+        else:
             self._connection.write(last)
-        self._complete(now)
+            self._complete(now)
 
     def _our_lines(self) -> bytes:
         if isinstance(self._decision, Permit) and self._decision_id is not None:
@@ -294,8 +289,8 @@ class Exchange:
         response, upstream = self._response, self._upstream
         answer = response.answer
         assert answer is not None
-        reusable = answer.keep_alive and self.request_done and not response.surplus
-        if reusable and upstream is not None and not upstream.lost:
+        doubt = response.surplus or not self.request_done or not answer.keep_alive
+        if upstream is not None and not upstream.lost and not doubt:
             upstream.release()
         else:
             self._connection.drop_upstream()
@@ -333,9 +328,8 @@ class Exchange:
 
     def give_up(self) -> None:
         """Not even an answer could be made; only the count is kept right."""
-        if not self._over:
-            self._over = True
-            self._plane.in_flight -= 1
+        self._plane.in_flight -= not self._over
+        self._over = True
 
     def _looked(self, now: Now) -> bool:
         decision = self._decision
@@ -367,9 +361,9 @@ class Exchange:
         answer = self._response.answer
         if answer is None:
             self._tell(reason, self._plane.gate.snapshot, now, outcome)
-        else:
-            self._connection.cut_off()
-            self._end(outcome, reason, answer.status, now, keep=False)
+            return
+        self._connection.cut_off()
+        self._end(outcome, reason, answer.status, now, keep=False)
 
     def _deny(self, decision: Denial, now: Now, outcome: Outcome = "deny") -> None:
         asked = self._asked

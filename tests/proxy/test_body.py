@@ -1,5 +1,7 @@
 """Bodies: where they end, however the bytes are cut up."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def read(body: Chunked, pieces: list[bytes]) -> tuple[bytes, bytes, bool]:
 
 def cut(data: bytes, at: list[int]) -> list[bytes]:
     edges = [0, *sorted({index % (len(data) + 1) for index in at}), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 def outcome(pieces: list[bytes]) -> tuple[bytes, bytes, bool] | Reason:

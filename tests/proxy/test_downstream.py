@@ -468,7 +468,7 @@ async def test_a_slow_service_pauses_the_client_and_memory_stays_bounded() -> No
             await go_on.wait()
             await body(received, reader)
 
-        world.service._body = slow  # type: ignore[method-assign]
+        world.service._body = slow  # type: ignore[assignment,method-assign]
         client = await world.connect()
         client.send(request(headers=f"Content-Length: {LARGE}\r\n") + b"a" * LARGE)
         [connection] = await opened(world)

@@ -213,13 +213,13 @@ async def test_a_closed_gate_denies_without_touching_the_service() -> None:
     async with running() as world:
         world.hold()
         client = await world.connect()
-        for _ in range(2):  # the body came with the head, so the connection stays
-            client.send(CHAT)
-            response = await client.response()
+        client.send(CHAT + CHAT)  # the body came with the head, so the connection stays
+        first, last = await client.response(), await client.response()
+        for response in (first, last):
             assert (response.status, response.reason) == (503, "EG801")
         assert (world.service.connections, world.service.total_bytes) == (0, 0)
         assert world.recorder.denials == [Reason.QUORUM_LOST, Reason.QUORUM_LOST]
-        problem = json.loads(response.body)
+        problem = json.loads(last.body)
         assert problem["causes"] == ["EG801"]
         assert problem["instance"].endswith("0123456789abcdef-1")
 
@@ -280,13 +280,13 @@ async def test_a_write_that_proves_late_is_recorded_and_its_answer_is_never_rela
 async def test_a_gate_that_closes_while_connecting_denies() -> None:
     async with running(warm_connections=0) as world:
         client = await world.connect()
-        seen = world.server._plane.pool.connect  # noqa: SLF001
+        seen = world.server._plane.pool.connect
 
         def connect_and_close(*args) -> None:  # type: ignore[no-untyped-def]
             seen(*args)
             world.hold()
 
-        world.server._plane.pool.connect = connect_and_close  # type: ignore[method-assign]
+        world.server._plane.pool.connect = connect_and_close  # type: ignore[assignment,method-assign]
         client.send(CHAT)
         response = await client.response()
         assert (response.status, response.reason) == (503, "EG801")

@@ -330,9 +330,12 @@ class World:
         self.service = Service()
         self.lossy = False
         self.clients: list[Client] = []
-        self.gate = Gate(lambda snapshot: self.server.gate_changed(snapshot))
+        self.gate = Gate(self._changed)
         self.server = Server(settings, self.gate, self.clock, self.recorder, self.observer)
         self.where = ("", 0)
+
+    def _changed(self, snapshot: Snapshot) -> None:
+        self.server.gate_changed(snapshot)
 
     def open(self, left_ms: int = HOUR_MS) -> None:
         """Publish a snapshot with a lease of `left_ms`."""
