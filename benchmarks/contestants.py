@@ -116,6 +116,10 @@ class Contestant:
         """Further figures of this contestant, after its load."""
         return {}
 
+    def explain(self) -> str:
+        """What it says about answers that were not 200."""
+        return ""
+
     def _launch(self, name: str, command: Sequence[str | Path], port: int, core: int) -> None:
         process = Process(name, command, self.folder / f"{name}.log")
         with machine.pinned(core):
@@ -217,7 +221,7 @@ class Envoy(Contestant):
             self._launch_constant("authz", authz, core, '""')
         path = self.folder / "envoy.json"
         path.write_text(json.dumps(_envoy_config(self.port, self.upstream, authz, asks=self.asks)))
-        command = [
+        command: list[str | Path] = [
             str(_envoy()), "-c", path, "--concurrency", str(WORKERS), "--log-level", "error",
             "--disable-hot-restart",
         ]  # fmt: skip
@@ -266,6 +270,10 @@ class Epochgate(Contestant):
             "start to first permit, ms": self._fleet.first_permit_ms,
             "records": self._fleet.records(),
         }
+
+    def explain(self) -> str:
+        assert self._fleet is not None, "not started"
+        return f"; the gate was {', then '.join(self._fleet.gate_states())}"
 
 
 ALL: tuple[type[Contestant], ...] = (

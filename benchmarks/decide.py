@@ -17,8 +17,9 @@ from sidecar import clock, signer
 from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
 from sidecar.authority import ceremony
-from sidecar.core import canonical, policy, routes
+from sidecar.core import canonical, envelope, policy, routes
 from sidecar.core.gate import Denial, Exempt, Permit, decide
+from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.lease import Lease
 from sidecar.core.log import checkpoint
@@ -105,7 +106,7 @@ def _decisions(snapshots: dict[int, Snapshot]) -> dict[str, Step]:
     return steps
 
 
-def _checked(kind: type, snapshot: Snapshot, head: request.RequestHead, now: Now) -> Step:
+def _checked(kind: type, snapshot: Snapshot, head: RequestHead, now: Now) -> Step:
     found = decide(snapshot, head, now)
     assert type(found) is kind, f"{found} is no {kind.__name__}"
     return lambda: decide(snapshot, head, now)
@@ -225,5 +226,5 @@ def _beat(under: Trust, epoch: Epoch, key: FileSigner, wall_ms: WallMs) -> Beat:
         gov_log=says.gov_log,
     )
     raw = signer.sign(beat.PAYLOAD_TYPE, canonical.dump(body), key)
-    return beat.parse(under.open(ceremony.envelope.parse(raw, beat.MAX_BYTES), Role.BEAT,
-                                 beat.PAYLOAD_TYPE, wall_ms))  # fmt: skip
+    sealed = envelope.parse(raw, beat.MAX_BYTES)
+    return beat.parse(under.open(sealed, Role.BEAT, beat.PAYLOAD_TYPE, wall_ms))

@@ -8,6 +8,7 @@ import http.client
 import json
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from benchmarks import request
@@ -59,7 +60,7 @@ class Fleet:
         (self.folder / "routes.json").write_bytes(request.routes_bytes(upstream))
         for process, port in zip(self.peers, self._peer_ports, strict=True):
             process.start()
-            process.wait_for(f"port {port}", lambda port=port: processes.listens(port))
+            process.wait_for(f"port {port}", partial(processes.listens, port))
         self._command("trust", "init", "--domain", "bench", "--out", "trust")
         self._command(
             "epoch", "issue", "--config", "authority.yaml", "--policy", "policy.json",
@@ -88,6 +89,14 @@ class Fleet:
         found: int = json.loads(with_state.getresponse().read())["audit"]["records"]
         with_state.close()
         return found
+
+    def gate_states(self) -> list[str]:
+        """Every state the gate was in, with its reason, as the sidecar's log says."""
+        return [
+            f"{fact['to']} ({fact['reason']})" if fact.get("reason") else str(fact["to"])
+            for fact in self.sidecar.facts()
+            if fact.get("event") == "gate_state"
+        ]
 
     def _permits(self) -> bool:
         if not processes.listens(self.port):

@@ -50,6 +50,7 @@ def run(rounds: int, seconds: int, only: tuple[str, ...], folder: Path) -> dict[
     before = machine.load()
     measured: list[dict[str, float]] = []
     loads: list[list[float]] = []
+    failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="epochgate-bench-") as scratch:
         service = Service(Path(scratch), free_ports(1)[0])
         service.start()
@@ -60,8 +61,14 @@ def run(rounds: int, seconds: int, only: tuple[str, ...], folder: Path) -> dict[
                 for kind in chosen:
                     click.echo(f"round {number} of {rounds}: {kind.name}", err=True)
                     contestant = kind(Path(scratch), service.port)
-                    for name, value in _measure(contestant, Load(Path(scratch)), seconds).items():
-                        found[f"{kind.name}: {name}"] = value
+                    try:
+                        figured = _measure(contestant, Load(Path(scratch)), seconds)
+                    except LoadError as error:
+                        # Kept in the result: a round that failed is a finding, not a nuisance.
+                        failures.append(f"round {number}: {kind.name}: {error}")
+                        click.echo(failures[-1], err=True)
+                        continue
+                    found |= {f"{kind.name}: {name}": value for name, value in figured.items()}
                 measured.append(found)
         finally:
             service.stop()
@@ -74,7 +81,7 @@ def run(rounds: int, seconds: int, only: tuple[str, ...], folder: Path) -> dict[
         },
         load={"before": before, "rounds": loads, "after": machine.load()},
         options={"rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "rate": RATE},
-        contestants=[kind.name for kind in chosen], skipped=skipped,
+        contestants=[kind.name for kind in chosen], skipped=skipped, failures=failures,
     )  # fmt: skip
 
 
@@ -129,6 +136,8 @@ def _measure(contestant: Contestant, source: Load, seconds: int) -> dict[str, fl
                 found |= {f"{name}: {what}": value for what, value in figured.items()}
                 served += requests
         return {**found, **_more(contestant, served)}
+    except LoadError as error:
+        raise LoadError(f"{error}{contestant.explain()}") from None
     finally:
         contestant.stop()
 

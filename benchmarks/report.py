@@ -75,8 +75,9 @@ def _proxy(document: dict[str, Any]) -> str:
         for name in document["contestants"]
     ]
     skipped = "".join(f"\n\nSkipped: {name}: {why}." for name, why in document["skipped"].items())
+    failed = "".join(f"\n\nNot counted: {said}." for said in document["failures"])
     return "\n\n".join([
-        _table(("", *(header for header, _ in PROXY_COLUMNS)), rows) + skipped,
+        _table(("", *(header for header, _ in PROXY_COLUMNS)), rows) + skipped + failed,
         "CPU of epochgate as a multiple of theirs, computed within each round:",
         _ratios(document),
     ])  # fmt: skip

@@ -5,8 +5,10 @@ The 13 headers are those that the Python client of OpenAI sends with a chat comp
 """
 
 import json
+from collections.abc import Mapping, Sequence
 
 from sidecar.core import canonical, policy, routes
+from sidecar.core.canonical import Json
 from sidecar.core.head import RequestHead
 
 PATH = "/v1/chat/completions"
@@ -43,9 +45,8 @@ ANSWER = json.dumps({
 
 def body() -> bytes:
     """A chat completion of exactly `BODY_BYTES`."""
-    asked = {"model": "m", "messages": [{"role": "user", "content": ""}]}
-    asked["messages"][0]["content"] = "x" * (BODY_BYTES - len(json.dumps(asked)))
-    return json.dumps(asked).encode()
+    rest = len(_chat(""))
+    return _chat("x" * (BODY_BYTES - rest))
 
 
 def head(method: bytes = b"POST", path: str = PATH) -> RequestHead:
@@ -68,7 +69,7 @@ def policy_bytes(count: int) -> bytes:
     ]
     last = last if count > len(last) else last[-1:]
     # Short, so that 10,000 of them fit into the megabyte that a bundle may have.
-    first = [
+    first: list[dict[str, Json]] = [
         {
             "name": f"r{number}", "action": "permit", "methods": ["GET"], "paths": [f"/a/{number}"],
             "headers": [], "in_flight": "cut",
@@ -90,7 +91,13 @@ def routes_bytes(port: int) -> bytes:
     })  # fmt: skip
 
 
-def _rule(name: str, action: str, path: str, headers: list[dict[str, str]]) -> dict[str, object]:
+def _chat(content: str) -> bytes:
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+
+
+def _rule(
+    name: str, action: str, path: str, headers: Sequence[Mapping[str, Json]]
+) -> dict[str, Json]:
     return {
         "name": name, "action": action, "methods": ["POST"], "paths": [path], "headers": headers,
         "in_flight": "cut",

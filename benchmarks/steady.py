@@ -74,7 +74,9 @@ def _schedule(clients: dict[int, _Client], rate: int, total: int) -> list[float]
     """Send what is due, read what has come, until all is answered; latencies in seconds."""
     clock = time.perf_counter
     message = _message()
-    idle, busy, taken = deque(clients.values()), set(), []
+    idle = deque(clients.values())
+    busy: set[int] = set()
+    taken: list[float] = []
     began = clock()
     sent = 0
     while len(taken) < total:
