@@ -359,7 +359,8 @@ async def test_an_event_stream_is_cut_with_an_event_and_without_a_last_chunk() -
     async with running() as world:
         client, more = await streaming(world)
         assert await client.chunk() == b"data: 1\n\n"
-        world.hold()  # nobody sends anything: the change itself cuts
+        world.hold()  # nobody sends anything: the change itself cuts, within the call
+        assert world.observer.cuts == [Reason.QUORUM_LOST]
         event = await client.chunk()
         assert event.startswith(b"event: error\ndata: {")
         problem = json.loads(event.partition(b"data: ")[2])
