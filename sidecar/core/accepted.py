@@ -13,7 +13,7 @@ Rules:
 Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.12.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sidecar.core import events, marks, reply, routes
@@ -61,6 +61,7 @@ class Accepted:
             for issuer, mark in self._beats.items()
         }
         self._raws: dict[str, bytes] = {}  # beat digest -> its envelope; two may share a number
+        self._demanding: dict[str, Beat] = {}  # issuer -> the beat of it that demands most
         self._route_text = None if stored is None else stored.routes
         self._last_wall = 0 if stored is None else stored.last_wall
         self.epoch = None if stored is None else stored.epoch
@@ -105,7 +106,7 @@ class Accepted:
 
     def holds(self, *passing: Hold) -> tuple[Hold, ...]:
         """Every hold in force: halts, latches that no clear names, and the passing ones."""
-        cleared = self.halts.cleared
+        cleared = self._cleared_evidence()
         halts = (
             Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, order.says.halt_id)
             for order in self.halts.active
@@ -117,20 +118,46 @@ class Accepted:
         )
         return hardest_first((*halts, *latches, *passing))
 
-    def demanded(self, beats: Iterable[Beat]) -> tuple[Hold, ...]:
-        """What beats order beyond their epoch: to stop, and to know every halt."""
+    def demanded(
+        self, beats: Iterable[Beat], live: Callable[[Beat], bool] = lambda _: False
+    ) -> tuple[Hold, ...]:
+        """What beats order beyond their epoch: to stop, and to know every halt.
+
+        A demand stands until it is met, or until its beat is too old for a lease to lean on it.
+        Else whoever serves an older beat in the next round would lift it.
+
+        Args:
+            beats: What peers serve now.
+            live: Whether a beat from before still counts.
+        """
+        self._demanding = {key: beat for key, beat in self._demanding.items() if live(beat)}
         holds: dict[Hold, None] = {}
-        for beat in beats:
-            pinned = beat.says.halts
-            if beat.says.state == "halt" and not self.halts.active and pinned.seq >= self.halts.seq:
-                holds[Hold(Reason.HALT_GLOBAL, HoldKind.PASSING)] = None
-            # A smaller set is only older than ours. An equal number with another digest means that
-            # two authorities each know an order that the other lacks: not yet a lie, so it is
-            # waited for like any order that cannot be read.
-            same = (pinned.seq, pinned.sha256) == (self.halts.seq, self.halts.sha256)
-            if pinned.seq >= self.halts.seq and not same:
-                holds[Hold(Reason.HALT_WITHHELD, HoldKind.PASSING)] = None
+        for beat in (*beats, *self._demanding.values()):
+            orders = self._ordered(beat)
+            holds |= dict.fromkeys(orders)
+            known = self._demanding.get(beat.issuer)
+            if orders and (known is None or _demand(beat) > _demand(known)):
+                self._demanding[beat.issuer] = beat
         return tuple(holds)
+
+    def _ordered(self, beat: Beat) -> tuple[Hold, ...]:
+        pinned, ours = beat.says.halts, self.halts
+        if pinned.seq < ours.seq:
+            return ()  # a smaller set is only older than ours
+        holds = []
+        if beat.says.state == "halt" and not ours.active:
+            holds.append(Hold(Reason.HALT_GLOBAL, HoldKind.PASSING))
+        # An equal number with another digest means that two authorities each know an order that
+        # the other lacks: not yet a lie, so it is waited for like any order that cannot be read.
+        if (pinned.seq, pinned.sha256) != (ours.seq, ours.sha256):
+            holds.append(Hold(Reason.HALT_WITHHELD, HoldKind.PASSING))
+        return tuple(holds)
+
+    def _cleared_evidence(self) -> frozenset[str]:
+        # Who holds a halt key chooses the id of a halt. One that is also the id of some evidence
+        # must not get that cleared together with the halt: such a clear ends the halt alone.
+        halts = (order for order in self.halts.orders if order.says.action == "halt")
+        return self.halts.cleared - {order.says.halt_id for order in halts}
 
     def witness(self, beat: Beat, raw: bytes) -> events.Conflict | None:
         """Remember a verified beat; return a conflict if another one has its number."""
@@ -140,13 +167,14 @@ class Accepted:
         _remember(self._heard, key, known)
         if known[0] == beat.sha256:
             return None
-        pair = (known[1], raw)
-        return events.Conflict(Reason.EQUIVOCATION, reply.evidence_id(pair), pair)
+        # The id is that of the signed bytes: anybody may wrap them anew, and would else latch them
+        # again after their clear.
+        return _contradiction(Reason.EQUIVOCATION, (known[0], beat.sha256), (known[1], raw))
 
     def split(self, one: Beat, other: Beat) -> events.Conflict:
         """Two live beats that name one epoch number with different digests."""
         named = (one.says.epoch.sha256, other.says.epoch.sha256)
-        return _forked(Reason.AUTHORITY_CONFLICT, named, (self._raw(one), self._raw(other)))
+        return _contradiction(Reason.AUTHORITY_CONFLICT, named, (self._raw(one), self._raw(other)))
 
     def contradicts(self, agreed: Agreement) -> events.Conflict | None:
         """A quorum for another epoch with the number that we have accepted."""
@@ -155,13 +183,13 @@ class Accepted:
             return None
         named = (mark.sha256, agreed.epoch_sha256)
         raws = (mark.envelope.encode(), self._raw(agreed.beats[0]))
-        return _forked(Reason.EQUIVOCATION, named, raws)
+        return _contradiction(Reason.EQUIVOCATION, named, raws)
 
     def latch(self, conflict: events.Conflict) -> bool:
         """Hold the gate until a clear names the evidence; False when it is held already."""
         if any(latch.evidence == conflict.evidence for latch in self._latches):
             return False
-        cleared = self.halts.cleared
+        cleared = self._cleared_evidence()
         if sum(latch.evidence not in cleared for latch in self._latches) >= LATCHES_MAX:
             return False
         latch = Latch(
@@ -204,9 +232,17 @@ def _remember(memory: dict[K, V], key: K, value: V) -> None:
         del memory[next(iter(memory))]
 
 
-def _forked(
+def _demand(beat: Beat) -> tuple[int, bool, int]:
+    """How much a beat demands: the set with more orders is the harder one to have met."""
+    return (beat.says.halts.seq, beat.says.state == "halt", beat.says.issued_at)
+
+
+def _contradiction(
     reason: Reason, named: tuple[str, str], envelopes: tuple[bytes, bytes]
 ) -> events.Conflict:
-    """Two epochs with one number. The id is theirs: each new beat proves the same again."""
+    """Two objects with one number, by their digests. What proves it may come in many envelopes.
+
+    For a forked epoch the id is that of the epochs: each new beat proves the same again.
+    """
     evidence = reply.evidence_id(sha256.encode() for sha256 in named)
     return events.Conflict(reason, evidence, envelopes)

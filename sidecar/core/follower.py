@@ -25,6 +25,7 @@ Source: protocol b.3; hardening E-G1..E-G4.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 from sidecar.core import events as ev
@@ -87,6 +88,7 @@ class Follower:
         self._round = Round(0, Now(BootNs(0), WallMs(0)), 0.0, ())
         self._again = False
         self._ahead: Beat | None = None  # the live beat for the highest epoch seen
+        self._ended = 0  # leases under epochs below this number were ended at once, for good
         self._passing: tuple[Hold, ...] = ()  # what the latest beats ask for
         self._storing: tuple[int, Lease | None, Snapshot] | None = None
         self._unstored = False  # whether the latest store failed
@@ -178,7 +180,7 @@ class Follower:
         this.results[event.peer] = min((reason.code for reason in faults), default=nothing)
         if self._accepted.add_orders(heard.orders):
             commands += [*self._publish(), *self._store(None)]
-        commands += self._obey(usable)
+        commands += self._obey(usable, now)
         return commands
 
     def _contradictions(self, heard: Heard) -> list[ev.Command]:
@@ -196,17 +198,18 @@ class Follower:
 
     def _look_ahead(self, beat: Beat, now: Now) -> None:
         ahead = self._ahead
-        if ahead is not None and lease.judge(ahead, self._setting.terms, now.wall) is not None:
-            self._ahead = ahead = None
-        if ahead is None or _epoch_then_time(beat) > _epoch_then_time(ahead):
+        if ahead is None or not self._live(now, ahead) or _order_of(beat) > _order_of(ahead):
             self._ahead = beat
 
-    def _obey(self, beats: Sequence[Beat]) -> list[ev.Command]:
-        holds = self._accepted.demanded(beats)
+    def _obey(self, beats: Sequence[Beat], now: Now) -> list[ev.Command]:
+        holds = self._accepted.demanded(beats, partial(self._live, now))
         if set(holds) <= set(self._passing):
             return []
         self._passing = tuple(dict.fromkeys((*self._passing, *holds)))
         return self._publish()
+
+    def _live(self, now: Now, beat: Beat) -> bool:
+        return lease.judge(beat, self._setting.terms, now.wall) is None
 
     # -- agreement -------------------------------------------------------------------------------
 
@@ -244,11 +247,12 @@ class Follower:
         activation = newer.says.activation
         if activation.mode != "immediate" or not activation.supersedes:
             return []
+        self._ended = max(self._ended, newer.seq)
         self._snapshot = replace(self._snapshot, lease=None, absent=Reason.EPOCH_SUPERSEDED)
         return self._publish()
 
     def _advance(self, agreed: Agreement, now: Now) -> list[ev.Command]:
-        if self._ahead is not None and agreed.epoch_seq < self._ahead.says.epoch.seq:
+        if self._behind(agreed.epoch_seq):
             self._round.fault(Reason.EPOCH_SUPERSEDED)
             return []
         if self._trust.expired(now.wall):
@@ -329,7 +333,7 @@ class Follower:
         spent_ms = this.spent_ms(now)
         beats = [beat for vote in this.votes.values() for beat in vote.beats]
         if beats:
-            self._passing = self._accepted.demanded(beats)
+            self._passing = self._accepted.demanded(beats, partial(self._live, now))
         before = self._snapshot
         on_its_way = self._storing is not None and self._storing[1] is not None
         if before.lease is None and before.absent is Reason.STARTING and not on_its_way:
@@ -374,7 +378,8 @@ class Follower:
             self._round.fault(Reason.STATE_UNWRITABLE)
             self._snapshot = replace(self._snapshot, faults=self._round.sorted_faults)
             return self._publish()
-        if granted is not None and self._may_still(granted):
+        # Between the store and its answer another reply may have shown a newer epoch.
+        if granted is not None and not self._behind(granted.epoch_seq):
             self._snapshot = replace(
                 after, faults=self._snapshot.faults, absent=Reason.LEASE_EXPIRED
             )
@@ -385,10 +390,11 @@ class Follower:
             commands += self._store(None)
         return commands
 
-    def _may_still(self, granted: Lease) -> bool:
-        # Between the store and its answer another reply may have shown a newer epoch.
-        return self._ahead is None or granted.epoch_seq >= self._ahead.says.epoch.seq
+    def _behind(self, epoch_seq: int) -> bool:
+        """Rule 6: whether a newer epoch forbids a lease under this one."""
+        ahead = 0 if self._ahead is None else self._ahead.says.epoch.seq
+        return epoch_seq < max(ahead, self._ended)
 
 
-def _epoch_then_time(beat: Beat) -> tuple[int, int]:
+def _order_of(beat: Beat) -> tuple[int, int]:
     return (beat.says.epoch.seq, beat.says.issued_at)
