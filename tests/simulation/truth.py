@@ -5,7 +5,7 @@ Neither is known to the code under test; the checkers compare it with what that 
 
 from dataclasses import dataclass, field
 
-from sidecar.core import layout, marks, reply
+from sidecar.core import layout, marks
 from sidecar.core.accepted import LATCHES_MAX
 from sidecar.core.instant import Now
 from sidecar.core.lease import Lease
@@ -95,7 +95,8 @@ class Seen:
             was granted in it.
         orders: Orders shown to this process or stored by one before it.
         heard: Issuer and number -> envelope of the first beat heard with it.
-        conflicts: Evidence ids of contradictions shown.
+        conflicts: Contradictions shown, as pairs of envelopes.
+        told: Genuine contradictions that it told of -> their evidence ids, restarts included.
         told: Evidence ids of genuine contradictions that it told of, restarts included.
         ahead: Epoch number -> the latest signed beat shown that vouches for it.
         fetched: Numbers of epochs shown since the last lease.
@@ -109,10 +110,11 @@ class Seen:
     storing_round: int = 0
     orders: Halts = NO_HALTS
     heard: dict[tuple[str, int], bytes] = field(default_factory=dict)
-    conflicts: list[str] = field(default_factory=list)
+    conflicts: list[frozenset[bytes]] = field(default_factory=list)
     ahead: dict[int, Beat] = field(default_factory=dict)
     fetched: set[int] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)
+    told: dict[frozenset[bytes], str] = field(default_factory=dict)
+    evidence: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     lease: Lease | None = None
     best_seq: int = 0
@@ -126,7 +128,10 @@ class Seen:
         self.ahead, self.fetched = {}, set()
         if stored is not None:
             self.orders = NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts)
-            self.conflicts = [latch.evidence for latch in stored.latches]
+            kept = [(_pair(*latch.envelopes), latch.evidence) for latch in stored.latches]
+            self.conflicts = [pair for pair, _ in kept]
+            for pair, evidence in kept:
+                self.told.setdefault(pair, evidence)
             self.heard = {
                 (issuer, mark.seq): mark.envelope.encode() for issuer, mark in stored.beats.items()
             }
@@ -156,4 +161,8 @@ class Seen:
             self.ahead[signed.named[0]] = signed.beat
         first = self.heard.setdefault((signed.beat.issuer, signed.beat.seq), raw)
         if first != raw and len(self.conflicts) < LATCHES_MAX:  # more are not kept, by design
-            self.conflicts.append(reply.evidence_id((first, raw)))
+            self.conflicts.append(frozenset((first, raw)))
+
+
+def _pair(*envelopes: str) -> frozenset[bytes]:
+    return frozenset(raw.encode() for raw in envelopes)
