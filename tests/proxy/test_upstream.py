@@ -1,6 +1,7 @@
 """Upstream connections: nothing without a permit, nothing from a connection in doubt."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -78,3 +79,19 @@ async def test_nobody_there_is_told_as_none() -> None:
             Address("local", "127.0.0.1", world.service.port), made.set_result
         )
         assert await made is None
+
+
+async def test_what_is_written_is_in_the_kernel_when_the_write_returns() -> None:
+    """The clocks are read right after the write; bytes sent by the loop later would escape that."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(asyncio.Protocol, *listener.getsockname())
+        taken, _ = listener.accept()
+        with taken:
+            taken.settimeout(0)
+            transport.write(b"now")
+            assert taken.recv(16) == b"now"
+        transport.abort()
+        await asyncio.sleep(0)
