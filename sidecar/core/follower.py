@@ -217,7 +217,8 @@ class Follower:
         result = self._round.tally(self._setting.quorum)
         match result:
             case Split(one=one, other=other):
-                return self._latch(self._accepted.split(one, other))
+                # A cleared contradiction may still be served; a newer epoch ends the lease anyway.
+                return [*self._latch(self._accepted.split(one, other)), *self._look_up_ahead(now)]
             case TooFew():
                 return self._look_up_ahead(now)
             case Agreement():

@@ -30,6 +30,12 @@ def test_every_invariant_holds_on_a_pinned_seed(seed: int) -> None:
     assert outcome.violation is None, command.report(outcome)
 
 
+def test_a_cleared_fork_does_not_keep_an_old_lease_alive() -> None:
+    """While a fork was still served, an immediate epoch above it ended no lease."""
+    outcome = run(1003, twin_every_ms=1500, crash_every_ms=2000)
+    assert outcome.violation is None, command.report(outcome)
+
+
 def test_every_invariant_holds_on_fresh_seeds() -> None:
     for _ in range(FRESH):
         outcome = run(random.randrange(command.SEED_LIMIT))
