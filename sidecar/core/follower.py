@@ -273,11 +273,11 @@ class Follower:
         if wrong is not None:
             raise ProtocolError(wrong, "epoch does not admit this sidecar now")
         policy = self._archive.policy(found.says.policy)
+        if isinstance(policy, Missing):
+            return self._ask(policy)
         routes = self._archive.routes(found.says.routes)
-        for blob in (policy, routes):
-            if isinstance(blob, Missing):
-                return self._ask(blob)
-        assert not isinstance(policy, Missing) and not isinstance(routes, Missing)  # noqa: PT018
+        if isinstance(routes, Missing):
+            return self._ask(routes)
         granted = self._grant(agreed, found)
         if granted is None:
             return []
