@@ -6,6 +6,8 @@ Rules:
   reason that is kept per peer; the rest of the reply still counts.
 * Identical bytes are verified once. All peers hold the same beat, so a round usually costs one
   signature check, not one per peer.
+* A reply may hold far more orders than there are: of those that fail only some are checked at
+  once, and the next round goes on where this one stopped.
 * A beat under another trust document cannot be judged: a newer one means that a rotation is being
   withheld from us (EG607), an older one that the peer lags (EG802), an equal number with other
   content that somebody signed two (EG803).
@@ -13,9 +15,8 @@ Rules:
 Source: protocol b.3 steps 3 and 4.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 
 from sidecar.core import canonical, envelope, layout, lease
@@ -27,6 +28,11 @@ from sidecar.core.objects.halt import Order
 from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.reason import ProtocolError, Reason
 
+FORGERIES_MAX = 16  # orders that fail to verify, per reply; the rest waits for the next round
+BEATS_MAX = 512  # byte strings remembered
+KNOWN_ORDERS_MAX = 8192  # digests remembered; above what one reply can hold
+
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -59,7 +65,7 @@ class Verifier:
         self._trust = trust
         self._terms = terms
         self._beats: dict[bytes, Beat | Reason] = {}
-        self._orders: dict[bytes, Order | Reason] = {}
+        self._orders: dict[str, Order | Reason] = {}  # by the digest of the envelope
 
     def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What to read of a peer: string keys and hash keys."""
@@ -84,29 +90,42 @@ class Verifier:
             if isinstance(heard, Reason):
                 faults.add(heard)
                 continue
-            wrong = self._foreign(heard) or lease.judge(heard, self._terms, now)
+            wrong = self._expired(heard, now) or self._foreign(heard)
+            wrong = wrong or lease.judge(heard, self._terms, now)
             if wrong is None:
                 good.append((heard, raw))
             else:
                 stale.append((heard, raw))
                 faults.add(wrong)
-        orders = []
-        # A hostile peer may serve thousands of forgeries; the honest ones serve all there are.
-        for raw in islice(_values(found, hashes), halt.ORDERS_MAX):
-            order = self._order(raw, now)
+        orders = self._hear_orders(_values(found, hashes), now, faults)
+        return Heard(tuple(good), tuple(stale), tuple(orders), _sorted(faults))
+
+    def _hear_orders(
+        self, raws: Iterable[bytes], now: WallMs, faults: set[Reason]
+    ) -> Iterator[Order]:
+        failed = 0
+        for raw in raws:
+            key = canonical.digest(raw)
+            order = self._orders.get(key)
+            if order is None:
+                # All are read, or the one that matters could hide behind others. But checking
+                # hundreds of forgeries at once would keep the loop from everything else.
+                if failed == FORGERIES_MAX:
+                    faults.add(Reason.OVERSIZE)
+                    continue
+                order = self._orders[key] = _reason_of(self._open_order, raw, now)
+                failed += isinstance(order, Reason)
             if isinstance(order, Reason):
                 faults.add(order)
             else:
-                orders.append(order)
-        return Heard(tuple(good), tuple(stale), tuple(orders), _sorted(faults))
+                yield order
 
     def forget(self) -> None:
         """Drop what was verified long ago; call once a round."""
         # Beats change with every interval, so a small cache is refilled within a round. Bad bytes
         # are kept as well: a peer must not make us verify its garbage again and again.
-        for cache in (self._beats, self._orders):
-            while len(cache) > 512:  # noqa: PLR2004 - twice the orders a domain may hold
-                del cache[next(iter(cache))]
+        _shrink(self._beats, BEATS_MAX)
+        _shrink(self._orders, KNOWN_ORDERS_MAX)
 
     def _beat(self, raw: bytes, now: WallMs) -> Beat | Reason:
         known = self._beats.get(raw)
@@ -121,14 +140,13 @@ class Verifier:
             raise ProtocolError(Reason.TYPE_CONFUSION, f"beat for {heard.says.domain}")
         return heard
 
-    def _order(self, raw: bytes, now: WallMs) -> Order | Reason:
-        known = self._orders.get(raw)
-        if known is None:
-            known = self._orders[raw] = _reason_of(self._open_order, raw, now)
-        return known
-
     def _open_order(self, raw: bytes, now: WallMs) -> Order:
         return halt.open_order(raw, self._trust, now)
+
+    def _expired(self, heard: Beat, now: WallMs) -> Reason | None:
+        # Verified once, but judged each time: a beat dated ahead must not outlive its key in here.
+        limit = self._trust.body.keys[heard.issuer].not_after
+        return Reason.KEY_REVOKED if limit is not None and now >= limit else None
 
     def _foreign(self, heard: Beat) -> Reason | None:
         theirs = heard.says.trust
@@ -151,6 +169,11 @@ def _values(found: Mapping[str, tuple[bytes, ...]], keys: Iterable[str]) -> Iter
 
 def _sorted(faults: Iterable[Reason]) -> tuple[Reason, ...]:
     return tuple(sorted(faults, key=lambda reason: reason.code))
+
+
+def _shrink(cache: dict[K, T], limit: int) -> None:
+    while len(cache) > limit:
+        del cache[next(iter(cache))]
 
 
 def _reason_of(verify: Callable[[bytes, WallMs], T], raw: bytes, now: WallMs) -> T | Reason:

@@ -11,10 +11,10 @@ Source: protocol b.2, b.10.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sidecar.core import layout
+from sidecar.core import canonical, layout
 from sidecar.core.archive import Archive
 from sidecar.core.envelope import KeyId, PublicKey
 from sidecar.core.instant import WallMs
@@ -26,7 +26,8 @@ from sidecar.core.objects.halt import Order
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import ProtocolError
 
-CACHE_MAX = 1024  # byte strings remembered as an order or as none
+CACHE_MAX = 8192  # digests remembered as an order or as none; above what one reply can hold
+FORGERIES_MAX = 16  # orders that fail to verify, per answer; the rest waits for the next look
 
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 
@@ -66,7 +67,7 @@ class Viewer:
         self._trust = trust
         self._key_id = key_id
         self._public = public
-        self._orders: dict[bytes, Order | None] = {}
+        self._orders: dict[str, Order | None] = {}  # by the digest of the envelope
 
     @property
     def strings(self) -> tuple[str, ...]:
@@ -87,11 +88,10 @@ class Viewer:
             now: Wall clock.
         """
         heads, beats = (found.get(key, ()) for key in self.strings)
-        orders = [self._order(raw, now) for raw in found.get(self.hashes[0], ())]
         return View(
             head=heads[0] if heads else None,
             own=self._own(beats[0]) if beats else None,
-            orders=tuple(order for order in orders if order is not None),
+            orders=tuple(self._read_orders(found.get(self.hashes[0], ()), now)),
         )
 
     def _own(self, raw: bytes) -> Beat | None:
@@ -100,15 +100,26 @@ class Viewer:
         except ProtocolError:
             return None  # rubbish under our name; our next beat replaces it
 
-    def _order(self, raw: bytes, now: WallMs) -> Order | None:
-        if raw not in self._orders:
-            while len(self._orders) >= CACHE_MAX:
-                del self._orders[next(iter(self._orders))]
-            try:
-                self._orders[raw] = halt.open_order(raw, self._trust, now)
-            except ProtocolError:
-                self._orders[raw] = None
-        return self._orders[raw]
+    def _read_orders(self, raws: Iterable[bytes], now: WallMs) -> Iterator[Order]:
+        failed = 0
+        for raw in raws:
+            key = canonical.digest(raw)
+            if key not in self._orders:
+                if failed == FORGERIES_MAX:
+                    continue  # one peer's forgeries must not delay the beat of everybody
+                self._orders[key] = self._open(raw, now)
+                failed += self._orders[key] is None
+            order = self._orders[key]
+            if order is not None:
+                yield order
+        while len(self._orders) > CACHE_MAX:
+            del self._orders[next(iter(self._orders))]
+
+    def _open(self, raw: bytes, now: WallMs) -> Order | None:
+        try:
+            return halt.open_order(raw, self._trust, now)
+        except ProtocolError:
+            return None
 
 
 def repairs(

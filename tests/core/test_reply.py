@@ -157,13 +157,23 @@ def test_a_remembered_beat_still_goes_stale(verifier: Verifier) -> None:
     assert hear_beat(verifier, BEAT, at_ms=4000).beats == ()
 
 
+def test_a_remembered_beat_ends_with_its_key() -> None:
+    """A stolen key dates a beat ahead, to be used from memory when the key is over."""
+    short = builders.make_trust(not_after={Role.BEAT: NOW + 1000})
+    raw = builders.beat_bytes(short, builders.make_epoch(short), issued_at=NOW + 2000)
+    verifier = Verifier(short, TERMS)
+    assert hear_beat(verifier, raw).faults == (Reason.BEAT_FROM_FUTURE,)
+    heard = hear_beat(verifier, raw, at_ms=2000)
+    assert (heard.beats, heard.faults) == ((), (Reason.KEY_REVOKED,))
+
+
 def test_memory_is_bounded_however_much_garbage_peers_serve(verifier: Verifier) -> None:
-    for number in range(2000):
+    for number in range(reply.KNOWN_ORDERS_MAX + 100):
         hear_beat(verifier, b"garbage %d" % number)
         verifier.hear({HALTS: (b"garbage %d" % number,)}, NOW)
     verifier.forget()
-    assert len(verifier._beats) <= 512
-    assert len(verifier._orders) <= 512
+    assert len(verifier._beats) <= reply.BEATS_MAX
+    assert len(verifier._orders) <= reply.KNOWN_ORDERS_MAX
 
 
 # -- orders
@@ -197,11 +207,42 @@ def test_a_forged_order_does_not_hide_the_others(verifier: Verifier) -> None:
     assert heard.faults == (Reason.KEY_UNKNOWN,)
 
 
-def test_no_more_orders_of_one_reply_are_verified_than_a_domain_may_hold(
+def test_forgeries_are_checked_a_few_at_a_time_and_hide_an_order_for_some_rounds_at_most(
     verifier: Verifier,
 ) -> None:
-    flood = [b"garbage %d" % number for number in range(halt.ORDERS_MAX)]
-    assert hear_orders(verifier, *flood, builders.make_order(TRUST).raw).orders == ()
+    rounds = 5
+    forged = [
+        builders.order_bytes(TRUST, number=number + 2, keys=[builders.signer(Role.BEAT)])
+        for number in range(rounds * reply.FORGERIES_MAX)
+    ]
+    good = builders.make_order(TRUST)
+    for _ in range(rounds):
+        heard = hear_orders(verifier, *forged, good.raw)
+        assert heard.orders == ()
+        assert Reason.OVERSIZE in heard.faults
+    heard = hear_orders(verifier, *forged, good.raw)
+    assert heard.orders == (good,)
+    assert heard.faults == (Reason.KEY_UNKNOWN,)
+
+
+def test_an_order_that_is_known_is_heard_behind_any_number_of_forgeries(
+    verifier: Verifier,
+) -> None:
+    good = builders.make_order(TRUST)
+    hear_orders(verifier, good.raw)
+    flood = [b"garbage %d" % number for number in range(100)]
+    assert hear_orders(verifier, *flood, good.raw).orders == (good,)
+
+
+def test_a_halt_is_heard_behind_more_drills_than_a_domain_should_hold(verifier: Verifier) -> None:
+    """A stolen halt key must not be able to hide a halt behind orders that stop nothing."""
+    drill = halt.Scope(kind="drill", value="")
+    drills = [
+        builders.order_bytes(TRUST, number=number + 2, scope=drill)
+        for number in range(halt.ORDERS_MAX)
+    ]
+    good = builders.make_order(TRUST)
+    assert good in hear_orders(verifier, *drills, good.raw).orders
 
 
 def test_faults_are_told_once_each_by_code(verifier: Verifier) -> None:

@@ -56,6 +56,14 @@ def test_rubbish_of_a_hostile_peer_is_remembered_within_bounds() -> None:
     assert len(looking._orders) <= CACHE_MAX
 
 
+def test_forgeries_hide_an_order_for_some_looks_at_most() -> None:
+    looks = 5
+    forged = [b"%d" % number for number in range(looks * view.FORGERIES_MAX)]
+    looking = viewer()
+    seen = [looking.look({HALTS: (*forged, ORDER.raw)}, NOW).orders for _ in range(looks + 1)]
+    assert seen == [()] * looks + [(ORDER,)]
+
+
 def test_peer_that_lacks_nothing_is_written_nothing() -> None:
     issued, archive = known()
     issued.take([ORDER])

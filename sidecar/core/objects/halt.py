@@ -30,7 +30,7 @@ from sidecar.core.reason import ProtocolError, Reason
 PAYLOAD_TYPE = "application/vnd.epochgate.halt.v1+json"
 TYPE = "urn:epochgate:halt:v1"
 MAX_BYTES = 4 * 1024  # bytes
-ORDERS_MAX = 256  # orders a domain may hold; bounds memory, disk and the work per round
+ORDERS_MAX = 256  # orders a domain should hold: what limits of size are reckoned with
 
 HALT_ROLES = (Role.HALT, Role.EPOCH, Role.ROOT)
 CLEAR_ROLES = (Role.RESUME,)
