@@ -25,7 +25,8 @@ from sidecar.core.objects.halt import NO_HALTS, Order
 from sidecar.core.reason import ProtocolError, Reason
 
 TYPE = "urn:epochgate:issued:v1"
-MAX_BYTES = 8 * 1024 * 1024  # bytes; some hundred orders and one epoch
+# Far above some hundred orders and one epoch: what we wrote must be readable again.
+MAX_BYTES = 256 * 1024 * 1024
 RESERVED_AHEAD = 256  # numbers per write to the disk: about two minutes of beats
 NUMBER_MAX = canonical.INTEGER_LIMIT - 1
 SEQ_MAX = NUMBER_MAX - RESERVED_AHEAD  # above it the stream is full

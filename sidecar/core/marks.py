@@ -18,10 +18,12 @@ import msgspec
 from sidecar.core import canonical
 from sidecar.core.canonical import Count, Id16, Name, Sha256, Strict
 from sidecar.core.objects.trust import TrustRef
-from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.reason import BY_CODE, ProtocolError, Reason
 
 TYPE = "urn:epochgate:marks:v1"
-MAX_BYTES = 8 * 1024 * 1024  # bytes; a route table, 256 halts and a few envelopes
+# Far above a route table, 256 orders and a few envelopes: what we wrote must be readable again,
+# however many orders the holder of a halt key made.
+MAX_BYTES = 256 * 1024 * 1024
 DIGEST_LINE = 65  # hex digest and a newline
 
 
@@ -77,4 +79,6 @@ def decode(raw: bytes, domain: str) -> Marks:
         raise ProtocolError(Reason.STATE_CORRUPT, error.detail) from None
     if marks.type != TYPE or marks.domain != domain:
         raise ProtocolError(Reason.STATE_CORRUPT, f"marks of {marks.type} for {marks.domain}")
+    if not all(latch.reason in BY_CODE for latch in marks.latches):
+        raise ProtocolError(Reason.STATE_CORRUPT, "latched for a reason that is not in the table")
     return marks

@@ -216,12 +216,13 @@ def _driver(parts: Parts, peers: Mapping[PeerId, Peer]) -> Driver | None:
     try:
         raw = store.load()
         stored = None if raw is None else marks.decode(raw, trust.domain)
+        follower = Follower(trust, _setting(parts.config, trust), stored)
     except (OSError, ProtocolError) as error:
         parts.log.complain("marks", store.path, error)
         gate.place(Hold(Reason.STATE_CORRUPT, HoldKind.LATCHED))
         return None
     return Driver(
-        Follower(trust, _setting(parts.config, trust), stored), peers, store,
+        follower, peers, store,
         clock=clock.now, publish=gate.publish, told=parts.transitions.told, draw=fresh_bytes,
         channel=layout.push_channel(trust.domain),
     )  # fmt: skip

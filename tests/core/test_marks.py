@@ -85,3 +85,17 @@ def test_another_kind_of_object_is_corrupt() -> None:
 def test_an_unknown_field_is_corrupt() -> None:
     body = canonical.encode({**msgspec.to_builtins(FULL), "more": 1})
     assert refused(canonical.digest(body).encode() + b"\n" + body) is Reason.STATE_CORRUPT
+
+
+def test_more_orders_than_anybody_expects_can_be_read_again() -> None:
+    """Else whoever has a halt key could turn the next restart into one with corrupt state."""
+    many = msgspec.structs.replace(FULL, halts=tuple("x" * 12_000 for _ in range(1000)))
+    assert marks.decode(marks.encode(many), "test") == many
+
+
+def test_a_latch_for_a_reason_that_this_build_does_not_know_is_corrupt() -> None:
+    """Marks of a newer build: refused with a reason, not with a crash."""
+    latch = Latch(reason="EG899", evidence="cd" * 16, envelopes=())
+    assert refused(marks.encode(msgspec.structs.replace(FULL, latches=(latch,)))) is (
+        Reason.STATE_CORRUPT
+    )

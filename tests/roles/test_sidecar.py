@@ -4,8 +4,10 @@ import asyncio
 import signal
 
 import aiohttp
+import msgspec
 import pytest
 
+from sidecar.core import marks
 from sidecar.core.objects.epoch import Activation
 from tests import builders
 from tests.integration.harness import HOST, World
@@ -39,6 +41,17 @@ async def test_a_restart_needs_a_beat_newer_than_the_marked_one(world: World) ->
     assert (await world.ask())[:2] == (503, "EG101")
     world.hand.start()
     await world.until(200)
+
+
+async def test_marks_that_this_build_cannot_read_are_a_reason_and_not_a_crash(world: World) -> None:
+    """Written whole by another build, whose route table has a form that this one does not know."""
+    await world.open()
+    world.sidecar.end()
+    path = world.sidecar.folder / "state" / "marks.json"
+    kept = marks.decode(path.read_bytes(), world.hand.trust.domain)
+    path.write_bytes(marks.encode(msgspec.structs.replace(kept, routes="{}")))
+    await world.sidecar.start()
+    assert (await world.ask())[:2] == (503, "EG405")
 
 
 async def test_a_running_stream_is_cut_at_the_deadline_with_an_error_event(world: World) -> None:
