@@ -49,7 +49,7 @@ class Parser(_AsyncRESP2Parser):
         self._left = GREETING_BYTES
 
     def limit(self, max_bytes: int) -> None:
-        """How many bytes of bulk strings all following replies may hold together."""
+        """How many bytes of text all following replies may hold together."""
         self._left = max_bytes
 
     # Name and flag are redis-py's. Nothing is ever decoded here, and null may be an element.
@@ -88,6 +88,7 @@ class Parser(_AsyncRESP2Parser):
             case b"$":
                 return await self._bulk(stream, _length(rest))
             case b"+":
+                self._charge(len(rest))
                 return rest.decode("ascii", "replace")
             case b":" if _INTEGER.fullmatch(rest):
                 return int(rest)
@@ -99,13 +100,16 @@ class Parser(_AsyncRESP2Parser):
     async def _bulk(self, stream: asyncio.StreamReader, length: int) -> bytes | None:
         if length < 0:
             return None
-        if length > self._left:
-            raise PeerError(Fault.OVERSIZE, f"{length} bytes, {self._left} of the limit left")
-        self._left -= length
+        self._charge(length)
         body = await stream.readexactly(length + 2)
         if not body.endswith(b"\r\n"):
             raise PeerError(Fault.PROTOCOL, "a value does not end where it should")
         return body[:-2]
+
+    def _charge(self, length: int) -> None:
+        if length > self._left:
+            raise PeerError(Fault.OVERSIZE, f"{length} bytes, {self._left} of the limit left")
+        self._left -= length
 
 
 async def _line(stream: asyncio.StreamReader) -> tuple[bytes, bytes]:

@@ -71,3 +71,12 @@ def test_array_of_very_many_empty_values_is_refused() -> None:
     with pytest.raises(PeerError) as caught:
         read(b"*%d\r\n" % (ELEMENTS_MAX + 1))
     assert caught.value.fault is Fault.OVERSIZE
+
+
+def test_statuses_count_against_the_limit_like_values() -> None:
+    """An array of 4096 lines of 64 KiB would else be held in memory: 256 MB per read."""
+    status = b"+" + b"x" * 60 + b"\r\n"
+    assert read(status) == "x" * 60
+    with pytest.raises(PeerError) as caught:
+        read(b"*2\r\n" + status + status)
+    assert caught.value.fault is Fault.OVERSIZE
