@@ -18,13 +18,14 @@ from typing import TypeVar
 
 from sidecar.core import events, marks, reply, routes
 from sidecar.core.archive import Archive
-from sidecar.core.instant import Now
+from sidecar.core.instant import NS_PER_MS, Now, WallMs
+from sidecar.core.lease import PPM, Terms
 from sidecar.core.marks import Latch, Marks, ObjectMark
 from sidecar.core.objects import halt
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Order
-from sidecar.core.objects.trust import Trust, TrustRef
+from sidecar.core.objects.trust import Mark, Trust, TrustRef
 from sidecar.core.quorum import Agreement
 from sidecar.core.reason import BY_CODE, Reason
 from sidecar.core.routes import NO_ROUTES
@@ -64,6 +65,9 @@ class Accepted:
         self._demanding: dict[str, Beat] = {}  # issuer -> the beat of it that demands most
         self._route_text = None if stored is None else stored.routes
         self._last_wall = 0 if stored is None else stored.last_wall
+        self._proved: Now | None = (
+            None  # a boot time, and what the wall clock must have shown by then
+        )
         self.epoch = None if stored is None else stored.epoch
         self.generation = 0 if stored is None else stored.generation
         self.halts = NO_HALTS
@@ -74,10 +78,33 @@ class Accepted:
         if self._route_text is not None:
             self.routes = routes.parse(self._route_text.encode())
 
+    def corrected(self, now: Now, terms: Terms) -> Now:
+        """Both clocks, the wall clock not behind what the latest accepted beat proves.
+
+        That beat had been issued when it came, and the boot clock has counted since. A wall clock
+        that was set back further than two clocks may differ would take beats that somebody held
+        back for fresh ones, and renew a lease with them for as long as it is wrong.
+        """
+        if self._proved is None:
+            return now
+        passed_ms = (now.boot - self._proved.boot) // NS_PER_MS * (PPM - terms.drift_ppm) // PPM
+        # Twice: the authority's clock may have been corrected too, within the same bound.
+        return Now(
+            now.boot, max(now.wall, WallMs(self._proved.wall + passed_ms - 2 * terms.skew_ms))
+        )
+
+    def outdated(self, named: Mark) -> bool:
+        """Whether an epoch is older than the accepted one, or than the trust document permits."""
+        floor = self._trust.body.floors.epoch
+        if floor is not None and (named.seq < floor.seq or _other(named, floor)):
+            return True
+        return self.epoch is not None and named.seq < self.epoch.seq
+
     def newer(self, beat: Beat) -> bool:
         """Whether a beat is strictly newer than every one that a lease has leaned on."""
         mark = self._beats.get(beat.issuer)
-        return mark is None or beat.seq > mark.seq
+        floor = self._trust.body.floors.beat.get(beat.issuer, 0)
+        return beat.seq >= floor and (mark is None or beat.seq > mark.seq)
 
     def behind(self, beat: Beat) -> bool:
         """Whether a beat is older than one that a lease has leaned on."""
@@ -93,6 +120,7 @@ class Accepted:
         )
         self._route_text = archive.route_bytes(epoch.says.routes.sha256).decode()
         self._last_wall = now.wall
+        self._proved = Now(now.boot, WallMs(beat.says.issued_at))
         self.dirty = True
 
     def add_orders(self, orders: Iterable[Order]) -> bool:
@@ -116,6 +144,9 @@ class Accepted:
             for latch in self._latches
             if latch.evidence not in cleared
         )
+        # The trust document says how many orders there are at least: fewer are not all of them.
+        if self.halts.seq < self._trust.body.floors.halt:
+            passing = (*passing, Hold(Reason.HALT_WITHHELD, HoldKind.PASSING))
         return hardest_first((*halts, *latches, *passing))
 
     def demanded(
@@ -230,6 +261,10 @@ def _remember(memory: dict[K, V], key: K, value: V) -> None:
     memory[key] = value
     if len(memory) > HEARD_MAX:
         del memory[next(iter(memory))]
+
+
+def _other(one: Mark, two: Mark) -> bool:
+    return one.seq == two.seq and one.sha256 != two.sha256
 
 
 def _demand(beat: Beat) -> tuple[int, bool, int]:

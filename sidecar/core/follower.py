@@ -114,6 +114,7 @@ class Follower:
         Returns:
             What to do, in this order.
         """
+        now = self._accepted.corrected(now, self._setting.terms)
         match event:
             case ev.RoundDue(jitter=jitter) | ev.Hinted(jitter=jitter):
                 return self._begin(jitter, now)
@@ -163,9 +164,7 @@ class Follower:
         commands = self._contradictions(heard)
         usable = []
         for beat, _ in heard.beats:
-            named = beat.says.epoch
-            marked = self._accepted.epoch
-            if marked is not None and named.seq < marked.seq:
+            if self._accepted.outdated(beat.says.epoch):
                 faults[Reason.ROLLBACK] = None
             else:
                 usable.append(beat)

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from sidecar.core import envelope
+from sidecar.core import envelope, layout
 from sidecar.core import events as ev
+from sidecar.core.instant import NS_PER_MS, Now, WallMs
 from sidecar.core.objects import beat as beats
 from sidecar.core.objects.halt import Halts
+from sidecar.core.objects.trust import Floors, Mark, Role, Trust
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import State
 from tests import builders
@@ -18,11 +21,13 @@ from tests.core.test_follower import (
     HALT,
     NEXT_NOW,
     NEXT_NOW_RAW,
+    PEERS,
     TRUST,
     Rig,
     beat,
     fetchable,
     only,
+    outcome,
 )
 
 
@@ -104,3 +109,79 @@ def test_a_contradiction_that_was_cleared_does_not_latch_again_in_another_envelo
     assert serving.gate.state(now(600)) is State.RUNNING
     assert only(serving.whole(900, rewrapped(twin, "x"), peers=1), ev.Conflict) == []
     assert serving.gate.state(now(900)) is State.RUNNING
+
+
+# -- clocks
+
+
+def test_a_wall_clock_that_is_set_back_does_not_make_held_back_beats_fresh(serving: Rig) -> None:
+    """Beats of ten seconds ago, and a clock that shows ten seconds ago: the boot clock knows."""
+    held_back = beat(FIRST, 2, 1000)
+    at = Now(now(11_000).boot, now(1000).wall)
+    serving.round += 1
+    serving.feed(ev.RoundDue(0.5), at)
+    found = {layout.beat_key("test", builders.signer(Role.BEAT).key_id): (held_back,)}
+    for peer in PEERS:
+        serving.feed(ev.PeerReplied(peer, serving.round, found), at)
+    assert serving.gate.state(at) is not State.RUNNING
+    assert outcome(serving.told).faults == (Reason.BEAT_STALE, Reason.QUORUM_LOST)
+
+
+@pytest.mark.parametrize("step_ms", [-500, 500])
+def test_a_wall_clock_within_its_bound_is_taken_as_it_is(serving: Rig, step_ms: int) -> None:
+    """From one end of the bound to the other, and drifting as much as it may."""
+    at = Now(now(2000).boot, WallMs(now(1996).wall + step_ms))
+    serving.round += 1
+    serving.feed(ev.RoundDue(0.5), at)
+    found = {layout.beat_key("test", builders.signer(Role.BEAT).key_id): (beat(FIRST, 2, 1900),)}
+    for peer in PEERS:
+        serving.feed(ev.PeerReplied(peer, serving.round, found), at)
+    assert serving.lease is not None
+    left_ms = 1900 + 3500 - (1996 + step_ms) - 1
+    assert serving.lease.deadline == at.boot + left_ms * NS_PER_MS * 998_000 // 1_000_000
+
+
+# -- the floors of the trust document, for a sidecar without marks
+
+
+def floors(**changes: Any) -> Trust:
+    nothing = Floors(epoch=None, beat={}, halt=0)
+    return builders.make_trust(floors=msgspec.structs.replace(nothing, **changes))
+
+
+def first_round(trust: Trust, **says: Any) -> Rig:
+    """A new sidecar, shown the first epoch by all peers."""
+    raw = builders.epoch_bytes(trust)
+    first = builders.open_epoch(raw, trust)
+    blobs = {key: blob for key, blob in fetchable().items() if ":blob:" in key}
+    rig = Rig(trust=trust, objects={**blobs, layout.epoch_key("test", first.sha256): raw})
+    rig.begin(0)
+    found = {
+        layout.beat_key("test", builders.signer(Role.BEAT).key_id): (
+            builders.beat_bytes(trust, first, **says),
+        )
+    }
+    for peer in PEERS:
+        rig.feed(ev.PeerReplied(peer, rig.round, found), now())
+    return rig
+
+
+@pytest.mark.parametrize(
+    "floor",
+    [
+        {"epoch": Mark(seq=2, sha256="00" * 32)},
+        {"epoch": Mark(seq=1, sha256="00" * 32)},
+        {"beat": {builders.signer(Role.BEAT).key_id: 6}},
+        {"halt": 1},
+    ],
+)
+def test_a_new_sidecar_accepts_nothing_below_the_floors_of_its_trust_document(
+    floor: dict[str, Any],
+) -> None:
+    assert first_round(floors(), seq=5).gate.state(now()) is State.RUNNING
+    assert first_round(floors(**floor), seq=5).gate.state(now()) is not State.RUNNING
+
+
+def test_a_new_sidecar_accepts_what_is_at_the_floor() -> None:
+    at_it = floors(beat={builders.signer(Role.BEAT).key_id: 5})
+    assert first_round(at_it, seq=5).gate.state(now()) is State.RUNNING
