@@ -6,9 +6,9 @@
   nothing about somebody who could replace both files; give verifiers the key another way.
 """
 
-import os
 from pathlib import Path
 
+from sidecar import durable
 from sidecar.audit import segments
 from sidecar.core.log import checkpoint, note
 from sidecar.core.log.checkpoint import Checkpoint
@@ -32,7 +32,7 @@ def write(folder: Path, sealed: str) -> None:
     Raises:
         OSError: the old one still stands.
     """
-    _replace(folder / CHECKPOINT, sealed)
+    durable.replace(folder / CHECKPOINT, sealed.encode(), segments.FILE_MODE)
 
 
 def read(folder: Path, key: NoteKey) -> Checkpoint | None:
@@ -52,7 +52,7 @@ def read(folder: Path, key: NoteKey) -> Checkpoint | None:
 
 def write_vkey(folder: Path, key: NoteKey) -> None:
     """Leave the verifier key beside the log."""
-    _replace(folder / VKEY, f"{key}\n")
+    durable.replace(folder / VKEY, f"{key}\n".encode(), segments.FILE_MODE)
 
 
 def read_vkey(folder: Path) -> NoteKey | None:
@@ -84,15 +84,3 @@ def _read(path: Path) -> bytes | None:
             return file.read(note.MAX_BYTES + 1)  # one too many is refused as oversize
     except FileNotFoundError:
         return None
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(fresh, flags, segments.FILE_MODE)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    fresh.replace(path)
-    segments.sync_folder(path.parent)

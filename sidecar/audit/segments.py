@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar import durable
 from sidecar.core.log.record import MAX_BYTES
 from sidecar.core.reason import ProtocolError, Reason
 
@@ -71,7 +72,7 @@ def create(folder: Path, number: int) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(folder / name(number), flags, FILE_MODE)
     try:
-        sync_folder(folder)
+        durable.sync_folder(folder)
     except OSError:
         os.close(descriptor)
         raise
@@ -81,15 +82,6 @@ def create(folder: Path, number: int) -> int:
 def resume(path: Path) -> int:
     """Open an existing segment for writing; returns its descriptor."""
     return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(path: Path, start: int) -> Iterator[bytes]:

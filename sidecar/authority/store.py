@@ -2,19 +2,20 @@
 
 Rules:
 
-* Write to a temporary file, fsync, rename over the old one, fsync the folder.
+* Replaced as a whole and durably (`durable`).
 * One process at a time: two replicas on one state file would use one number twice. The lock ends
   with the process.
 * Only a file that is not there is a first boot. A damaged one refuses to start: what it knew may be
   a number that must not be used again.
 
-Source: protocol b.12; fsync(2), rename(2), flock(2).
+Source: protocol b.12; flock(2).
 """
 
 import fcntl
 import os
 from pathlib import Path
 
+from sidecar import durable
 from sidecar.core import issued
 from sidecar.core.issued import State
 from sidecar.core.reason import ProtocolError
@@ -38,7 +39,6 @@ class StateStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self.path = folder / FILE
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,21 +79,7 @@ class StateStore:
         Raises:
             OSError: the bytes may or may not be there; the old ones are never damaged.
         """
-        temporary = self.path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            view = memoryview(body)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(self.path)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.replace(self.path, body)
 
     def close(self) -> None:
         """Let another process have it."""

@@ -2,16 +2,17 @@
 
 Rules:
 
-* Write to a temporary file, fsync it, rename it over the old one, fsync the folder. After `save`
-  returns, the new bytes are there whatever fails next; before, the old ones are.
+* Replaced as a whole and durably (`durable`): after `save` the new bytes are there, whatever
+  fails next; before, the old ones are.
 * Absent and unreadable are different things. Only a file that is not there is a first boot.
 * An error is raised, never retried here: the follower decides what it means.
 
-Source: protocol b.12; fsync(2), rename(2).
+Source: protocol b.12.
 """
 
-import os
 from pathlib import Path
+
+from sidecar import durable
 
 FILE = "marks.json"
 
@@ -24,7 +25,6 @@ class MarksStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self._path = folder / FILE
 
     @property
@@ -49,18 +49,4 @@ class MarksStore:
         Raises:
             OSError: the bytes may or may not be there; the old ones are never damaged.
         """
-        temporary = self._path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            view = memoryview(body)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(self._path)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.replace(self._path, body)

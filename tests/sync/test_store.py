@@ -1,6 +1,5 @@
 """The marks file: replaced as a whole, and absent is something else than unreadable."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -35,24 +34,3 @@ def test_a_failed_save_leaves_the_old_marks(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         store.save(b"new")
     assert store.load() == b"old"
-
-
-def test_the_bytes_are_synced_before_the_rename_and_the_folder_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """rename(2) is atomic, but neither file nor folder is durable by itself."""
-    calls: list[str] = []
-    sync, rename = os.fsync, Path.replace
-
-    def fsync(descriptor: int) -> None:
-        calls.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")  # noqa: PTH112
-        sync(descriptor)
-
-    def replace(self: Path, target: Path) -> Path:
-        calls.append("rename")
-        return rename(self, target)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", replace)
-    MarksStore(tmp_path).save(b"x")
-    assert calls == ["file", "rename", "folder"]
