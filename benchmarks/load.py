@@ -103,4 +103,4 @@ def installed() -> bool:
 def version() -> str:
     """Its version."""
     said = subprocess.run([WRK, "-v"], capture_output=True, text=True, check=False).stdout
-    return " ".join(said.split()[:2])
+    return said.partition(" ")[2].partition(" ")[0]

@@ -27,7 +27,8 @@ CONNECTIONS = 64
 WARM_S = 1
 SINGLE_S = 2
 RATE = 1_000  # requests per second of `steady`
-SETTLE_S = 0.5  # before idle memory is read
+SETTLE_S = 0.5
+IDLE_S = 2  # to see what a proxy does when nobody asks
 US = "CPU, µs per request"
 OURS = "epochgate"
 DEAREST = "envoy + ext_authz"
@@ -121,7 +122,11 @@ def _measure(contestant: Contestant, source: Load, seconds: int) -> dict[str, fl
         time.sleep(SETTLE_S)
         found = {}
         if contestant.pids:
-            found["idle memory, MiB"] = usage.resident_mib(contestant.pids.values())
+            pids = contestant.pids.values()
+            before = usage.cpu_us(pids)
+            time.sleep(IDLE_S)
+            found["idle CPU, ms per s"] = (usage.cpu_us(pids) - before) / 1000 / IDLE_S
+            found["idle memory, MiB"] = usage.resident_mib(pids)
         port = contestant.port
         with machine.pinned(load_core):
             warm = source.run(port, CONNECTIONS, WARM_S)

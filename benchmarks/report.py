@@ -1,5 +1,6 @@
 """Writes the tables of README.md from the newest results; no figure there is typed by hand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ PROXY_COLUMNS = (  # header, figure
     ("p99 µs", "steady: p99, µs"),
     ("one: CPU µs", "one: CPU, µs per request"),
     ("p50 µs", "one: p50, µs"),
+    ("idle CPU ms/s", "idle CPU, ms per s"),
     ("idle MiB", "idle memory, MiB"),
 )
 SMALL = 100  # from here on no decimals
@@ -44,19 +46,13 @@ def write() -> None:
 
 def _source(document: dict[str, Any]) -> str:
     on, load = document["machine"], document["load"]
-    versions = ", ".join(_version(*pair) for pair in document["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     memory = on["memory_kib"] / 1024**2
     return (
         f"{document['date']}; {document['options']['rounds']} rounds; {on['cpu']}, "
         f"{on['cores']} cores, {memory:.0f} GiB, Linux {on['kernel']}, Python {on['python']}; "
         f"load average before {load['before'][0]}, after {load['after'][0]}.\n{versions}."
     )
-
-
-def _version(name: str, version: str) -> str:
-    """`haproxy: HAProxy version 2.6` says it twice."""
-    said = version.removeprefix(f"{name} ")
-    return f"{name} ({said})" if " " in said else f"{name} {said}"
 
 
 def _decide(document: dict[str, Any]) -> str:
@@ -118,6 +114,6 @@ def _spread(found: dict[str, float] | None) -> str:
     return f"{found['median']:.2f} ({found['min']:.2f} to {found['max']:.2f})"
 
 
-def _table(headers: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+def _table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [headers, ["---"] * len(headers), *rows]
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
