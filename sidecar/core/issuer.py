@@ -11,8 +11,8 @@ Rules:
 * A beat names the union of all orders that any peer or the own state holds, and goes out after the
   peers that lacked some were given them.
 * Nothing is signed that was not stored first: number, epoch, orders (`issued`).
-* The first beat after a start waits for answers of `r` peers: what w peers acknowledged is then
-  among the answers, the own stream and a newer epoch too.
+* A beat needs answers of `r` peers: what w peers acknowledged is then among them, the own stream, a
+  newer epoch and every halt too. An authority that cannot look must not vouch.
 * An epoch is adopted only when it verifies, follows ours link by link, is valid by now, and its
   policy and routes are on the peers and compile. Until then the old one is vouched for.
 * Two verified epochs with one number: no beat. Vouching for either would be taking sides.
@@ -111,7 +111,7 @@ class Issuer:
         self._acks: list[PeerId] = []
         self._fetches = 0
         self._succession = self._succeed()
-        self._started = False  # whether enough peers were heard for a first beat
+        self._informed = False  # whether enough peers answered the latest look
         self._overdue = False
         self._beat: beat.Body | None = None
         self._conditions = Conditions()
@@ -197,7 +197,7 @@ class Issuer:
         orders = [order for view in self._views.values() for order in view.orders]
         if self._issued.take(orders):
             self._set(Fact.HALTS_CHANGED, f"{self._issued.halts.seq} orders")
-        self._started = self._started or len(self._views) >= self._trust.body.quorum.r
+        self._informed = len(self._views) >= self._trust.body.quorum.r
         self._succession = self._succeed()
         self._found = {}
         self._fetched(now)
@@ -224,7 +224,7 @@ class Issuer:
     def _adopt(self) -> None:
         found = self._succession
         chosen = found.chosen
-        if chosen is not None and self._started and found.conflict is None:
+        if chosen is not None and self._informed and found.conflict is None:
             self._issued.adopt(chosen, self._archive.envelope(chosen.sha256))
             self._set(Fact.EPOCH_ADOPTED, f"{chosen.seq} {chosen.sha256[:16]}")
         self._set(Fact.EPOCH_DENIED, _lines(found.denied))
@@ -325,7 +325,7 @@ class Issuer:
     def _refusal(self) -> tuple[Fact, str] | None:
         if self._succession.conflict is not None:
             return Fact.EPOCH_CONFLICT, self._succession.conflict
-        if not self._started:
+        if not self._informed:
             need = self._trust.body.quorum.r
             return Fact.TOO_FEW_PEERS, f"{len(self._views)} of {need} peers answered"
         if self._issued.epoch is None:

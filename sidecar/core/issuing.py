@@ -37,7 +37,7 @@ class Fact(Enum):
     EPOCH_CONFLICT = "epoch-conflict"  # two with one number: nothing is vouched for
     HALTED = "halted"  # a halt is in force; beats say so
     HALTS_CHANGED = "halts-changed"
-    TOO_FEW_PEERS = "too-few-peers"  # for the first beat after a start
+    TOO_FEW_PEERS = "too-few-peers"  # answered to vouch for anything
     STREAM_AHEAD = "stream-ahead"  # peers hold a later beat of our key than our state knows
     STREAM_FORKED = "stream-forked"  # peers hold another beat under a number of ours
     STREAM_FULL = "stream-full"  # no numbers left: the key has to be replaced

@@ -249,7 +249,7 @@ async def test_halt_survives_a_restart_with_empty_peers(
         assert valkeys[2].do("HGET", key, field) == order.raw
 
 
-async def test_one_peer_down_is_still_committed_and_two_are_told(
+async def test_one_peer_down_is_still_committed_and_with_two_nothing_is_vouched_for(
     valkeys: Three, trust: Trust, tmp_path: Path
 ) -> None:
     put_epoch(valkeys, trust)
@@ -258,11 +258,12 @@ async def test_one_peer_down_is_still_committed_and_two_are_told(
         valkeys[0].stop()
         assert (await replica.until(lambda told: getattr(told, "acks", 3) == 2)).committed  # type: ignore[union-attr]
         valkeys[1].stop()
-        told = await replica.fact(Fact.UNCOMMITTED)
-        assert told.detail == "1 of 2 peers took the beat"
-        assert "uncommitted" in replica.publisher.counts.conditions
+        told = await replica.fact(Fact.TOO_FEW_PEERS)
+        assert told.detail == "1 of 2 peers answered"
+        assert "too-few-peers" in replica.publisher.counts.conditions
         valkeys[1].start()
-        await replica.fact(Fact.UNCOMMITTED, over=True)
+        await replica.fact(Fact.TOO_FEW_PEERS, over=True)
+        assert (await replica.beat()).committed
         assert replica.publisher.counts.failures.get(("p0", "refused"), 0) >= 1
 
 

@@ -274,7 +274,7 @@ def test_key_that_may_not_beat_is_refused_at_the_start() -> None:
 # --- the stream
 
 
-def test_first_beat_waits_for_the_answers_of_r_peers() -> None:
+def test_a_beat_needs_the_answers_of_r_peers() -> None:
     """With fewer, a later beat of our own stream, or a newer epoch, could be on the others."""
     world = World()
     world.down = {PEERS[0], PEERS[1]}
@@ -282,8 +282,26 @@ def test_first_beat_waits_for_the_answers_of_r_peers() -> None:
     assert Fact.TOO_FEW_PEERS in world.told()
     world.down = {PEERS[0]}
     assert world.beat() is not None
-    world.down = set(PEERS)
-    assert world.beat() is not None, "once started, a silent peer does not stop the beats"
+    world.down = {PEERS[0], PEERS[1]}
+    assert world.beat() is None, "not only the first one"
+
+
+def test_an_authority_whose_reads_are_cut_off_does_not_vouch_for_what_was_before() -> None:
+    """Its writes still arrive, so it could keep a superseded epoch alive without end."""
+    world = World()
+    world.must_beat()
+    answer = world.answer
+
+    def deaf(command: issuing.Command) -> issuing.Event | None:
+        if isinstance(command, ReadPeer) and command.peer != PEERS[0]:
+            return PeerFailed(command.peer, command.round, "timeout")
+        return answer(command)
+
+    world.answer = deaf  # type: ignore[method-assign]
+    world.put_epoch(SECOND, PEERS[1:])
+    assert world.beat() is None
+    world.answer = answer  # type: ignore[method-assign]
+    assert world.must_beat().says.epoch.sha256 == SECOND.sha256
 
 
 def test_numbers_are_on_the_disk_before_the_first_of_them_is_used() -> None:
