@@ -154,7 +154,7 @@ class Audit:
     dir: Path
     segment_bytes: int = 64 * 1024 * 1024
     sync_period_ms: int = 20
-    unsynced_max_ms: int = 500
+    unsynced_max_ms: int = 2_000
     checkpoint_period_ms: int = 1_000
 
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 
 PLAIN = (string.ascii_letters + string.digits + "/-._~!$&'()*+,:=@").encode()
 
+WALKED_MAX = 1024  # paths remembered; a service has far fewer, and each is at most a few KiB
+
 ONE = b"*"
 REST = b"**"
 
@@ -65,10 +67,11 @@ class PathIndex:
         patterns: For each entry (a rule, a route), the patterns that lead to it.
     """
 
-    __slots__ = ("_literal", "_root")
+    __slots__ = ("_literal", "_root", "_walked")
 
     def __init__(self, patterns: Sequence[Iterable[bytes]]) -> None:
         self._root = _Node()
+        self._walked: dict[bytes, tuple[int, ...]] = {}  # what walking found, for the next time
         literal: dict[bytes, list[int]] = {}
         for index, entry in enumerate(patterns):
             for pattern in entry:
@@ -85,7 +88,14 @@ class PathIndex:
     def candidates(self, path: bytes) -> tuple[int, ...]:
         """Indexes of the entries with a pattern that matches, ascending."""
         known = self._literal.get(path)
-        return known if known is not None else tuple(sorted(self._walk(path)))
+        if known is None:
+            known = self._walked.get(path)
+        if known is None:
+            known = tuple(sorted(self._walk(path)))
+            if len(self._walked) >= WALKED_MAX:  # whoever asks for a million paths pays for each
+                self._walked.clear()
+            self._walked[path] = known
+        return known
 
     def _insert(self, pattern: bytes, index: int) -> None:
         node = self._root
