@@ -17,7 +17,7 @@ import msgspec
 
 from sidecar.core import canonical
 from sidecar.core.canonical import Count, Id16, Name, Sha256, Strict
-from sidecar.core.objects.trust import TrustRef
+from sidecar.core.objects.trust import Trust, TrustRef
 from sidecar.core.reason import BY_CODE, ProtocolError, Reason
 
 TYPE = "urn:epochgate:marks:v1"
@@ -82,3 +82,18 @@ def decode(raw: bytes, domain: str) -> Marks:
     if not all(latch.reason in BY_CODE for latch in marks.latches):
         raise ProtocolError(Reason.STATE_CORRUPT, "latched for a reason that is not in the table")
     return marks
+
+
+def disowned(marks: Marks, trust: Trust) -> ProtocolError | None:
+    """Why marks must not be continued under a trust document, or None.
+
+    An older document than the one they were made under would take back a revocation.
+    """
+    made = marks.trust
+    if made.version > trust.version:
+        detail = f"marks were made under version {made.version}, this is {trust.version}"
+        return ProtocolError(Reason.TRUST_WITHHELD, detail)
+    if made.version == trust.version and made.sha256 != trust.sha256:
+        detail = f"marks were made under another version {made.version}"
+        return ProtocolError(Reason.EQUIVOCATION, detail)
+    return None

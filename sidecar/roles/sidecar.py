@@ -210,7 +210,7 @@ def _recover(journal: Journal, recover: Callable[[], object], gate: Gate, log: L
 
 
 def _driver(parts: Parts, peers: Mapping[PeerId, Peer]) -> Driver | None:
-    """The loop around the follower; None when the marks are damaged, which is no first boot."""
+    """The loop around the follower; None when it must not go on from its marks."""
     trust, gate = parts.trust, parts.gate
     store = MarksStore(parts.config.state_dir)
     try:
@@ -220,6 +220,11 @@ def _driver(parts: Parts, peers: Mapping[PeerId, Peer]) -> Driver | None:
     except (OSError, ProtocolError) as error:
         parts.log.complain("marks", store.path, error)
         gate.place(Hold(Reason.STATE_CORRUPT, HoldKind.LATCHED))
+        return None
+    disowned = None if stored is None else marks.disowned(stored, trust)
+    if disowned is not None:
+        parts.log.complain("trust document", parts.config.trust_file, disowned)
+        gate.place(Hold(disowned.reason, HoldKind.LATCHED))
         return None
     return Driver(
         follower, peers, store,

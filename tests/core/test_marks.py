@@ -9,6 +9,7 @@ from sidecar.core import canonical, marks
 from sidecar.core.marks import Latch, Marks, ObjectMark
 from sidecar.core.objects.trust import TrustRef
 from sidecar.core.reason import ProtocolError, Reason
+from tests import builders
 
 SHA = "ab" * 32
 FULL = Marks(
@@ -99,3 +100,25 @@ def test_a_latch_for_a_reason_that_this_build_does_not_know_is_corrupt() -> None
     assert refused(marks.encode(msgspec.structs.replace(FULL, latches=(latch,)))) is (
         Reason.STATE_CORRUPT
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "sha256", "reason"),
+    [
+        (1, None, None),
+        (2, SHA, Reason.TRUST_WITHHELD),
+        (1, SHA, Reason.EQUIVOCATION),
+    ],
+)
+def test_marks_go_on_under_their_own_trust_document_only(
+    version: int, sha256: str | None, reason: Reason | None
+) -> None:
+    trust = builders.make_trust()
+    made = TrustRef(version=version, sha256=sha256 or trust.sha256)
+    wrong = marks.disowned(msgspec.structs.replace(FULL, trust=made), trust)
+    assert (None if wrong is None else wrong.reason) is reason
+
+
+def test_marks_go_on_under_a_newer_trust_document() -> None:
+    trust = builders.make_trust(version=2, prev_sha256=SHA)
+    assert marks.disowned(FULL, trust) is None

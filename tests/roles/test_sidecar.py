@@ -54,6 +54,20 @@ async def test_marks_that_this_build_cannot_read_are_a_reason_and_not_a_crash(wo
     assert (await world.ask())[:2] == (503, "EG405")
 
 
+async def test_an_older_trust_document_than_the_marks_were_made_under_opens_nothing(
+    world: World,
+) -> None:
+    """A deployment rolled back would else take back a revocation, without anybody's signature."""
+    await world.open()
+    world.sidecar.end()
+    path = world.sidecar.folder / "state" / "marks.json"
+    kept = marks.decode(path.read_bytes(), world.hand.trust.domain)
+    newer = msgspec.structs.replace(kept.trust, version=kept.trust.version + 1)
+    path.write_bytes(marks.encode(msgspec.structs.replace(kept, trust=newer)))
+    await world.sidecar.start()
+    assert (await world.ask())[:2] == (503, "EG607")
+
+
 async def test_a_running_stream_is_cut_at_the_deadline_with_an_error_event(world: World) -> None:
     await world.open()
     body = {"model": "m", "stream": True, "max_tokens": 1000}
