@@ -153,6 +153,10 @@ def _authority(config: AuthorityConfig, trust: Trust, interval_ms: int) -> list[
         found.append(("peers", f"are {len(config.peers)}, the trust document says {quorum.n}"))
     if beat.ttl_ms > limits.ttl_max_ms:
         found.append(("beat.ttl", f"is above the signed {limits.ttl_max_ms} ms; {_LOCAL}"))
+    if 2 * beat.publish_ms > interval_ms:
+        # Each beat reads and writes every peer once, and one silent peer makes both wait in full.
+        most = f"must be at most half of beat.interval, {interval_ms // 2} ms"
+        found.append(("beat.publish", f"{most}, or one silent peer delays every beat"))
     tight = _timing(beat.ttl_ms, limits.skew_max_ms, limits.drift_ppm, interval_ms, beat.publish_ms)
     return found + [("beat.ttl", why) for why in tight]
 

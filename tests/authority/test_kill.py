@@ -30,7 +30,7 @@ spec:
   keys: {{beat: beat-1.key}}
   peers:
 {peers}
-  beat: {{ttl: 4s, interval: 100ms}}
+  beat: {{ttl: 4s, interval: 100ms, publish: 50ms}}
   listen: {{status: "127.0.0.1:0"}}
 """
 

