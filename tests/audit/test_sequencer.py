@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def sequence(journal: Journal, gate: Gate, clock: Clock) -> Sequencer:
-    settings = sections.Audit(dir=journal.folder, sync_period_ms=1)
+    settings = sections.Audit(dir=journal.folder, sync_period_ms=1, unsynced_max_ms=500)
     return Sequencer(
         journal, SIGNER, ORIGIN, settings, clock=clock, place=gate.place, lift=gate.lift
     )
