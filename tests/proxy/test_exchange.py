@@ -198,6 +198,24 @@ async def test_exempt_targets_pass_a_closed_gate_and_are_not_journalled() -> Non
         assert world.observer.ends == [("exempt", None, 200)]
 
 
+@pytest.mark.parametrize(
+    "framing", ["Content-Length: {}\r\n", "Transfer-Encoding: chunked\r\n"], ids=["length", "chunks"]
+)
+async def test_an_exempt_target_takes_no_body(framing: str) -> None:
+    """A service that does not read the body of a GET takes it for the next request."""
+    async with running() as world:
+        world.hold()
+        hidden = request("POST", "/v1/chat")
+        headers = framing.format(len(hidden))
+        client = await world.connect()
+        client.send(request("GET", "/health", headers) + hidden)
+        response = await client.response()
+        assert (response.status, response.reason) == (400, "EG001")
+        assert world.service.total_bytes == 0
+        assert await client.ended() == b""
+        assert (await world.ask(request("GET", "/health", "Content-Length: 0\r\n"))).status == 200
+
+
 async def test_a_trace_id_is_journalled_and_forwarded() -> None:
     async with running() as world:
         trace = "4bf92f3577b34da6a3ce929d0e0e4736"
