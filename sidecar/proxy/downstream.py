@@ -49,9 +49,9 @@ class Downstream(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_advancing", "_connections", "_discarded", "_ending", "_exchange", "_pending", "_plane",
-        "_reading", "_searched", "_transport", "_upstream", "_upstream_full", "buffer", "deadline",
-        "eof", "write_full",
+        "_advancing", "_connections", "_discarded", "_ending", "_exchange", "_more", "_pending",
+        "_plane", "_reading", "_searched", "_transport", "_upstream", "_upstream_full", "buffer",
+        "deadline", "eof", "write_full",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, connections: "set[Downstream]") -> None:
@@ -63,6 +63,7 @@ class Downstream(asyncio.Protocol):
         self._advancing = False
         self._ending = False  # no more requests from here; what still arrives is discarded
         self._discarded = 0
+        self._more = False  # another turn will take more requests from the buffer
         self._pending = 0  # bytes in the write buffer when they were last looked at
         self._reading = True
         self._searched = 0
@@ -123,7 +124,7 @@ class Downstream(asyncio.Protocol):
         self.write_full = False
         if self._upstream is not None:
             self._upstream.hold_reading(hold=False)
-        self._safely(self._advance, None)
+        self._safely(self._go_on, None)
 
     # What the upstream connection calls.
 
@@ -177,9 +178,9 @@ class Downstream(asyncio.Protocol):
         self._exchange = None
         if keep and not self._ending and not self._plane.draining:
             self._idle_from(now)
-            self._set_reading()
             if self.buffer:
                 self._advance(None)
+            self._set_reading()
         else:
             self._end_politely(now)
 
@@ -234,8 +235,12 @@ class Downstream(asyncio.Protocol):
             self._advance(None)
         elif exchange.sent and not exchange.request_done:
             exchange.request_data()
-        if self._exchange is not None:
-            self._set_reading()
+        self._set_reading()
+
+    def _go_on(self, _: None) -> None:
+        self._more = False
+        self._advance(None)
+        self._set_reading()
 
     def _advance(self, _: None) -> None:
         """Take requests from the buffer, as many as end at once."""
@@ -247,8 +252,9 @@ class Downstream(asyncio.Protocol):
                 busy = self._exchange is not None or self._ending or self.write_full
                 if busy or not self.buffer or not self._next():
                     return
-            # Others want to be served, too.
-            asyncio.get_running_loop().call_soon(self._safely, self._advance, None)
+            if not self._more:  # others want to be served, too
+                self._more = True
+                asyncio.get_running_loop().call_soon(self._safely, self._go_on, None)
         finally:
             self._advancing = False
 
@@ -269,7 +275,9 @@ class Downstream(asyncio.Protocol):
 
     def _set_reading(self) -> None:
         limits = self._plane.limits
-        ahead = self._exchange is not None and (
+        # Else what is in the buffer is the beginning of one head, and has its own limit.
+        waiting = self._exchange is not None or self.write_full or self._more
+        ahead = waiting and (
             len(self.buffer) > limits.head_bytes
             or self.buffer.count(b"\r\n\r\n") >= limits.pipeline_depth
         )

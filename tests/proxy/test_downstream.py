@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sidecar.core.reason import Reason
-from tests.proxy.world import OK, Client, Received, World, request, running
+from tests.proxy.world import OK, WAIT_S, Client, Received, World, request, running
 
 GOOD = request(body=b"abc")
 
@@ -325,6 +325,29 @@ async def test_reading_pauses_when_a_client_sends_too_far_ahead() -> None:
         go_on.set()
         for _ in range(20):
             assert (await client.response()).status == 200
+
+
+async def test_reading_pauses_when_a_client_asks_on_and_reads_no_answer() -> None:
+    async with running() as world:
+        world.hold()
+        client = await world.connect()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        [connection] = await opened(world)
+        each = 10_000
+        client.send(request("GET") * each)
+        await world.until(lambda: connection.write_full)
+        client.send(request("GET") * each)
+        most = 0
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+            most = max(most, len(connection.buffer))
+        assert not connection._transport.is_reading()
+        assert most < world.settings.limits.head_bytes + 512 * 1024  # the limit and one piece read
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        answered = 0
+        while answered < 2 * each:  # nothing is lost, and reading goes on
+            await asyncio.wait_for(client.reader.readuntil(b"HTTP/1.1 503 "), WAIT_S)
+            answered += 1
 
 
 async def test_close_is_obeyed_and_what_follows_is_ignored() -> None:

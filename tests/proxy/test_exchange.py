@@ -199,7 +199,9 @@ async def test_exempt_targets_pass_a_closed_gate_and_are_not_journalled() -> Non
 
 
 @pytest.mark.parametrize(
-    "framing", ["Content-Length: {}\r\n", "Transfer-Encoding: chunked\r\n"], ids=["length", "chunks"]
+    "framing",
+    ["Content-Length: {}\r\n", "Transfer-Encoding: chunked\r\n"],
+    ids=["length", "chunks"],
 )
 async def test_an_exempt_target_takes_no_body(framing: str) -> None:
     """A service that does not read the body of a GET takes it for the next request."""
