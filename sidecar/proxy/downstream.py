@@ -176,6 +176,7 @@ class Downstream(asyncio.Protocol):
     def over(self, now: Now, *, keep: bool) -> None:
         """The exchange has ended: go on with the next request, or end politely."""
         self._exchange = None
+        self._upstream_full = False  # a connection that is still full is not ready for the next
         if keep and not self._ending and not self._plane.draining:
             self._idle_from(now)
             if self.buffer:

@@ -505,6 +505,48 @@ async def test_a_slow_service_pauses_the_client_and_memory_stays_bounded() -> No
         assert len(world.service.received[0].body) == LARGE
 
 
+async def test_an_answer_that_overtakes_a_slow_service_leaves_the_client_readable() -> None:
+    """The request was taken to its end, but the service has not read it when it answers."""
+    async with running(buffer_bytes=64 * 1024) as world:
+        read_on = asyncio.Event()
+        body = world.service._body
+
+        async def slow(received: Received, reader: asyncio.StreamReader) -> None:
+            await read_on.wait()
+            await body(received, reader)
+
+        world.service._body = slow  # type: ignore[assignment,method-assign]
+        world.service.early = True
+        answer = asyncio.Event()
+
+        async def late(received: Received, writer: asyncio.StreamWriter) -> None:
+            await answer.wait()
+            writer.write(OK)
+
+        world.service.answer = late
+        client = await world.connect()
+        client.send(request(headers="Transfer-Encoding: chunked\r\n"))
+        [connection] = await opened(world)
+        piece = b"10000\r\n" + b"a" * 65536 + b"\r\n"
+        await world.until(lambda: connection._exchange is not None and connection._exchange.sent)
+        exchange = connection._exchange
+        assert exchange is not None
+        upstream = connection._upstream
+        assert upstream is not None
+        # One turn takes the end of the body and fills the buffer towards the service.
+        while not upstream._transport.get_write_buffer_size():
+            client.send(piece)
+            await asyncio.sleep(0.001)
+        connection._received(piece * 4 + b"0\r\n\r\n")
+        assert exchange.request_done
+        assert connection._upstream_full
+        answer.set()
+        assert (await client.response()).status == 200
+        client.send(GOOD)
+        assert (await client.response()).status == 200
+        read_on.set()
+
+
 async def test_reasons_of_the_exchange_are_all_produced_by_some_test() -> None:
     """EG001 to EG012 here, EG020 to EG022 in the tests of the exchange."""
     codes = {code for _, code in DENIED.values()} | {"EG004", "EG005", "EG012"}
