@@ -142,6 +142,8 @@ class Downstream(asyncio.Protocol):
     def upstream_full(self, *, full: bool) -> None:
         """The service takes the request too slowly, or caught up."""
         self._upstream_full = full
+        if not full:
+            self._safely(self._caught_up, None)
         self._set_reading()
 
     # What the exchange calls.
@@ -177,7 +179,7 @@ class Downstream(asyncio.Protocol):
         """The exchange has ended: go on with the next request, or end politely."""
         self._exchange = None
         self._upstream_full = False  # a connection that is still full is not ready for the next
-        if keep and not self._ending and not self._plane.draining:
+        if keep and not (self._ending or self.eof or self._plane.draining):
             self._idle_from(now)
             if self.buffer:
                 self._advance(None)
@@ -371,6 +373,10 @@ class Downstream(asyncio.Protocol):
     def _exchange_lost(self, clean: bool) -> None:  # noqa: FBT001 (a step takes one argument)
         if self._exchange is not None:
             self._exchange.upstream_lost(self._plane.clock(), clean=clean)
+
+    def _caught_up(self, _: None) -> None:
+        if self._exchange is not None:
+            self._exchange.request_data()  # from now on the client is waited for again
 
     def _lost(self, _: None) -> None:
         if self._exchange is not None:

@@ -34,7 +34,6 @@ from sidecar.proxy.upstream import Owner, Upstream
 
 BROKEN = Broken()
 TRIES_MAX = 2  # connections that may end before use
-EXEMPT_LINES = b"x-epochgate-decision: exempt\r\n"
 
 
 class Connection(Owner, Protocol):
@@ -142,7 +141,7 @@ class Exchange:
             self._deny(Denial(Reason.UPSTREAM_UNREACHABLE, decision.snapshot), now, "failed")
 
     def request_data(self) -> None:
-        """The client sent more of the body."""
+        """The client sent more of the body, or the service has room for it again."""
         now = self._plane.clock()
         if self._looked(now):
             data = self._take_body()
@@ -231,7 +230,7 @@ class Exchange:
 
     def _set_deadline(self, now: Now) -> None:
         timeouts = self._plane.timeouts
-        if not self.request_done:
+        if self._awaits_client():
             left_ms = timeouts.body_ms
         else:
             left_ms = timeouts.response_ms if self._response.answer is None else timeouts.stream_ms
@@ -239,6 +238,10 @@ class Exchange:
         if self._total and (not deadline or self._total < deadline):
             deadline = self._total
         self._connection.deadline = deadline
+
+    def _awaits_client(self) -> bool:
+        # A service that does not take what the client has sent is itself what is waited for.
+        return not self.request_done and not (self._upstream is not None and self._upstream.full)
 
     def upstream_data(self, data: bytes) -> None:
         """The service sent bytes."""
@@ -252,7 +255,8 @@ class Exchange:
             else:
                 relayed, complete = response.read_head(data)
                 if complete:
-                    relayed += response.begin(self._our_lines(), keep=self._may_keep())
+                    ours = self._plane.lines_for(self._decision, self._decision_id)
+                    relayed += response.begin(ours, keep=self._may_keep())
         except ProtocolError:
             self._fail(Reason.UPSTREAM_INVALID, now)
             return
@@ -273,12 +277,6 @@ class Exchange:
         else:
             self._connection.write(last)
             self._complete(now)
-
-    def _our_lines(self) -> bytes:
-        if isinstance(self._decision, Permit) and self._decision_id is not None:
-            stamp = self._plane.stamp_for(self._decision.snapshot)
-            return b"%b%b\r\n" % (stamp.downstream, self._decision_id.encode())
-        return EXEMPT_LINES
 
     def _may_keep(self) -> bool:
         # A response that overtakes its request leaves bytes of unknown length behind.
@@ -305,7 +303,7 @@ class Exchange:
 
     def expired(self, now: Now) -> None:
         """The deadline that this exchange has set was reached."""
-        if not self.sent or not self.request_done:
+        if not self.sent or self._awaits_client():
             self.malformed(Reason.REQUEST_TIMEOUT)
         else:
             self._fail(Reason.UPSTREAM_TIMEOUT, now)

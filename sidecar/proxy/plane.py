@@ -85,6 +85,7 @@ class Stamp:
 
 
 NO_STAMP = Stamp(CLOSED)
+EXEMPT_LINES = b"x-epochgate-decision: exempt\r\n"
 
 
 @dataclass(slots=True)
@@ -129,3 +130,10 @@ class Plane:
         if self.stamp.snapshot is not snapshot:
             self.stamp = Stamp(snapshot)
         return self.stamp
+
+    def lines_for(self, decision: Permit | Exempt | None, decision_id: str | None) -> bytes:
+        """The lines that tell a client what its answer was relayed under."""
+        if isinstance(decision, Permit) and decision_id is not None:
+            stamp = self.stamp_for(decision.snapshot)
+            return b"%b%b\r\n" % (stamp.downstream, decision_id.encode())
+        return EXEMPT_LINES

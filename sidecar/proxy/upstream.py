@@ -38,10 +38,13 @@ class Upstream(asyncio.Protocol):
 
     Attributes:
         address: Where it leads.
+        full: Whether the service takes the request more slowly than it is written.
         lost: Whether it has ended.
     """
 
-    __slots__ = ("_buffer_bytes", "_busy", "_owner", "_pool", "_transport", "address", "lost")
+    __slots__ = (
+        "_buffer_bytes", "_busy", "_owner", "_pool", "_transport", "address", "full", "lost",
+    )  # fmt: skip
 
     def __init__(self, address: Address, pool: "Pool", buffer_bytes: int) -> None:
         self.address = address
@@ -49,6 +52,7 @@ class Upstream(asyncio.Protocol):
         self._buffer_bytes = buffer_bytes
         self._owner: Owner | None = None
         self._busy = False
+        self.full = False
         self.lost = False
         self._transport: asyncio.Transport
 
@@ -140,11 +144,13 @@ class Upstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The service takes the request more slowly than the client sends it."""
+        self.full = True
         if self._owner is not None:
             self._owner.upstream_full(full=True)
 
     def resume_writing(self) -> None:
         """It caught up."""
+        self.full = False
         if self._owner is not None:
             self._owner.upstream_full(full=False)
 

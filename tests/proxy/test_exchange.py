@@ -617,6 +617,75 @@ async def test_a_stream_that_stalls_is_ended_incomplete() -> None:
         assert world.observer.ends == [("failed", Reason.UPSTREAM_TIMEOUT, 200)]
 
 
+async def test_a_service_that_takes_a_body_slowly_is_not_the_clients_fault() -> None:
+    """While the service is behind, its own time runs and not the client's."""
+    async with running(body_ms=1000, response_ms=5000, buffer_bytes=64 * 1024) as world:
+        go_on = asyncio.Event()
+        body = world.service._body
+
+        async def slow(received: Received, reader: asyncio.StreamReader) -> None:
+            await go_on.wait()
+            await body(received, reader)
+
+        world.service._body = slow  # type: ignore[assignment,method-assign]
+        size = 32 * 1024 * 1024
+        client = await world.connect()
+        client.send(request(headers=f"Content-Length: {size}\r\n") + b"a" * size)
+        await world.until(lambda: bool(world.server._connections))
+        [connection] = world.server._connections
+        await world.until(lambda: connection._upstream_full)
+        world.clock.move(2000)
+        connection.tick(world.clock())
+        go_on.set()
+        assert (await client.response()).status == 200
+
+
+async def test_a_client_that_stalls_after_a_slow_service_has_caught_up_is_408() -> None:
+    async with running(body_ms=1000, response_ms=5000, buffer_bytes=64 * 1024) as world:
+        go_on = asyncio.Event()
+        body = world.service._body
+
+        async def slow(received: Received, reader: asyncio.StreamReader) -> None:
+            await go_on.wait()
+            await body(received, reader)
+
+        world.service._body = slow  # type: ignore[assignment,method-assign]
+        client = await world.connect()
+        client.send(request(headers=f"Content-Length: {64 * 1024 * 1024}\r\n"))
+        await world.until(lambda: bool(world.service.received))
+        [connection] = world.server._connections
+        sent = 0
+        while not connection._upstream_full:
+            client.send(b"a" * 65536)
+            sent += 65536
+            await world.until(lambda: client.writer.transport.get_write_buffer_size() == 0)
+        go_on.set()
+        await world.until(lambda: world.service.total_bytes >= sent)
+        await world.until(lambda: not connection._upstream_full)
+        world.clock.move(1000)
+        response = await client.response()
+        assert (response.status, response.reason) == (408, "EG005")
+
+
+async def test_a_service_that_never_takes_the_body_is_504() -> None:
+    async with running(body_ms=1000, response_ms=5000, buffer_bytes=64 * 1024) as world:
+        stuck = asyncio.Event()
+
+        async def never(received: Received, reader: asyncio.StreamReader) -> None:
+            await stuck.wait()
+
+        world.service._body = never  # type: ignore[assignment,method-assign]
+        size = 32 * 1024 * 1024
+        client = await world.connect()
+        client.send(request(headers=f"Content-Length: {size}\r\n") + b"a" * size)
+        await world.until(lambda: bool(world.server._connections))
+        [connection] = world.server._connections
+        await world.until(lambda: connection._upstream_full)
+        world.clock.move(5000)
+        response = await client.response()
+        assert (response.status, response.reason) == (504, "EG022")
+
+
 async def test_a_body_that_stalls_is_408_and_the_service_sees_it_incomplete() -> None:
     async with running(body_ms=1000) as world:
         client = await world.connect()
@@ -647,6 +716,27 @@ async def test_a_client_that_has_ended_its_side_still_gets_its_answer() -> None:
         client.writer.write_eof()
         assert (await client.response()).body == b"ok"
         assert await client.ended() == b""
+
+
+async def test_a_client_that_ends_its_side_during_the_answer_sees_it_end() -> None:
+    async with running() as world:
+        more = asyncio.Event()
+
+        async def answer(received: Received, writer: asyncio.StreamWriter) -> None:
+            writer.write(OK[:-1])
+            await more.wait()
+            writer.write(OK[-1:])
+
+        world.service.answer = answer
+        client = await world.connect()
+        client.send(CHAT)
+        assert b"connection" not in (await client.head())[1]
+        [connection] = world.server._connections
+        client.writer.write_eof()
+        await world.until(lambda: connection.eof)
+        more.set()
+        assert await client.ended() == b"ok"
+        await world.until(lambda: world.server.connections == 0)
 
 
 async def test_a_client_that_ends_its_side_within_the_body_ends_the_exchange() -> None:
