@@ -316,11 +316,11 @@ class Exchange:
     def broken(self, now: Now) -> None:
         """Our own code failed: deny, never forward."""
         plane = self._plane
-        if self._decision_id is None:
+        if self._decision_id is None and self._response.answer is None:
             self._connection.drop_upstream()
             self._deny(Denial(Reason.INTERNAL_ERROR, plane.gate.snapshot), now)
             return
-        if not self.sent:
+        if self._decision_id is not None and not self.sent:
             plane.recorder.take_back(self._decision_id, "abort", Reason.INTERNAL_ERROR, now)
         self._fail(Reason.INTERNAL_ERROR, now, "deny")
 
@@ -369,6 +369,8 @@ class Exchange:
         self._tell(decision.reason, decision.snapshot, now, outcome)
 
     def _tell(self, reason: Reason, snapshot: Snapshot, now: Now, outcome: Outcome) -> None:
+        if self._over:
+            return  # a recorder that fails closes the gate, and that has cut this exchange already
         keep = self._asked.keep_alive and not self._plane.draining and self._body_is_over()
         answer = denial.response(
             reason, snapshot, self._decision_id, now, self._asked.head.method, keep_alive=keep

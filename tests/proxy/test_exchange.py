@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -295,6 +296,51 @@ async def test_a_write_that_proves_late_is_recorded_and_its_answer_is_never_rela
         assert world.recorder.taken_back == [("0123456789abcdef-1", "late", Reason.LEASE_EXPIRED)]
         assert b"secret" not in response.body
         assert world.observer.ends[-1][0] == "late"
+
+
+async def test_a_late_write_that_cannot_be_recorded_is_answered_once() -> None:
+    """The recorder closes the gate from within, and so cuts the exchange that is being answered."""
+    async with running() as world:
+        world.lossy = True
+        client = await world.connect()
+        client.send(CHAT)
+        await client.response()
+        world.recorder.before = lambda: world.clock.jumps_ms.extend([0, HOUR_MS])
+        take_back = world.recorder.take_back
+
+        def fails(*args: Any) -> None:
+            take_back(*args)
+            world.gate.place(Hold(Reason.AUDIT_UNWRITABLE, HoldKind.LATCHED))
+
+        world.recorder.take_back = fails  # type: ignore[assignment,method-assign]
+        client.send(CHAT)
+        assert (await client.response()).status == 503
+        client.writer.write_eof()
+        assert await client.ended() == b""
+
+
+async def test_an_error_within_an_exempt_answer_is_no_second_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as world:
+        more = asyncio.Event()
+
+        async def answer(received: Received, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nab")
+            await more.wait()
+            writer.write(b"cd")
+
+        world.service.answer = answer
+        client = await world.connect()
+        client.send(request("GET", "/health"))
+        await client.head()
+        [connection] = world.server._connections
+        exchange = connection._exchange
+        assert exchange is not None
+        exchange._response._body = None  # type: ignore[assignment]
+        more.set()
+        assert await client.ended() in {b"", b"ab"}
+        assert "AttributeError" in caplog.text
 
 
 async def test_a_gate_that_closes_while_connecting_denies() -> None:
