@@ -33,6 +33,9 @@ LINE_EXTRA_BYTES = 32  # method, two spaces, version and CRLF around the target
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 NEVER = frozenset({b"TRACE", b"CONNECT"})
+# Content has no meaning for these (RFC 9110 9.3.1). A service that ignores it reads it as the next
+# request: one that nobody decided on and no record shows. An empty body is fine.
+BODILESS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 # Visible ASCII without what RFC 3986 has no place for: " # < > \ and stray %. %00 is nobody's name.
 _PART = rb"[!$&-;=?-\[\]-~]*"
@@ -217,6 +220,8 @@ class Shell:
         if not hosts:
             plain.append(NO_HOST)
         length, chunked = self._framing(by_kind, minor)
+        if (chunked or length) and method in BODILESS:
+            raise ProtocolError(Reason.REQUEST_MALFORMED, "body of a method that has none")
         keep_alive = minor == 1
         if fields.CONNECTION in by_kind or fields.UPGRADE in by_kind:
             keep_alive = _connection(by_kind, plain, minor)

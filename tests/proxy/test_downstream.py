@@ -59,6 +59,9 @@ DENIED: dict[str, tuple[bytes, str]] = {
     "A41 folded": (post("Transfer-Encoding:\r\n chunked\r\n", LAST), "EG001"),
     "A42 coding in 1.0": (
         b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "EG001"),
+    "A44 GET with a body": (get("Host: a\r\nContent-Length: 1\r\n") + b"a", "EG001"),
+    "A45 GET with a chunked body": (
+        get("Host: a\r\nTransfer-Encoding: chunked\r\n") + b"1\r\na\r\n0\r\n\r\n", "EG001"),
     "A46 bare CR": (post("X: \rTransfer-Encoding: chunked\r\n", LAST), "EG001"),
     "A47 connection lists coding": (
         post("Connection: close, transfer-encoding\r\nTransfer-Encoding: chunked\r\n", LAST),
@@ -212,8 +215,6 @@ FORWARDED: dict[str, tuple[bytes, bytes, bytes]] = {
     "A35 upper case": (
         post("Transfer-Encoding: CHUNKED\r\n", "1\r\na\r\n0\r\n\r\n"),
         b"transfer-encoding: chunked\r\n", b"a"),
-    "A44 GET with a body": (
-        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na", b"content-length: 1\r\n", b"a"),
     "B15 extension": (chunked("1;a=b\r\na\r\n0\r\n\r\n"), b"chunked", b"a"),
     "B26 trailer": (chunked("1\r\na\r\n0\r\nX-Foo: a\r\n\r\n"), b"chunked", b"a"),
     "B29 trailer Host": (chunked("1\r\na\r\n0\r\nHost: evil\r\n\r\n"), b"host: a\r\n", b"a"),
