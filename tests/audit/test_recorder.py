@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -197,24 +198,30 @@ def test_a_failed_write_holds_the_gate_for_good_and_nothing_is_written_again(
     assert on_disk(journal) == []
 
 
-@pytest.fixture
-def full_disk(journal: Journal) -> Iterator[None]:
-    """Room for one record and a bit: the second is short, as on a disk that fills up."""
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Room for one record and a bit: the second is short, as on a disk that fills up.
+
+    The limit is the whole process's, so it stands no longer than the write that it is for: the test
+    runner may be writing its own output to a file.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, old)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_disk_that_fills_up_within_a_record_holds_the_gate(
     journal: Journal, recorder: Recorder, gate: Gate
 ) -> None:
     assert recorder.decision(DENIAL, HEAD, None, NOW) is not None
     assert not gate.snapshot.holds
-    assert recorder.decision(DENIAL, HEAD, None, NOW) is None
+    with full_disk():
+        assert recorder.decision(DENIAL, HEAD, None, NOW) is None
     assert quarantined(gate)
     assert journal.seq == 1
     size = (journal.folder / "00000000.jsonl").stat().st_size
