@@ -20,7 +20,7 @@ Source: hardening 0, E-G6, E-G8, E-H7, b.2, b.3.
 
 from typing import Protocol
 
-from sidecar.core.gate import Denial, Exempt, Permit, lapsed, recheck
+from sidecar.core.gate import Denial, Exempt, Permit, decide, lapsed, recheck
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import Upstream as Address
@@ -114,7 +114,7 @@ class Exchange:
         now = plane.clock()
         if not self._since:
             self._begun(now)
-        decision = plane.judge(self._asked, now)
+        decision = decide(plane.gate.snapshot, self._asked.head, now)
         if isinstance(decision, Denial):
             self._deny(decision, now)
             return
@@ -132,7 +132,7 @@ class Exchange:
         """No connection could be made. A gate that has closed meanwhile is the better answer."""
         plane = self._plane
         now = plane.clock()
-        decision = plane.judge(self._asked, now)
+        decision = decide(plane.gate.snapshot, self._asked.head, now)
         if isinstance(decision, Exempt):
             self._tell(Reason.UPSTREAM_UNREACHABLE, plane.gate.snapshot, now, "failed")
         elif isinstance(decision, Denial):

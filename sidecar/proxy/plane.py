@@ -8,14 +8,14 @@ from typing import Literal, Protocol
 
 from sidecar.clock import Clock
 from sidecar.config.sections import Limits, Timeouts
-from sidecar.core.gate import Decision, Denial, Exempt, Gate, Permit, decide
+from sidecar.core.gate import Denial, Exempt, Gate, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now
-from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot
 from sidecar.proxy.answer import AnswerShell
 from sidecar.proxy.body import Bounds
-from sidecar.proxy.shell import Asked, Shell
+from sidecar.proxy.shell import Shell
 from sidecar.proxy.upstream import Pool
 
 Outcome = Literal["permit", "exempt", "deny", "cut", "late", "abort", "failed", "gone"]
@@ -111,19 +111,6 @@ class Plane:
     stamp: Stamp = NO_STAMP
     in_flight: int = 0
     draining: bool = False
-
-    def judge(self, asked: Asked, now: Now) -> Decision:
-        """Decide on a request under the snapshot of this moment.
-
-        Raises:
-            ProtocolError: REQUEST_MALFORMED; an exempt target was sent a body.
-        """
-        decision = decide(self.gate.snapshot, asked.head, now)
-        # A service that ignores the body of a GET reads it as the next request: with a closed gate
-        # that would be one that nobody decided on and no record shows.
-        if type(decision) is Exempt and (asked.chunked or asked.length):
-            raise ProtocolError(Reason.REQUEST_MALFORMED, "body for an exempt target")
-        return decision
 
     def stamp_for(self, snapshot: Snapshot) -> Stamp:
         """The lines for a permit under `snapshot`."""

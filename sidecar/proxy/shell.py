@@ -22,6 +22,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from sidecar.config.sections import Limits
 from sidecar.core.head import Header, RequestHead
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.routes import EXEMPT_METHODS
 from sidecar.proxy import fields
 from sidecar.proxy.fields import Names
 
@@ -34,8 +35,9 @@ LINE_EXTRA_BYTES = 32  # method, two spaces, version and CRLF around the target
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 NEVER = frozenset({b"TRACE", b"CONNECT"})
 # Content has no meaning for these (RFC 9110 9.3.1). A service that ignores it reads it as the next
-# request: one that nobody decided on and no record shows. An empty body is fine.
-BODILESS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+# request: one that nobody decided on and no record shows. An empty body is fine. Exempt methods are
+# among these, or such a request would pass through a closed gate.
+BODILESS = EXEMPT_METHODS | {b"OPTIONS"}
 
 # Visible ASCII without what RFC 3986 has no place for: " # < > \ and stray %. %00 is nobody's name.
 _PART = rb"[!$&-;=?-\[\]-~]*"
