@@ -65,9 +65,7 @@ class Accepted:
         self._demanding: dict[str, Beat] = {}  # issuer -> the beat of it that demands most
         self._route_text = None if stored is None else stored.routes
         self._last_wall = 0 if stored is None else stored.last_wall
-        self._proved: Now | None = (
-            None  # a boot time, and what the wall clock must have shown by then
-        )
+        self._proved: Now | None = None  # what the wall clock must have shown by a boot time
         self.epoch = None if stored is None else stored.epoch
         self.generation = 0 if stored is None else stored.generation
         self.halts = NO_HALTS

@@ -20,7 +20,7 @@ from sidecar.core.instant import Now
 from sidecar.core.policy import Rule
 from sidecar.core.reason import Reason
 from sidecar.core.routes import EXEMPT_METHODS, Route, Upstream
-from sidecar.core.snapshot import CLOSED, Hold, Snapshot
+from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 
 
 @dataclass(slots=True)  # not frozen: that triples the cost of making one per request
@@ -160,7 +160,7 @@ class Gate:
     def lift(self, reason: Reason) -> None:
         """Remove a passing local hold. Others end only with the process or a clear."""
         hold = self._local.get(reason)
-        if hold is not None and hold.kind == 1:
+        if hold is not None and hold.kind is HoldKind.PASSING:
             del self._local[reason]
             self._refresh()
 
