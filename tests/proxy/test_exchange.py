@@ -706,7 +706,12 @@ async def test_a_client_that_stalls_after_a_slow_service_has_caught_up_is_408() 
         while not connection._upstream_full:
             client.send(b"a" * 65536)
             sent += 65536
-            await world.until(lambda: client.writer.transport.get_write_buffer_size() == 0)
+            await world.until(
+                lambda: (
+                    connection._upstream_full
+                    or client.writer.transport.get_write_buffer_size() == 0
+                )
+            )
         go_on.set()
         await world.until(lambda: world.service.total_bytes >= sent)
         await world.until(lambda: not connection._upstream_full)
