@@ -14,7 +14,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 # Interpreters to try, first one that runs and is new enough wins. Override: make test PYTHON=/path
 PYTHON ?= python3.11 python3.12 python3.13 python3
 UV := uv==0.13.9
-COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
   --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
@@ -61,9 +61,10 @@ bench: $(READY) ## run one benchmark: NAME=decide
 # needed for nothing else, hence not in the lock.
 lock: $(READY) ## pin the dependencies with hashes (UPGRADE=1 for the newest)
 	@$(PIP) install --quiet '$(UV)'
-	@$(COMPILE) --output-file requirements.lock
-	@$(COMPILE) --extra demo --group dev --output-file requirements-dev.lock
-	@grep -c '==' requirements.lock requirements-dev.lock
+	@$(COMPILE) pyproject.toml --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --extra demo --group dev --output-file requirements-dev.lock
+	@$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
+	@grep -c '==' requirements.lock requirements-dev.lock requirements-fuzz.lock
 
 venv: $(READY) ## make the environment and nothing else
 
