@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpResponseParser
 
 from sidecar.config.sections import Limits
 from sidecar.core.head import Header
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.proxy import fields
-from sidecar.proxy.fields import Names
+from sidecar.proxy.fields import Collector
 
 LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
@@ -54,29 +54,17 @@ def _fault(detail: str) -> ProtocolError:
     return ProtocolError(Reason.UPSTREAM_INVALID, detail)
 
 
-class AnswerShell:
+class AnswerShell(Collector):
     """Parses heads of responses. One for all connections: nothing of a response stays in it.
 
     Args:
         limits: Sizes.
     """
 
-    __slots__ = ("_limits", "_names", "_plain", "_special")
+    __slots__ = ()
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._names = Names(fields.RESPONSE, limits.field_name_bytes)
-        self._plain: list[Header] = []
-        self._special: list[tuple[int, bytes]] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by llhttp for each header line."""
-        known, kind = self._names[name]
-        if kind:
-            self._special.append((kind, value))
-            if kind not in (fields.CONTENT_TYPE, fields.CONTENT_ENCODING):
-                return
-        self._plain.append((known, value.rstrip(b" \t")))
+        super().__init__(fields.RESPONSE, limits)
 
     def scan(self, data: bytes) -> int:
         """End of the head at the beginning of `data`; 0 while bytes are missing.
@@ -109,24 +97,16 @@ class AnswerShell:
             raise _fault("control character in the head")
         if lines - 2 > self._limits.head_fields:
             raise _fault("too many header lines")
-        plain: list[Header] = []
-        special: list[tuple[int, bytes]] = []
-        self._plain, self._special = plain, special
         try:
-            HttpResponseParser(self).feed_data(data)
-        except HttpParserUpgrade:
-            raise _fault("upgrade") from None
+            plain, by_kind = self._collect(HttpResponseParser, data)
         except HttpParserError as error:
             raise _fault(str(error)) from None
-        return _judge(int(line[1]), int(line[2]), method, plain, special)
+        return _judge(int(line[1]), int(line[2]), method, plain, by_kind)
 
 
 def _judge(
-    minor: int, status: int, method: bytes, plain: list[Header], special: list[tuple[int, bytes]]
+    minor: int, status: int, method: bytes, plain: list[Header], by_kind: dict[int, list[bytes]]
 ) -> Answer:
-    by_kind: dict[int, list[bytes]] = {}
-    for kind, value in special:
-        by_kind.setdefault(kind, []).append(value.rstrip(b" \t"))
     if fields.INVALID in by_kind or fields.TOO_LONG in by_kind:
         raise _fault("header name")
     if status == SWITCHING:

@@ -14,6 +14,10 @@ Source: RFC 9110 section 7.6.1; hardening E-H6.
 import re
 from typing import Final
 
+from httptools import HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+
+from sidecar.config.sections import Limits
+from sidecar.core.head import Header
 from sidecar.core.reason import ProtocolError, Reason
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -49,6 +53,8 @@ _COMMON = {
 }
 REQUEST = {**_COMMON, b"host": HOST, b"expect": EXPECT, b"traceparent": TRACE}
 RESPONSE = {**_COMMON, b"content-type": CONTENT_TYPE, b"content-encoding": CONTENT_ENCODING}
+# Of these we want to know and pass them on all the same.
+SHOWN = frozenset({HOST, TRACE, CONTENT_TYPE, CONTENT_ENCODING})
 # A folded name that equals one of these would frame or address the message for somebody else.
 FRAMING = frozenset({b"host", *_COMMON, b"expect"})
 # Stripping one of these because `Connection` lists it would change who asks for what.
@@ -92,6 +98,50 @@ class Names(dict[bytes, tuple[bytes, int]]):
         if folded != name and folded in FRAMING:
             return name, INVALID
         return name, self._kinds.get(name, PLAIN)
+
+
+class Collector:
+    """Header lines of one head after the other, as llhttp reports them.
+
+    Args:
+        kinds: REQUEST or RESPONSE.
+        limits: Sizes.
+    """
+
+    __slots__ = ("_limits", "_names", "_plain", "_special")
+
+    def __init__(self, kinds: dict[bytes, int], limits: Limits) -> None:
+        self._limits = limits
+        self._names = Names(kinds, limits.field_name_bytes)
+        self._plain: list[Header] = []
+        self._special: dict[int, list[bytes]] = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by llhttp for each header line."""
+        known, kind = self._names[name]
+        value = value.rstrip(b" \t")
+        if kind:
+            self._special.setdefault(kind, []).append(value)
+            if kind not in SHOWN:
+                return
+        self._plain.append((known, value))
+
+    def _collect(
+        self, parser: type[HttpRequestParser | HttpResponseParser], data: bytes
+    ) -> tuple[list[Header], dict[int, list[bytes]]]:
+        """Parse one complete head: what is passed on, and the values of what is not plain.
+
+        Raises:
+            HttpParserError: llhttp refuses it.
+        """
+        # Made anew: nothing of one message is in the next, whatever way this one ends.
+        plain = self._plain = []
+        special = self._special = {}
+        try:  # noqa: SIM105 (suppress is slower, and this is once per head)
+            parser(self).feed_data(data)
+        except HttpParserUpgrade:
+            pass  # judged by our own rules; that parser is never fed again
+        return plain, special
 
 
 def options(values: list[bytes]) -> frozenset[bytes]:

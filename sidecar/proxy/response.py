@@ -86,7 +86,7 @@ class Response:
             keep: Whether the connection may stay afterwards.
 
         Raises:
-            ProtocolError: The body is broken.
+            ProtocolError: The body is broken; there is no answer then.
         """
         answer = self.answer
         assert answer is not None
@@ -97,7 +97,12 @@ class Response:
         elif self._asked.minor == 0:
             framing += http1.KEEP_ALIVE
         raw, self._raw = self._raw, b""
-        return http1.response_head(answer, ours, framing) + self.read_body(raw)
+        try:
+            body = self.read_body(raw)
+        except ProtocolError:
+            self.answer = None  # nothing of it was relayed, so the client can be told instead
+            raise
+        return http1.response_head(answer, ours, framing) + body
 
     def read_body(self, data: bytes) -> bytes:
         """Take bytes of the body; return bytes for the client.

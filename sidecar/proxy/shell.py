@@ -14,17 +14,18 @@ Source: RFC 9112 sections 2, 3, 6, 9; hardening b.1, E-H1 to E-H8.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpRequestParser
 
 from sidecar.config.sections import Limits
 from sidecar.core.head import Header, RequestHead
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import EXEMPT_METHODS
 from sidecar.proxy import fields
-from sidecar.proxy.fields import Names
+from sidecar.proxy.fields import Collector
 
 LINE = re.compile(rb"([A-Z]{3,16}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[A-Z]{3,16} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]\r\n")
@@ -39,13 +40,19 @@ NEVER = frozenset({b"TRACE", b"CONNECT"})
 # among these, or such a request would pass through a closed gate.
 BODILESS = EXEMPT_METHODS | {b"OPTIONS"}
 
-# Visible ASCII without what RFC 3986 has no place for: " # < > \ and stray %. %00 is nobody's name.
-_PART = rb"[!$&-;=?-\[\]-~]*"
-TARGET = re.compile(rb"/" + _PART + rb"(?:%(?!00)[0-9A-Fa-f]{2}" + _PART + rb")*")
+# Visible ASCII without what RFC 3986 has no place for: " # < > \ and stray %. %00 is nobody's name,
+# and a path has no overlong UTF-8, which is a second spelling of another character. A query may: it
+# chooses nothing here, and %c0 is a letter in older encodings.
+_PATH = rb"[!$&-;=@-\[\]-~]*"
+_QUERY = rb"[!$&-;=?-\[\]-~]*"
+_HEX = rb"[0-9A-Fa-f]{2}"
+TARGET = re.compile(
+    rb"/" + _PATH + rb"(?:%(?!00|[Cc][01]|[Ee]0%[89]|[Ff]0%8)" + _HEX + _PATH + rb")*"
+    rb"(?:\?" + _QUERY + rb"(?:%(?!00)" + _HEX + _QUERY + rb")*)?"
+)  # fmt: skip
 ABSOLUTE = re.compile(rb"http://([^/?#]+)([/?].*)?", re.IGNORECASE)
 HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 PORT_MAX = 65535
-NO_HOST = (b"host", b"localhost")  # an HTTP/1.0 request that names no authority
 
 LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
 HUGE_LENGTH = re.compile(rb"[1-9][0-9]{15,18}")
@@ -141,29 +148,17 @@ def _position(fault: tuple[int, Reason]) -> int:
     return fault[0]
 
 
-class Shell:
+class Shell(Collector):
     """Parses heads of requests. One for all connections: nothing of a request stays in it.
 
     Args:
         limits: Sizes.
     """
 
-    __slots__ = ("_limits", "_names", "_plain", "_special")
+    __slots__ = ()
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._names = Names(fields.REQUEST, limits.field_name_bytes)
-        self._plain: list[Header] = []
-        self._special: list[tuple[int, bytes]] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by llhttp for each header line."""
-        known, kind = self._names[name]
-        if kind:
-            self._special.append((kind, value))
-            if kind not in (fields.HOST, fields.TRACE):
-                return
-        self._plain.append((known, value.rstrip(b" \t")))
+        super().__init__(fields.REQUEST, limits)
 
     def parse(self, data: bytes) -> Asked:
         """Parse one complete head, from the request line to the empty line.
@@ -179,16 +174,11 @@ class Shell:
         if data.translate(None, fields.TEXT) != b"\r\n" * lines:
             raise ProtocolError(Reason.REQUEST_MALFORMED, "control character in the head")
         self._check_line(method, target, lines - 2)
-        plain: list[Header] = []
-        special: list[tuple[int, bytes]] = []
-        self._plain, self._special = plain, special
         try:
-            HttpRequestParser(self).feed_data(data)
-        except HttpParserUpgrade:
-            pass  # judged below, by our own rules; that parser is never fed again
+            plain, by_kind = self._collect(HttpRequestParser, data)
         except HttpParserError as error:
             raise ProtocolError(Reason.REQUEST_MALFORMED, str(error)) from None
-        return self._judge(method, target, int(line[3]), plain, special)
+        return self._judge(method, target, int(line[3]), plain, by_kind)
 
     def _check_line(self, method: bytes, target: bytes, lines: int) -> None:
         if method not in METHODS:
@@ -206,21 +196,15 @@ class Shell:
         target: bytes,
         minor: int,
         plain: list[Header],
-        special: list[tuple[int, bytes]],
+        by_kind: dict[int, list[bytes]],
     ) -> Asked:
-        by_kind: dict[int, list[bytes]] = {}
-        for kind, value in special:
-            by_kind.setdefault(kind, []).append(value.rstrip(b" \t"))
         if fields.INVALID in by_kind:
             raise ProtocolError(Reason.REQUEST_MALFORMED, "header name")
         if fields.TOO_LONG in by_kind:
             raise ProtocolError(Reason.REQUEST_HEAD_TOO_LARGE, "header name")
-        hosts = by_kind.get(fields.HOST, [])
-        _check_host(hosts, minor)
+        host = _checked_host(by_kind.get(fields.HOST, ()))
         if target[0] != 0x2F or not TARGET.fullmatch(target):  # noqa: PLR2004 (a slash)
-            target = _other_target(method, target, hosts)
-        if not hosts:
-            plain.append(NO_HOST)
+            target = _origin_form(target, host)
         length, chunked = self._framing(by_kind, minor)
         if (chunked or length) and method in BODILESS:
             raise ProtocolError(Reason.REQUEST_MALFORMED, "body of a method that has none")
@@ -264,11 +248,13 @@ def _line_fault(data: bytes) -> ProtocolError:
     return ProtocolError(Reason.REQUEST_MALFORMED, "request line")
 
 
-def _check_host(hosts: list[bytes], minor: int) -> None:
-    if len(hosts) > 1 or (not hosts and minor == 1):
+def _checked_host(hosts: Sequence[bytes]) -> bytes:
+    # Of HTTP/1.0, too: a request that names no authority leaves it to each reader to make one up.
+    if len(hosts) != 1:
         raise ProtocolError(Reason.REQUEST_MALFORMED, "exactly one Host is needed")
-    if hosts and not _is_host(hosts[0]):
+    if not _is_host(hosts[0]):
         raise ProtocolError(Reason.REQUEST_MALFORMED, "Host")
+    return hosts[0]
 
 
 @lru_cache(maxsize=256)
@@ -277,11 +263,10 @@ def _is_host(value: bytes) -> bool:
     return match is not None and int(match[1] or 0) <= PORT_MAX
 
 
-def _other_target(method: bytes, target: bytes, hosts: list[bytes]) -> bytes:
-    if target == b"*" and method == b"OPTIONS":
-        return target
+def _origin_form(target: bytes, host: bytes) -> bytes:
+    # `*` is denied with the rest: it is no path, so no rule could permit it.
     absolute = ABSOLUTE.fullmatch(target)
-    if absolute is None or not hosts or absolute[1].lower() != hosts[0].lower():
+    if absolute is None or absolute[1].lower() != host.lower():
         raise ProtocolError(Reason.REQUEST_MALFORMED, "target")
     rest = absolute[2] or b"/"
     origin = rest if rest.startswith(b"/") else b"/" + rest

@@ -262,12 +262,6 @@ async def test_good_input_is_written_anew(name: str, pieces: str) -> None:
         assert len([name for name, _ in seen.headers if name == b"x-epochgate-epoch"]) == 1
 
 
-async def test_options_star_stays_a_star_and_needs_a_rule_that_names_it() -> None:
-    async with running() as world:
-        response = await world.ask(get(line="OPTIONS * HTTP/1.1"), "HEAD")
-        assert response.reason == "EG302"
-
-
 async def test_405_names_the_methods_that_there_are() -> None:
     async with running() as world:
         response = await world.ask(get(line="TRACE / HTTP/1.1"))
