@@ -5,7 +5,7 @@ Rules:
 * Lines end with CRLF, chunk sizes are 1 to 16 hex digits, data is followed by CRLF: nothing else is
   tolerated, whoever sent it. Chunk extensions and trailers are read, bounded and dropped.
 * All payload of one received piece comes out as one piece, so a flood of tiny chunks costs a loop
-  here and not a write each.
+  here and not a write each. That loop ends after `turn_lines`: others want to be served, too.
 
 Source: RFC 9112 sections 6 and 7; hardening b.1 B01 to B35.
 """
@@ -31,11 +31,13 @@ class Bounds:
         line_bytes: A chunk-size line; more is EG001.
         trailer_bytes: All trailers; more is EG003.
         body_bytes: Payload; 0 means no limit. More is EG004.
+        turn_lines: Lines that one `feed` reads before it leaves the rest; 0 means all.
     """
 
     line_bytes: int
     trailer_bytes: int
     body_bytes: int = 0
+    turn_lines: int = 0
 
 
 class Body(Protocol):
@@ -49,7 +51,8 @@ class Body(Protocol):
             start: Where in it to begin.
 
         Returns:
-            Payload, index of the first byte not taken, whether the body is complete.
+            Payload, index of the first byte not taken, whether the body is complete. Where it is
+            not, bytes are only left to be fed again, later.
 
         Raises:
             ProtocolError: The bytes are no body.
@@ -127,6 +130,7 @@ class Chunked:
         """Take chunks."""
         pieces: list[bytes] = []
         end = len(data)
+        lines = self._bounds.turn_lines
         while start < end and self._state != _DONE:
             if self._state == _DATA:
                 stop = min(end, start + self._left)
@@ -139,6 +143,9 @@ class Chunked:
                 line, start = self._take_line(data, start)
                 if line is not None:
                     self._line_ended(line)
+                    lines -= 1
+                    if not lines:
+                        break
         payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return payload, start, self._state == _DONE
 

@@ -80,3 +80,16 @@ def test_a_request_announces_its_body() -> None:
     assert isinstance(announced(0, BOUNDS, chunked=False), Fixed)
     assert isinstance(announced(None, BOUNDS, chunked=True), Chunked)
     assert announced(None, BOUNDS, chunked=False) is NOTHING
+
+
+def test_a_flood_of_tiny_chunks_is_taken_in_turns_and_nothing_of_it_is_lost() -> None:
+    data = b"1\r\na\r\n" * 1000 + b"0\r\n\r\nnext"
+    body = Chunked(Bounds(64, 4096, turn_lines=10))
+    payload, start, turns, done = b"", 0, 0, False
+    while not done:
+        piece, start, done = body.feed(data, start)
+        assert len(piece) <= 5
+        payload += piece
+        turns += 1
+    assert (payload, data[start:]) == (b"a" * 1000, b"next")
+    assert turns == 201  # 2,002 lines, ten a turn
