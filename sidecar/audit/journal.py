@@ -2,8 +2,10 @@
 
 Rules:
 
-* One `pwrite` per record, at a tracked offset. When it returned, the record survives the death of
+* `append`: one `pwrite`, at a tracked offset. When it returned, the record survives the death of
   this process; after the next `flush`, a power loss.
+* `defer` is for records that nothing waits for: chained now, written with the next one or by
+  `settle`, in order.
 * `pwrite`, not a mapping: a full, read-only or broken disk is an error here and now, not a signal.
 * The first error of any kind latches: `failed` is set and nothing is written again. Whether an
   unsynced page was lost after a failed fsync cannot be known, so it is never retried.
@@ -16,6 +18,7 @@ nothing of the journal; `flushed` takes its result over in the event loop.
 Source: hardening E-J1 to E-J6.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -98,8 +101,8 @@ class Journal:
     """
 
     __slots__ = (
-        "_current", "_lock", "_next", "_number", "_offset", "_retired", "_segment_bytes",
-        "durable", "failed", "folder", "fresh", "prev", "recovery", "seq",
+        "_current", "_deferred", "_lock", "_next", "_number", "_offset", "_retired",
+        "_segment_bytes", "durable", "failed", "folder", "fresh", "prev", "recovery", "seq",
     )  # fmt: skip
 
     def __init__(self, folder: Path, segment_bytes: int) -> None:
@@ -113,6 +116,7 @@ class Journal:
         self.recovery: Recovery | None = None
         self._segment_bytes = segment_bytes
         self._current = -1
+        self._deferred = b""
         self._next: int | None = None
         self._number = -1
         self._offset = 0
@@ -174,13 +178,38 @@ class Journal:
         Raises:
             OSError: it was not written and nothing will be; see `failed`.
         """
-        if self.failed is not None:
-            raise OSError(self.failed.errno, self.failed.strerror, str(self.folder))
-        size = len(line) + 1
+        self._write(self._deferred + line + b"\n")
+        self._chain(line)
+
+    def defer(self, line: bytes) -> None:
+        """Take the next record, to be written with the one after it or by `settle`.
+
+        Args:
+            line: As for `append`.
+
+        Raises:
+            OSError: nothing will be written any more; see `failed`.
+        """
+        self._refuse_if_failed()
+        self._deferred += line + b"\n"
+        self._chain(line)
+
+    def settle(self) -> None:
+        """Hand what was deferred to the kernel.
+
+        Raises:
+            OSError: it was not written and nothing will be; see `failed`.
+        """
+        if self._deferred:
+            self._write(self._deferred)
+
+    def _write(self, data: bytes) -> None:
+        self._refuse_if_failed()
+        size = len(data)
         if self._next is not None and self._offset + size > self._segment_bytes:
             self._begin_segment(self._next)
         try:
-            written = _pwrite(self._current, line + b"\n", self._offset)
+            written = _pwrite(self._current, data, self._offset)
         except OSError as error:
             self.failed = error
             raise
@@ -188,9 +217,16 @@ class Journal:
             self.failed = OSError(errno.ENOSPC, "short write", str(self.folder))
             raise self.failed
         self._offset += size
+        self._deferred = b""
+
+    def _chain(self, line: bytes) -> None:
         self.seq += 1
         self.prev = _sha256(line).hexdigest()
         self.fresh.append(line)
+
+    def _refuse_if_failed(self) -> None:
+        if self.failed is not None:
+            raise OSError(self.failed.errno, self.failed.strerror, str(self.folder))
 
     def _begin_segment(self, prepared: int) -> None:
         # Only ever a prepared one: making a file here would cost a request an fsync. Until the next
@@ -201,7 +237,12 @@ class Journal:
         self._offset = 0
 
     def flush(self) -> Flush:
-        """What has to be done to make all records so far durable; run it in a thread."""
+        """What has to be done to make all records so far durable; run it in a thread.
+
+        Raises:
+            OSError: what was deferred could not be written.
+        """
+        self.settle()
         half_full = self._offset * 2 > self._segment_bytes
         prepare = self._number + 1 if half_full and self._next is None else None
         return Flush(
@@ -224,6 +265,8 @@ class Journal:
 
     def close(self) -> None:
         """Give the folder back. What was not flushed is with the kernel all the same."""
+        with contextlib.suppress(OSError):  # one that failed has said so, and wrote nothing more
+            self.settle()
         self.fail(OSError(errno.EBADF, "journal is closed", str(self.folder)))
         held = [*self._retired, self._current, self._next, self._lock]
         for descriptor in held:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sidecar.audit import checkpoints, segments
 from sidecar.audit.chain import Chain
+from sidecar.audit.outcomes import Outcomes
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.note import NoteKey
 from sidecar.core.reason import ProtocolError
@@ -46,6 +47,9 @@ class Report:
         checkpoint: The newest one, if it was signed by the key.
         tail_records: After the checkpoint: chained, but signed by nobody yet.
         torn_bytes: After the last newline.
+        ended: Requests by how they ended: permit, deny, abort, error, late.
+        interrupted: Permits whose process ended before they did.
+        running: Permits without an outcome yet.
         fault: None when every check that was made holds.
         checked: Checks that were made and hold, one line each.
         unchecked: What could not be checked, and why.
@@ -57,6 +61,9 @@ class Report:
     checkpoint: Checkpoint | None = None
     tail_records: int = 0
     torn_bytes: int = 0
+    ended: dict[str, int] = field(default_factory=dict)
+    interrupted: int = 0
+    running: int = 0
     fault: Fault | None = None
     checked: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -104,7 +111,7 @@ def _open_checkpoint(folder: Path, key: NoteKey | None, report: Report) -> None:
 
 
 def _read(folder: Path, report: Report, progress: Callable[[int, int], None] | None) -> None:
-    chain = Chain()
+    chain, outcomes = Chain(), Outcomes()
     try:
         paths = segments.find(folder)
     except ProtocolError as error:
@@ -115,19 +122,26 @@ def _read(folder: Path, report: Report, progress: Callable[[int, int], None] | N
         if report.torn_bytes and path.stat().st_size:
             report.fault = Fault(chain.tree.size, path.name, "the segment before ends in a record")
             return
-        _read_segment(path, chain, report, progress)
+        _read_segment(path, chain, outcomes, report, progress)
         if report.fault is not None:
             return
+    report.ended = dict(outcomes.ended)
+    report.interrupted, report.running = outcomes.interrupted, outcomes.running
 
 
 def _read_segment(
-    path: Path, chain: Chain, report: Report, progress: Callable[[int, int], None] | None
+    path: Path,
+    chain: Chain,
+    outcomes: Outcomes,
+    report: Report,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
     offset = 0
     for line in segments.read(path, 0):
-        why = _fault(path, offset, line, chain, report)
+        index = chain.tree.size
+        why = _fault(path, offset, line, chain, outcomes, report)
         if why is not None:
-            report.fault = Fault(chain.tree.size, f"{path.name}, byte {offset}", why)
+            report.fault = Fault(index, f"{path.name}, byte {offset}", why)
             return
         if report.torn_bytes:
             return
@@ -140,7 +154,9 @@ def _read_segment(
             progress(report.records, report.bytes_read)
 
 
-def _fault(path: Path, offset: int, line: bytes, chain: Chain, report: Report) -> str | None:
+def _fault(
+    path: Path, offset: int, line: bytes, chain: Chain, outcomes: Outcomes, report: Report
+) -> str | None:
     if not line.endswith(b"\n"):
         torn = segments.torn(path, offset)
         if torn is None:
@@ -148,10 +164,10 @@ def _fault(path: Path, offset: int, line: bytes, chain: Chain, report: Report) -
         report.torn_bytes = torn.size
         return None
     try:
-        chain.check(line[:-1])
+        said = chain.check(line[:-1])
     except ProtocolError as error:
         return str(error)
-    return None
+    return outcomes.take(said)
 
 
 def _as_signed(chain: Chain, report: Report) -> bool:
@@ -170,7 +186,13 @@ def _conclude(report: Report) -> None:
         f"{report.records} records are canonical and complete",
         "their numbers run from 0 without a gap",
         "each names the SHA-256 of the one before",
+        "no request has two ends, none an end without a decision",
     ]
+    if report.interrupted or report.running:
+        report.unchecked.append(
+            f"how {report.interrupted + report.running} permitted requests ended: "
+            f"{report.running} may be running, {report.interrupted} ended with their process"
+        )
     if report.torn_bytes:
         report.unchecked.append(
             f"the last {report.torn_bytes} bytes: a record without its end (being written, or torn)"

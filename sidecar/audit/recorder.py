@@ -6,13 +6,13 @@ Rules:
   and a latched hold says so. The hold is placed before the answer is returned.
 * Never recorded: query, headers (but the trace id), bodies. A path is cut, and what is not ASCII in
   it is written as `\xNN`, so that a record cannot play tricks on a terminal.
+* Each permit gets exactly one outcome, when its exchange has ended.
 * What does not change from request to request is put together once per snapshot.
 
 Source: DESIGN, Audit before effect; hardening P10, P11, E-J3.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import msgspec
 
@@ -21,10 +21,18 @@ from sidecar.core import canonical
 from sidecar.core.canonical import Json
 from sidecar.core.gate import Denial, Permit
 from sidecar.core.head import RequestHead
-from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.instant import NS_PER_MS, NS_PER_US, Now
 from sidecar.core.lease import Lease
 from sidecar.core.log import record
-from sidecar.core.log.record import BeatRef, Decision, EpochRef, StateChange, StateType
+from sidecar.core.log.record import (
+    BeatRef,
+    Decision,
+    EpochRef,
+    Outcome,
+    OutcomeKind,
+    StateChange,
+    StateType,
+)
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 
@@ -45,14 +53,15 @@ class Recorder:
         boot_id: 8 random bytes, hex; new for each process.
         instance: Name of this sidecar.
         place: Places a hold at the gate.
+        later: Calls a function at the end of the loop's turn.
 
     Raises:
         ProtocolError: boot id or instance cannot stand in a record.
     """
 
     __slots__ = (
-        "_beat", "_blank", "_boot", "_epoch", "_instance", "_journal", "_place", "_policy_sha",
-        "_snapshot", "_trust",
+        "_beat", "_boot", "_epoch", "_instance", "_journal", "_later", "_place", "_policy_sha",
+        "_settling", "_snapshot", "_trust",
     )  # fmt: skip
 
     def __init__(
@@ -61,14 +70,17 @@ class Recorder:
         boot_id: str,
         instance: str,
         place: Callable[[Hold], None],
+        later: Callable[[Callable[[], None]], object],
     ) -> None:
         self._journal = journal
         self._boot = boot_id
         self._instance = instance
         self._place = place
         self._remember(CLOSED)
-        self._blank = _blank(boot_id, instance)
-        record.parse(canonical.dump(self._blank))  # refused now, not when a journal is read back
+        self._later = later
+        self._settling = False
+        # Refused now, not when a journal is read back.
+        record.parse(canonical.dump(_sample(boot_id, instance)))
 
     def decision(
         self,
@@ -103,7 +115,6 @@ class Recorder:
                 boot=self._boot,
                 decision="permit" if reason is None else "deny",
                 decision_id=decision_id,
-                dur_us=None,
                 epoch=self._epoch,
                 inst=self._instance,
                 lease_ms_left=None if lease is None else _left_ms(lease, now),
@@ -114,11 +125,9 @@ class Recorder:
                 prev=journal.prev,
                 reason=reason,
                 req_h=None,
-                resp_h=None,
                 route=None if route is None else route.name,
                 rule=None if rule is None else rule.name,
                 seq=seq,
-                status=None,
                 subject_h=None,
                 trace_id=_trace(trace_id),
                 trust_v=self._trust,
@@ -130,32 +139,54 @@ class Recorder:
         )
         return decision_id if self._write(line) else None
 
-    def take_back(
+    def outcome(
         self,
         decision_id: str,
-        kind: Literal["abort", "late"],
+        kind: OutcomeKind,
         reason: Reason | None,
         now: Now,
+        *,
+        dur_ns: int,
+        sent: bool,
+        status: int,
     ) -> None:
-        """Say that a recorded permit had no effect, or had it too late.
+        """Say what became of a permit; once for each.
+
+        One that had no effect or came too late is written at once, as proof that nobody profited.
+        The others wait for the end of the loop's turn, or for the next decision.
 
         Args:
             decision_id: Of the permit.
-            kind: `abort`: nothing was written upstream. `late`: the write came after the deadline
-                and its connection was destroyed.
+            kind: How it ended.
             reason: Why, if there is one.
             now: Both clocks.
+            dur_ns: From the decision to the end.
+            sent: Whether anything was written upstream.
+            status: What the client was told, or 0.
         """
-        taken = msgspec.structs.replace(
-            self._blank,
-            decision=kind,
-            decision_id=decision_id,
-            prev=self._journal.prev,
-            reason=None if reason is None else reason.code,
-            seq=self._journal.seq,
-            ts=now.wall,
+        journal = self._journal
+        line = _encode(
+            Outcome(
+                boot=self._boot,
+                decision_id=decision_id,
+                dur_us=dur_ns // NS_PER_US,
+                inst=self._instance,
+                outcome=kind,
+                prev=journal.prev,
+                reason=None if reason is None else reason.code,
+                resp_h=None,
+                sent=sent,
+                seq=journal.seq,
+                status=status,
+                ts=now.wall,
+                type="outcome",
+                v=1,
+            )
         )
-        self._write(_encode(taken))
+        if kind == "late" or not sent:
+            self._write(line)
+        else:
+            self._defer(line)
 
     def state(self, type: StateType, detail: Mapping[str, Json], now: Now) -> bool:  # noqa: A002
         """Write down a change of state.
@@ -199,6 +230,23 @@ class Recorder:
             return False
         return True
 
+    def _defer(self, line: bytes) -> None:
+        try:
+            self._journal.defer(line)
+        except OSError:
+            self._place(UNWRITABLE)
+            return
+        if not self._settling:
+            self._settling = True
+            self._later(self._settle)
+
+    def _settle(self) -> None:
+        self._settling = False
+        try:
+            self._journal.settle()
+        except OSError:
+            self._place(UNWRITABLE)
+
     def _remember(self, snapshot: Snapshot) -> None:
         lease, epoch = snapshot.lease, snapshot.epoch
         self._snapshot = snapshot
@@ -214,34 +262,21 @@ class Recorder:
             self._epoch = EpochRef(seq=epoch.seq, sha=epoch.sha256)
 
 
-def _blank(boot_id: str, instance: str) -> Decision:
-    return Decision(
-        beat=None,
+def _sample(boot_id: str, instance: str) -> Outcome:
+    return Outcome(
         boot=boot_id,
-        decision="abort",
         decision_id="",
-        dur_us=None,
-        epoch=None,
+        dur_us=0,
         inst=instance,
-        lease_ms_left=None,
-        method="",
-        parent_id=None,
-        path="",
-        policy_sha=None,
+        outcome="permit",
         prev=record.FIRST_PREV,
         reason=None,
-        req_h=None,
         resp_h=None,
-        route=None,
-        rule=None,
+        sent=False,
         seq=0,
-        status=None,
-        subject_h=None,
-        trace_id=None,
-        trust_v=None,
+        status=0,
         ts=0,
-        type="decision",
-        upstream=None,
+        type="outcome",
         v=1,
     )
 

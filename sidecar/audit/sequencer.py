@@ -27,7 +27,7 @@ from sidecar.audit import checkpoints
 from sidecar.audit.journal import Flush, Journal
 from sidecar.clock import Clock
 from sidecar.config import sections
-from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.instant import NS_PER_MS, NS_PER_US, Now
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.merkle import Tree, leaf_hash
 from sidecar.core.reason import Reason
@@ -37,7 +37,6 @@ from sidecar.signer import Signer
 BATCH_RECORDS = 256  # leaf-hashed in one go: about half a millisecond of the event loop
 BACKLOG_MAX = 65_536  # records, some 60 MB
 SYNC_BOUNDS_US = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000)
-NS_PER_US = 1_000
 
 BEHIND = Hold(Reason.AUDIT_BACKPRESSURE, HoldKind.PASSING)
 UNWRITABLE = Hold(Reason.AUDIT_UNWRITABLE, HoldKind.LATCHED)
@@ -197,7 +196,11 @@ class Sequencer:
             return
         # Every record in the tree was appended before this flush, so it makes them all durable.
         made = Checkpoint(self._origin, self._tree.size, self._tree.root()) if due else None
-        flush = self._journal.flush()
+        try:
+            flush = self._journal.flush()
+        except OSError:
+            self._place(UNWRITABLE)
+            return
         loop = asyncio.get_running_loop()
         self._trip = _Trip(flush, made, now, loop.run_in_executor(None, self._carry, flush, made))
 

@@ -25,7 +25,7 @@ from sidecar.cli.text import (
 )
 from sidecar.core.log import note, record
 from sidecar.core.log.note import NoteKey
-from sidecar.core.log.record import Decision, Record
+from sidecar.core.log.record import Outcome, Record, StateChange
 from sidecar.core.reason import BY_CODE, ProtocolError
 
 FOLLOW_S = 0.25
@@ -141,6 +141,9 @@ def _print(report: Report) -> None:
     if fault is not None:
         index = "" if fault.index is None else f"record {fault.index}, "
         click.echo(f"  wrong        {index}{fault.where}: {_plain(fault.why)}")
+    else:
+        ends = ", ".join(f"{count} {kind}" for kind, count in report.ended.items())
+        click.echo(f"  requests     {ends}")
     for line in report.checked:
         click.echo(f"  checked      {line}")
     for line in report.unchecked:
@@ -169,19 +172,30 @@ def _time(wall_ms: int) -> str:
 
 
 def _fields(said: Record) -> Iterator[str]:
-    if not isinstance(said, Decision):
+    if isinstance(said, Outcome):
+        yield f"outcome {said.outcome}"
+        yield from _why(said.reason)
+        yield f"status={said.status}"
+        yield f"ms={said.dur_us / 1000:.1f}"
+        yield f"id={said.decision_id}"
+        return
+    if isinstance(said, StateChange):
         yield said.type
         yield json.dumps(said.detail, sort_keys=True)
         return
     yield said.decision
-    if said.reason is not None:
-        known = BY_CODE.get(said.reason)
-        yield said.reason if known is None else f"{said.reason} {known.slug}"
+    yield from _why(said.reason)
     yield f"{said.method or '-'} {said.path or '-'}"
     yield f"route={said.route or '-'}"
     yield f"rule={said.rule or '-'}"
     yield f"epoch={'-' if said.epoch is None else said.epoch.seq}"
     yield f"id={said.decision_id}"
+
+
+def _why(code: str | None) -> Iterator[str]:
+    if code is not None:
+        known = BY_CODE.get(code)
+        yield code if known is None else f"{code} {known.slug}"
 
 
 def _plain(text: str) -> str:

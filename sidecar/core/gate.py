@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sidecar.core.head import RequestHead
-from sidecar.core.instant import Now
+from sidecar.core.instant import NS_PER_MS, BootNs, Now
 from sidecar.core.policy import Rule
 from sidecar.core.reason import Reason
 from sidecar.core.routes import EXEMPT_METHODS, Route, Upstream
@@ -124,6 +124,34 @@ def recheck(snapshot: Snapshot, permit: Permit, head: RequestHead, now: Now) -> 
             return Reason.ROUTE_UNKNOWN
         case Denial(reason=reason):
             return reason
+
+
+def drained_at(snapshot: Snapshot, permit: Permit, reason: Reason, now: Now) -> BootNs | None:
+    """Until when a running exchange may go on although `recheck` said `reason`; None: cut it.
+
+    A drain bridges the lapse of a lease and nothing else: a hold, a halt, another policy or other
+    routes end it at once.
+
+    Args:
+        snapshot: The gate's current snapshot.
+        permit: What the exchange started with; its rule says how long.
+        reason: What `recheck` answered.
+        now: Both clocks, read for this call.
+
+    Returns:
+        Boot time. Counted from the deadline of the lease where that is known, so that a process
+        which was frozen does not begin to drain when it wakes up.
+    """
+    drain_ns, old = permit.rule.drain_ms * NS_PER_MS, permit.snapshot
+    if not drain_ns or reason is not Reason.LEASE_EXPIRED:
+        return None
+    if snapshot.policy is not old.policy or snapshot.routes is not old.routes:
+        return None
+    lease = snapshot.lease or old.lease
+    assert lease is not None
+    overdue_ns = max(now.boot - lease.deadline, (now.wall - lease.wall_deadline) * NS_PER_MS, 0)
+    until = BootNs(now.boot - overdue_ns + drain_ns)
+    return until if now.boot < until else None
 
 
 class Gate:

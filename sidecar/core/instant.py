@@ -15,6 +15,7 @@ BootNs = NewType("BootNs", int)
 WallMs = NewType("WallMs", int)
 
 NS_PER_MS = 1_000_000
+NS_PER_US = 1_000
 
 
 class Now(NamedTuple):

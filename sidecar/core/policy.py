@@ -27,6 +27,7 @@ from sidecar.core.reason import ProtocolError, Reason
 MEDIA_TYPE = "application/vnd.epochgate.policy.v1+json"
 TYPE = "urn:epochgate:policy:v1"
 MAX_BYTES = 1024 * 1024  # bytes; a blob
+DRAIN_MAX_MS = 300_000
 
 Method = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3,16}\Z")]
 FieldName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9!#$%&'*+.^_`|~-]{1,256}\Z")]
@@ -40,6 +41,12 @@ class HeaderEquals(Strict, frozen=True):
     value: FieldValue
 
 
+class DrainBody(Strict, frozen=True):
+    """Running exchanges may go on for so long after the lease has lapsed; milliseconds."""
+
+    drain_ms: Annotated[int, msgspec.Meta(ge=1, le=DRAIN_MAX_MS)]
+
+
 class RuleBody(Strict, frozen=True):
     """One rule as it is signed. `in_flight`: what becomes of running exchanges at containment."""
 
@@ -48,7 +55,7 @@ class RuleBody(Strict, frozen=True):
     methods: tuple[Method, ...]
     paths: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     headers: tuple[HeaderEquals, ...]
-    in_flight: Literal["cut"]
+    in_flight: Literal["cut"] | DrainBody
 
 
 class Body(Strict, frozen=True):
@@ -60,13 +67,18 @@ class Body(Strict, frozen=True):
 
 
 class Rule:
-    """A compiled rule; what `decide` points to in its answer."""
+    """A compiled rule; what `decide` points to in its answer.
 
-    __slots__ = ("headers", "methods", "name", "permits")
+    Attributes:
+        drain_ms: How long a running exchange may outlive the lease; 0: not at all.
+    """
+
+    __slots__ = ("drain_ms", "headers", "methods", "name", "permits")
 
     def __init__(self, body: RuleBody) -> None:
         self.name = body.name
         self.permits = body.action == "permit"
+        self.drain_ms = body.in_flight.drain_ms if isinstance(body.in_flight, DrainBody) else 0
         self.methods = frozenset(method.encode() for method in body.methods)
         self.headers: tuple[Header, ...] = tuple(
             (item.name.encode(), item.value.encode()) for item in body.headers
@@ -79,14 +91,16 @@ class Policy:
     Attributes:
         name: For people.
         sha256: Digest of the bundle, hex; empty for `DENY_ALL`, which nobody signed.
+        raw: The bundle; empty likewise.
         rules: In order.
     """
 
-    __slots__ = ("_paths", "name", "rules", "sha256")
+    __slots__ = ("_paths", "name", "raw", "rules", "sha256")
 
-    def __init__(self, body: Body, sha256: str) -> None:
+    def __init__(self, body: Body, raw: bytes) -> None:
         self.name = body.name
-        self.sha256 = sha256
+        self.raw = raw
+        self.sha256 = canonical.digest(raw) if raw else ""
         self.rules = tuple(Rule(rule) for rule in body.rules)
         self._paths = PathIndex([[path.encode() for path in rule.paths] for rule in body.rules])
 
@@ -115,7 +129,7 @@ def parse(raw: bytes) -> Policy:
     problems = check(body)
     if problems:
         raise ProtocolError(Reason.POLICY_INVALID, "; ".join(problems))
-    return Policy(body, canonical.digest(raw))
+    return Policy(body, raw)
 
 
 def check(body: Body) -> list[str]:
@@ -143,4 +157,4 @@ def _conditions_hold(rule: Rule, headers: tuple[Header, ...]) -> bool:
     return True
 
 
-DENY_ALL = Policy(Body(type=TYPE, name="deny-all", rules=()), "")
+DENY_ALL = Policy(Body(type=TYPE, name="deny-all", rules=()), b"")

@@ -169,10 +169,13 @@ class Downstream(asyncio.Protocol):
             self._upstream = None
         self._upstream_full = False
 
-    def connected(self, exchange: Exchange, upstream: Upstream | None) -> None:
-        """An upstream connection for `exchange` was made, or not."""
+    def connected(self, upstream: Upstream | None) -> None:
+        """The upstream connection that the running exchange waits for was made, or not."""
         self._upstream = upstream
-        self._safely(lambda _: exchange.begin() if upstream else exchange.unreachable(), None)
+        exchange = self._exchange
+        if exchange is not None:
+            step = exchange.unreachable if upstream is None else exchange.begin
+            self._safely(lambda _: step(), None)
         self._set_reading()  # what was read ahead of the connection has been taken
 
     def over(self, now: Now, *, keep: bool) -> None:
@@ -307,7 +310,7 @@ class Downstream(asyncio.Protocol):
         decision_id = plane.recorder.decision(Denial(reason, snapshot), None, None, now)
         answer = denial.response(reason, snapshot, decision_id, now, None, keep_alive=False)
         self._transport.write(answer)
-        plane.observer.finished("deny", reason, reason.status, 0, 0)
+        plane.observer.finished("deny", reason, reason.status, 0, 0, 0)
         self._end_politely(now)
 
     def _broken(self) -> None:

@@ -18,56 +18,19 @@ Rules:
 Source: hardening 0, E-G6, E-G8, E-H7, b.2, b.3.
 """
 
-from typing import Protocol
-
-from sidecar.core.gate import Denial, Exempt, Permit, decide, lapsed, recheck
+from sidecar.core.gate import Denial, Exempt, Permit, decide, drained_at, lapsed, recheck
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.reason import ProtocolError, Reason
-from sidecar.core.routes import Upstream as Address
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy import denial, http1
 from sidecar.proxy.body import Body, Broken, announced
-from sidecar.proxy.plane import Outcome, Plane
+from sidecar.proxy.plane import RECORDED, Connection, Outcome, Plane
 from sidecar.proxy.response import Response
 from sidecar.proxy.shell import Asked
-from sidecar.proxy.upstream import Owner, Upstream
+from sidecar.proxy.upstream import Upstream
 
 BROKEN = Broken()
 TRIES_MAX = 2  # connections that may end before use
-
-
-class Connection(Owner, Protocol):
-    """What an exchange asks of the client connection it runs on.
-
-    Attributes:
-        buffer: Bytes received and not taken yet.
-        deadline: Boot time at which `expired` is called; 0: never.
-        eof: Whether the client has ended its side.
-        write_full: Whether the client reads more slowly than we write.
-    """
-
-    buffer: bytes
-    deadline: int
-    eof: bool
-    write_full: bool
-
-    def write(self, data: bytes) -> None:
-        """Write to the client."""
-
-    def upstream_for(self, address: Address) -> Upstream | None:
-        """The own upstream connection or a warm one, ready to carry a request there, or None."""
-
-    def drop_upstream(self) -> None:
-        """Destroy the own upstream connection."""
-
-    def connected(self, exchange: "Exchange", upstream: Upstream | None) -> None:
-        """An upstream connection for `exchange` was made, or not."""
-
-    def over(self, now: Now, *, keep: bool) -> None:
-        """The exchange has ended: go on with the next request, or end politely."""
-
-    def cut_off(self) -> None:
-        """End at once, so that no reader takes what was sent for complete."""
 
 
 class Exchange:
@@ -84,8 +47,9 @@ class Exchange:
     """
 
     __slots__ = (
-        "_asked", "_body", "_connection", "_decision", "_decision_id", "_over", "_overhead_ns",
-        "_plane", "_response", "_since", "_total", "_tries", "_upstream", "request_done", "sent",
+        "_asked", "_body", "_connection", "_decision", "_decision_id", "_drained", "_first_byte_ns",
+        "_over", "_overhead_ns", "_plane", "_response", "_since", "_total", "_tries", "_upstream",
+        "request_done", "sent",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, connection: Connection, asked: Asked) -> None:
@@ -101,6 +65,8 @@ class Exchange:
         self._since = 0
         self._total = 0
         self._overhead_ns = 0
+        self._first_byte_ns = 0
+        self._drained = 0  # boot time at which a drain ends; 0: the lease is live
         self._over = False
         self.request_done = False
         self.sent = False
@@ -170,7 +136,7 @@ class Exchange:
             if upstream is not None:
                 self._plane.pool.put_back(upstream)
         else:
-            self._connection.connected(self, upstream)
+            self._connection.connected(upstream)
 
     def _forward(self, decision: Permit | Exempt, upstream: Upstream, now: Now) -> None:
         body = self._take_body()
@@ -192,7 +158,6 @@ class Exchange:
         before = plane.clock()
         reason = recheck(plane.gate.snapshot, decision, asked.head, before)
         if reason is not None:
-            plane.recorder.take_back(decision_id, "abort", reason, before)
             self._tell(reason, plane.gate.snapshot, before, "abort")
             return
         self._begin_upstream(decision, upstream, data)
@@ -201,17 +166,16 @@ class Exchange:
         if lapsed(decision.snapshot, after) is None:
             self._set_deadline(after)
         else:
-            self._late(decision_id, after)
+            self._late(after)
 
     def _begin_upstream(self, decision: Permit | Exempt, upstream: Upstream, data: bytes) -> None:
         self._upstream = upstream
         self.sent = True
         upstream.send(decision, data, self._connection)
 
-    def _late(self, decision_id: str, now: Now) -> None:
+    def _late(self, now: Now) -> None:
         # Destroyed first: whatever the service makes of those bytes, nobody will see it.
         self._connection.drop_upstream()
-        self._plane.recorder.take_back(decision_id, "late", Reason.LEASE_EXPIRED, now)
         self._tell(Reason.LEASE_EXPIRED, self._plane.gate.snapshot, now, "late")
 
     def _take_body(self) -> bytes:
@@ -235,8 +199,9 @@ class Exchange:
         else:
             left_ms = timeouts.response_ms if self._response.answer is None else timeouts.stream_ms
         deadline = now.boot + left_ms * NS_PER_MS if left_ms else 0
-        if self._total and (not deadline or self._total < deadline):
-            deadline = self._total
+        for other in (self._total, self._drained):
+            if other and (not deadline or other < deadline):
+                deadline = other
         self._connection.deadline = deadline
 
     def _awaits_client(self) -> bool:
@@ -255,6 +220,7 @@ class Exchange:
             else:
                 relayed, complete = response.read_head(data)
                 if complete:
+                    self._first_byte_ns = now.boot - self._since
                     ours = self._plane.lines_for(self._decision, self._decision_id)
                     relayed += response.begin(ours, keep=self._may_keep())
         except ProtocolError:
@@ -303,6 +269,8 @@ class Exchange:
 
     def expired(self, now: Now) -> None:
         """The deadline that this exchange has set was reached."""
+        if not self._looked(now):
+            return
         if not self.sent or self._awaits_client():
             self.malformed(Reason.REQUEST_TIMEOUT)
         else:
@@ -316,16 +284,21 @@ class Exchange:
     def broken(self, now: Now) -> None:
         """Our own code failed: deny, never forward."""
         plane = self._plane
+        if self._over:  # it was the end that failed
+            self._connection.cut_off()
+            self._connection.over(now, keep=False)
+            return
         if self._decision_id is None and self._response.answer is None:
             self._connection.drop_upstream()
             self._deny(Denial(Reason.INTERNAL_ERROR, plane.gate.snapshot), now)
             return
-        if self._decision_id is not None and not self.sent:
-            plane.recorder.take_back(self._decision_id, "abort", Reason.INTERNAL_ERROR, now)
         self._fail(Reason.INTERNAL_ERROR, now, "deny")
 
     def give_up(self) -> None:
-        """Not even an answer could be made; only the count is kept right."""
+        """Not even an answer could be made; only the count is kept right.
+
+        A permit stays without an outcome: whoever verifies the log is told so.
+        """
         self._plane.in_flight -= not self._over
         self._over = True
 
@@ -333,11 +306,19 @@ class Exchange:
         decision = self._decision
         if not isinstance(decision, Permit) or not self.sent or self._over:
             return not self._over
-        reason = recheck(self._plane.gate.snapshot, decision, self._asked.head, now)
+        snapshot = self._plane.gate.snapshot
+        reason = recheck(snapshot, decision, self._asked.head, now)
         if reason is None:
+            self._drained = 0
             return True
-        self._cut(reason, now)
-        return False
+        until = drained_at(snapshot, decision, reason, now)
+        if until is None:
+            self._cut(reason, now)
+            return False
+        if self._drained != until:
+            self._drained = until
+            self._set_deadline(now)
+        return True
 
     def _cut(self, reason: Reason, now: Now) -> None:
         plane, connection, answer = self._plane, self._connection, self._response.answer
@@ -393,8 +374,14 @@ class Exchange:
         if self._over:
             return
         self._over = True
-        self._plane.in_flight -= 1
-        self._plane.observer.finished(
-            outcome, reason, status, now.boot - self._since if self._since else 0, self._overhead_ns
+        plane, took_ns = self._plane, now.boot - self._since if self._since else 0
+        plane.in_flight -= 1
+        if type(self._decision) is Permit and self._decision_id is not None:
+            plane.recorder.outcome(
+                self._decision_id, RECORDED[outcome], reason, now,
+                dur_ns=took_ns, sent=self.sent, status=status,
+            )  # fmt: skip
+        plane.observer.finished(
+            outcome, reason, status, took_ns, self._overhead_ns, self._first_byte_ns
         )
         self._connection.over(now, keep=keep)

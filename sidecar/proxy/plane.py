@@ -11,14 +11,28 @@ from sidecar.config.sections import Limits, Timeouts
 from sidecar.core.gate import Denial, Exempt, Gate, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now
+from sidecar.core.log.record import OutcomeKind
 from sidecar.core.reason import Reason
+from sidecar.core.routes import Upstream as Address
 from sidecar.core.snapshot import CLOSED, Snapshot
 from sidecar.proxy.answer import AnswerShell
 from sidecar.proxy.body import Bounds
 from sidecar.proxy.shell import Shell
-from sidecar.proxy.upstream import Pool
+from sidecar.proxy.upstream import Owner, Pool, Upstream
 
 Outcome = Literal["permit", "exempt", "deny", "cut", "late", "abort", "failed", "gone"]
+
+# How the exchange of a permit ended, as it is recorded. A `deny` after a permit is ours: what the
+# client sent later could not be read.
+RECORDED: dict[Outcome, OutcomeKind] = {
+    "permit": "permit",
+    "cut": "abort",
+    "gone": "abort",
+    "abort": "abort",
+    "deny": "abort",
+    "failed": "error",
+    "late": "late",
+}
 
 
 class Recorder(Protocol):
@@ -30,14 +44,18 @@ class Recorder(Protocol):
         """Hand a decision to the kernel; its id, or None when that failed."""
         ...
 
-    def take_back(
+    def outcome(
         self,
         decision_id: str,
-        kind: Literal["abort", "late"],
+        kind: OutcomeKind,
         reason: Reason | None,
         now: Now,
+        *,
+        dur_ns: int,
+        sent: bool,
+        status: int,
     ) -> None:
-        """Record that a permit was not used (`abort`) or used too late (`late`)."""
+        """Record what became of a permit; once for each."""
         ...
 
 
@@ -51,6 +69,7 @@ class Observer(Protocol):
         status: int,
         duration_ns: int,
         overhead_ns: int,
+        first_byte_ns: int,
     ) -> None:
         """One request came to its end.
 
@@ -62,6 +81,7 @@ class Observer(Protocol):
             status: What the client was told, or 0.
             duration_ns: From the decision to the end.
             overhead_ns: From the decision to the write upstream, or 0.
+            first_byte_ns: From the decision to the first byte of the response, or 0.
         """
 
     def stream_cut(self, reason: Reason) -> None:
@@ -69,6 +89,40 @@ class Observer(Protocol):
 
     def malformed(self, reason: Reason) -> None:
         """A request could not be read, or a client exceeded a limit."""
+
+
+class Connection(Owner, Protocol):
+    """What an exchange asks of the client connection it runs on.
+
+    Attributes:
+        buffer: Bytes received and not taken yet.
+        deadline: Boot time at which `expired` is called; 0: never.
+        eof: Whether the client has ended its side.
+        write_full: Whether the client reads more slowly than we write.
+    """
+
+    buffer: bytes
+    deadline: int
+    eof: bool
+    write_full: bool
+
+    def write(self, data: bytes) -> None:
+        """Write to the client."""
+
+    def upstream_for(self, address: Address) -> Upstream | None:
+        """The own upstream connection or a warm one, ready to carry a request there, or None."""
+
+    def drop_upstream(self) -> None:
+        """Destroy the own upstream connection."""
+
+    def connected(self, upstream: Upstream | None) -> None:
+        """The upstream connection that the running exchange waits for was made, or not."""
+
+    def over(self, now: Now, *, keep: bool) -> None:
+        """The exchange has ended: go on with the next request, or end politely."""
+
+    def cut_off(self) -> None:
+        """End at once, so that no reader takes what was sent for complete."""
 
 
 class Stamp:

@@ -141,7 +141,8 @@ def _build(path: Path) -> Parts:
     origin = checkpoint.origin(trust.domain, f"{config.service}-{key.key_id[:16]}")
     journal = _journal(config)
     _recover(journal, lambda: journal.recover(key, origin, boot, origin, clock.now()), gate, log)
-    recorder = Recorder(journal, boot, origin, gate.place)
+    later = asyncio.get_running_loop().call_soon
+    recorder = Recorder(journal, boot, origin, gate.place, later)
     recorder.state("start", {"version": __version__, "trust": trust.sha256}, clock.now())
     sequencer = Sequencer(
         journal, key, origin, config.audit, clock=clock.now, place=gate.place, lift=gate.lift

@@ -133,6 +133,11 @@ class Metrics(Collector):
         self.request_duration = Histogram(
             "epochgate_request_duration_seconds", "From decision to last byte.", _REQUEST_NS
         )
+        self.first_byte = Histogram(
+            "epochgate_first_byte_seconds",
+            "From the decision to the first byte of the response.",
+            _REQUEST_NS,
+        )
         self.overhead = Histogram(
             "epochgate_overhead_seconds",
             "From the decision to the write upstream, the audit record included.",

@@ -54,6 +54,7 @@ class Observer:
         status: int,
         duration_ns: int,
         overhead_ns: int,
+        first_byte_ns: int,
     ) -> None:
         """One request came to its end.
 
@@ -63,12 +64,15 @@ class Observer:
             status: What the client was answered; 0 when nothing could be.
             duration_ns: From the decision to the last byte.
             overhead_ns: From the decision to the write upstream, or 0.
+            first_byte_ns: From the decision to the first byte of the response, or 0.
         """
         found = self._metrics
         found.requests.add(RESULT_OF[outcome])
         found.request_duration.observe(duration_ns)
         if overhead_ns:
             found.overhead.observe(overhead_ns)
+        if first_byte_ns:
+            found.first_byte.observe(first_byte_ns)
         if outcome == "exempt":
             found.decisions.add("exempt", NO_REASON)
         elif outcome in _DENIED:

@@ -42,7 +42,7 @@ def open_journal(folder: Path, segment_bytes: int = SEGMENT_BYTES) -> Journal:
 
 def make_recorder(journal: Journal, gate: Gate) -> Recorder:
     """A recorder of the test's instance."""
-    return Recorder(journal, BOOT, INSTANCE, gate.place)
+    return Recorder(journal, BOOT, INSTANCE, gate.place, lambda settle: settle())
 
 
 def make_journal(

@@ -1,11 +1,13 @@
 """What is written about a decision, and that no decision stands without it."""
 
+import errno
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -16,7 +18,7 @@ from sidecar.core.gate import Denial, Gate
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now, WallMs, ms_until
 from sidecar.core.log import record
-from sidecar.core.log.record import Decision, StateChange
+from sidecar.core.log.record import Decision, Outcome, StateChange
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, HoldKind, State
 from tests import builders
@@ -128,8 +130,10 @@ def test_records_are_chained_across_kinds(journal: Journal, recorder: Recorder) 
     recorder.state("start", {"version": "1"}, NOW)
     decision_id = recorder.decision(PERMIT, HEAD, None, NOW)
     assert decision_id is not None
-    recorder.take_back(decision_id, "late", Reason.LEASE_EXPIRED, NOW)
-    recorder.take_back(decision_id, "abort", None, NOW)
+    recorder.outcome(
+        decision_id, "late", Reason.LEASE_EXPIRED, NOW, dur_ns=1, sent=True, status=503
+    )
+    recorder.outcome(decision_id, "permit", None, NOW, dur_ns=1, sent=True, status=200)
     lines = list(journal.fresh)
     said = [record.parse(line) for line in lines]
     assert [one.seq for one in said] == [0, 1, 2, 3]
@@ -137,12 +141,64 @@ def test_records_are_chained_across_kinds(journal: Journal, recorder: Recorder) 
     assert on_disk(journal) == lines
 
 
-def test_a_permit_that_is_taken_back_keeps_its_id(journal: Journal, recorder: Recorder) -> None:
+def test_an_outcome_carries_the_id_of_its_permit(journal: Journal, recorder: Recorder) -> None:
     decision_id = recorder.decision(PERMIT, HEAD, None, NOW)
     assert decision_id is not None
-    recorder.take_back(decision_id, "late", Reason.LEASE_EXPIRED, NOW)
-    said = written(journal)
-    assert (said.decision, said.decision_id, said.reason) == ("late", decision_id, "EG102")
+    recorder.outcome(
+        decision_id, "abort", Reason.LEASE_EXPIRED, NOW, dur_ns=2_000_000, sent=False, status=503
+    )
+    said = record.parse(journal.fresh[-1])
+    assert isinstance(said, Outcome)
+    assert (said.outcome, said.decision_id, said.reason) == ("abort", decision_id, "EG102")
+    assert (said.dur_us, said.sent, said.status) == (2000, False, 503)
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("late", True), ("abort", False)])
+def test_a_permit_that_nobody_profited_from_is_closed_at_once(
+    journal: Journal, gate: Gate, kind: Literal["late", "abort"], *, sent: bool
+) -> None:
+    turns: list[Callable[[], None]] = []
+    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append)
+    recorder.outcome(f"{BOOT}-0", kind, None, NOW, dur_ns=1, sent=sent, status=503)
+    assert on_disk(journal) == list(journal.fresh)
+    assert not turns
+
+
+def test_outcomes_wait_for_the_end_of_the_turn_together(journal: Journal, gate: Gate) -> None:
+    turns: list[Callable[[], None]] = []
+    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append)
+    for seq in range(3):
+        finish(recorder, seq)
+    assert on_disk(journal) == []
+    [settle] = turns
+    settle()
+    assert on_disk(journal) == list(journal.fresh)
+    finish(recorder, 3)
+    assert len(turns) == 2
+
+
+def test_a_decision_takes_the_outcomes_before_it_along(journal: Journal, gate: Gate) -> None:
+    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, lambda _: None)
+    finish(recorder, 0)
+    assert recorder.decision(PERMIT, HEAD, None, NOW) == f"{BOOT}-1"
+    assert on_disk(journal) == list(journal.fresh)
+
+
+def test_an_outcome_that_cannot_be_written_holds_the_gate(journal: Journal, gate: Gate) -> None:
+    turns: list[Callable[[], None]] = []
+    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append)
+    finish(recorder, 0)
+    journal.fail(OSError(errno.EIO, "broken"))
+    assert not gate.snapshot.holds
+    turns[0]()
+    assert quarantined(gate)
+    finish(recorder, 1)
+    assert len(journal.fresh) == 1
+
+
+def finish(recorder: Recorder, seq: int) -> None:
+    decision_id = f"{BOOT}-{seq}"
+    recorder.outcome(decision_id, "permit", None, NOW, dur_ns=1, sent=True, status=200)
 
 
 def test_a_change_of_state_carries_its_detail(journal: Journal, recorder: Recorder) -> None:
@@ -172,7 +228,7 @@ def test_names_that_no_reader_would_accept_are_refused_at_start(
     journal: Journal, gate: Gate, boot: str, instance: str
 ) -> None:
     with pytest.raises(ProtocolError):
-        Recorder(journal, boot, instance, gate.place)
+        Recorder(journal, boot, instance, gate.place, lambda settle: settle())
 
 
 def quarantined(gate: Gate) -> bool:
@@ -233,9 +289,8 @@ def test_a_disk_that_fills_up_within_a_record_holds_the_gate(
 def test_a_journal_that_was_not_recovered_takes_nothing(folder: Path, gate: Gate) -> None:
     journal = Journal(folder, 1000)
     try:
-        assert (
-            Recorder(journal, BOOT, INSTANCE, gate.place).decision(DENIAL, HEAD, None, NOW) is None
-        )
+        blocked = Recorder(journal, BOOT, INSTANCE, gate.place, lambda settle: settle())
+        assert blocked.decision(DENIAL, HEAD, None, NOW) is None
         assert quarantined(gate)
     finally:
         journal.close()

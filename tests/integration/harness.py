@@ -311,12 +311,12 @@ class Sidecar:
         return [msgspec.json.decode(line) for line in lines if line.startswith(b"{")]
 
     def permits(self) -> Counter[str]:
-        """Decision ids of permits that were not taken back."""
+        """Decision ids of permits under which something was sent."""
         found: Counter[str] = Counter()
         for line in self.records():
             if line["type"] == "decision" and line["decision"] == "permit":
                 found[line["decision_id"]] += 1
-            if line["type"] == "decision" and line["decision"] == "abort":
+            if line["type"] == "outcome" and not line["sent"]:
                 found[line["decision_id"]] -= 1
         return +found
 

@@ -46,7 +46,7 @@ class _Broken:
             raise RuntimeError("a bug")  # noqa: TRY004 - the kind does not matter
         return "denied-1"
 
-    def take_back(self, *_: object) -> None: ...
+    def outcome(self, *_: object, **__: object) -> None: ...
 
 
 class _Silent:

@@ -3,10 +3,11 @@
 import asyncio
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from sidecar.config import sections
 from sidecar.core import canonical, policy, routes
@@ -14,6 +15,7 @@ from sidecar.core.gate import Denial, Gate, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.lease import Lease
+from sidecar.core.log.record import OutcomeKind
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
@@ -26,6 +28,10 @@ BEAT = make_beat(TRUST, EPOCH)
 HOUR_MS = 3_600_000
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 WAIT_S = 5  # a test that waits longer hangs
+
+
+def decision_id(index: int) -> str:
+    return f"0123456789abcdef-{index}"
 
 
 class ManualClock:
@@ -48,6 +54,16 @@ class ManualClock:
         self.wall += ms
 
 
+class Ended(NamedTuple):
+    """An outcome as it was recorded."""
+
+    decision_id: str
+    kind: OutcomeKind
+    reason: Reason | None
+    sent: bool
+    status: int
+
+
 @dataclass
 class MemoryRecorder:
     """Keeps decisions; fails when told to."""
@@ -56,7 +72,7 @@ class MemoryRecorder:
     decisions: list[tuple[Permit | Denial, RequestHead | None, str | None]] = field(
         default_factory=list
     )
-    taken_back: list[tuple[str, str, Reason | None]] = field(default_factory=list)
+    outcomes: list[Ended] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
 
     def decision(
@@ -66,16 +82,33 @@ class MemoryRecorder:
         if self.failing:
             return None
         self.decisions.append((decision, head, trace_id))
-        return f"0123456789abcdef-{len(self.decisions) - 1}"
+        return decision_id(len(self.decisions) - 1)
 
-    def take_back(
-        self, decision_id: str, kind: Literal["abort", "late"], reason: Reason | None, now: Now
+    def outcome(
+        self,
+        decision_id: str,
+        kind: OutcomeKind,
+        reason: Reason | None,
+        now: Now,
+        *,
+        dur_ns: int,
+        sent: bool,
+        status: int,
     ) -> None:
-        self.taken_back.append((decision_id, kind, reason))
+        assert dur_ns >= 0
+        self.outcomes.append(Ended(decision_id, kind, reason, sent, status))
+
+    @property
+    def permitted(self) -> list[str]:
+        return [
+            decision_id(index)
+            for index, (decision, _, _) in enumerate(self.decisions)
+            if isinstance(decision, Permit)
+        ]
 
     @property
     def permits(self) -> int:
-        return sum(isinstance(decision, Permit) for decision, _, _ in self.decisions)
+        return len(self.permitted)
 
     @property
     def denials(self) -> list[Reason]:
@@ -91,10 +124,15 @@ class MemoryObserver:
     malformed_requests: list[Reason] = field(default_factory=list)
 
     def finished(
-        self, outcome: str, reason: Reason | None, status: int, duration_ns: int, overhead_ns: int
+        self,
+        outcome: str,
+        reason: Reason | None,
+        status: int,
+        duration_ns: int,
+        overhead_ns: int,
+        first_byte_ns: int,
     ) -> None:
-        assert duration_ns >= 0
-        assert overhead_ns >= 0
+        assert min(duration_ns, overhead_ns, first_byte_ns) >= 0
         self.ends.append((outcome, reason, status))
 
     def stream_cut(self, reason: Reason) -> None:
@@ -288,9 +326,6 @@ def made_policy() -> policy.Policy:
         in_flight="cut",
     )  # fmt: skip
     rest = policy.RuleBody(
-        name="rest", action="permit", methods=(), paths=("/**", "*"), headers=(), in_flight="cut"
-    )
-    rest = policy.RuleBody(
         name="rest", action="permit", methods=(), paths=("/**",), headers=(), in_flight="cut"
     )
     odd = policy.RuleBody(
@@ -394,12 +429,15 @@ class World:
 
     def check(self) -> None:
         """What holds after every test."""
-        aborts = sum(kind == "abort" for _, kind, _ in self.recorder.taken_back)
+        recorder = self.recorder
+        unused = sum(not end.sent for end in recorder.outcomes)
         exempt = sum(request.head.split(b" ")[1] == b"/health" for request in self.service.received)
         begun = len(self.service.received) - exempt
-        permitted = self.recorder.permits - aborts
+        permitted = recorder.permits - unused
         assert begun <= permitted
         assert self.lossy or begun == permitted
+        ended = Counter(end.decision_id for end in recorder.outcomes)
+        assert ended == Counter(recorder.permitted), "not exactly one outcome for each permit"
         assert self.server.in_flight == 0
         assert self.server.connections == 0
         assert self.server.upstream_connections == 0

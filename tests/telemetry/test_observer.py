@@ -110,7 +110,7 @@ def test_a_request_counts_once_with_its_decision(
     outcome: str, reason: Reason | None, decision: tuple[str, str] | None, world: World
 ) -> None:
     before = scrape(world.metrics)
-    world.observer.finished(outcome, reason, 200, 1_000_000, 0)
+    world.observer.finished(outcome, reason, 200, 1_000_000, 0, 0)
     after = scrape(world.metrics)
     grown = {key for key in after if after[key] != before.get(key, 0) and "total" in key[0]}
     late = {("epochgate_late_writes_total",)} if outcome == "late" else set()
@@ -137,11 +137,11 @@ def test_a_cut_stream_is_counted_by_its_reason(world: World) -> None:
 
 
 def test_requests_are_not_logged_but_bugs_and_late_writes_are(world: World) -> None:
-    world.observer.finished("permit", None, 200, 1, 0)
-    world.observer.finished("deny", Reason.LEASE_EXPIRED, 503, 1, 0)
+    world.observer.finished("permit", None, 200, 1, 0, 0)
+    world.observer.finished("deny", Reason.LEASE_EXPIRED, 503, 1, 0, 0)
     assert world.events() == []
-    world.observer.finished("deny", Reason.INTERNAL_ERROR, 503, 1, 0)
-    world.observer.finished("late", Reason.LEASE_EXPIRED, 503, 9_000_000, 8_000_000)
+    world.observer.finished("deny", Reason.INTERNAL_ERROR, 503, 1, 0, 0)
+    world.observer.finished("late", Reason.LEASE_EXPIRED, 503, 9_000_000, 8_000_000, 0)
     assert world.events() == ["internal_error", "late_write"]
     found = scrape(world.metrics)
     assert found["epochgate_late_writes_total",] == 1

@@ -6,6 +6,8 @@ Rules:
   for the first), `seq` its index in the log, from 0. The same bytes are the leaf of the tree.
 * A decision names everything it rested on: epoch, beat, policy, trust, what was left of the lease.
   All of it is inside the hash.
+* Each request has exactly one end on record: its `deny` decision, or the one `outcome` that follows
+  its `permit`.
 * Never in a record: bodies, query strings, header values other than the trace id. `subject_h`,
   `req_h` and `resp_h` are keyed digests for later use, null until a policy asks for them.
 * The fields stand in alphabetical order, so the fast encoder writes the canonical form; a property
@@ -28,6 +30,7 @@ PATH_MAX_BYTES = 512  # of a path; longer ones are cut in the record, never in w
 FIRST_PREV = "0" * 64
 
 BootId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}\Z")]  # 8 random bytes per process
+OutcomeKind = Literal["permit", "abort", "error", "late"]
 Code = Annotated[str, msgspec.Meta(pattern=r"\AEG[0-9]{3}\Z")]
 
 
@@ -47,18 +50,15 @@ class BeatRef(Strict, frozen=True):
 
 
 class Decision(Strict, frozen=True):
-    """One request and what was decided about it. Times in ms since 1970 (`ts`) or as named.
+    """One request and what was decided about it; written before it takes effect.
 
-    `permit` is written before the first byte goes upstream. `abort` takes such a permit back: same
-    `decision_id`, nothing was written upstream. `late` says that the write proved late after the
-    fact (the process was stopped in between) and its upstream connection was destroyed.
+    Times in ms since 1970 (`ts`) or as named.
     """
 
     beat: BeatRef | None
     boot: BootId
-    decision: Literal["permit", "deny", "abort", "late"]
+    decision: Literal["permit", "deny"]
     decision_id: str
-    dur_us: int | None
     epoch: EpochRef | None
     inst: str
     lease_ms_left: int | None
@@ -69,17 +69,45 @@ class Decision(Strict, frozen=True):
     prev: Sha256
     reason: Code | None
     req_h: str | None
-    resp_h: str | None
     route: str | None
     rule: str | None
     seq: Count
-    status: int | None
     subject_h: str | None
     trace_id: str | None
     trust_v: int | None
     ts: Count
     type: Literal["decision"]
     upstream: str | None
+    v: Literal[1]
+
+
+class Outcome(Strict, frozen=True):
+    """What became of a permit: exactly one for each, with its `decision_id`.
+
+    `permit`: relayed to its end. `abort`: cut by the gate, left by the client, or never begun.
+    `error`: the service behind failed, or we did. `late`: the write proved late after the fact (the
+    process was stopped in between), its upstream connection was destroyed and nothing was relayed.
+
+    Attributes:
+        dur_us: From the decision to the end; microseconds.
+        reason: Why, unless it was relayed to its end or the client left.
+        sent: Whether anything of the request was written upstream.
+        status: What the client was told; 0: nothing.
+    """
+
+    boot: BootId
+    decision_id: str
+    dur_us: Count
+    inst: str
+    outcome: OutcomeKind
+    prev: Sha256
+    reason: Code | None
+    resp_h: str | None
+    sent: bool
+    seq: Count
+    status: Count
+    ts: Count
+    type: Literal["outcome"]
     v: Literal[1]
 
 
@@ -102,7 +130,7 @@ class StateChange(Strict, frozen=True):
     v: Literal[1]
 
 
-Record = Decision | StateChange
+Record = Decision | Outcome | StateChange
 
 
 def decision_id(boot: str, seq: int) -> str:
@@ -121,4 +149,6 @@ def parse(line: bytes) -> Record:
         raise ProtocolError(Reason.TYPE_CONFUSION, "a record is an object")
     if value.get("type") == "decision":
         return canonical.convert(value, Decision)
+    if value.get("type") == "outcome":
+        return canonical.convert(value, Outcome)
     return canonical.convert(value, StateChange)
