@@ -86,14 +86,16 @@ class Routes:
     Attributes:
         name: For people.
         sha256: Digest of the table, hex; empty for `NO_ROUTES`, which nobody signed.
+        raw: The table; empty likewise.
         exempt: Target -> where it goes.
     """
 
-    __slots__ = ("_paths", "_routes", "exempt", "name", "sha256")
+    __slots__ = ("_paths", "_routes", "exempt", "name", "raw", "sha256")
 
-    def __init__(self, body: Body, sha256: str) -> None:
+    def __init__(self, body: Body, raw: bytes) -> None:
         self.name = body.name
-        self.sha256 = sha256
+        self.raw = raw
+        self.sha256 = canonical.digest(raw) if raw else ""
         upstreams = {
             name: Upstream(name, where.host, where.port) for name, where in body.upstreams.items()
         }
@@ -121,7 +123,7 @@ def parse(raw: bytes) -> Routes:
     problems = check(body)
     if problems:
         raise ProtocolError(Reason.ROUTE_DIGEST_MISMATCH, "; ".join(problems))
-    return Routes(body, canonical.digest(raw))
+    return Routes(body, raw)
 
 
 def check(body: Body) -> list[str]:
@@ -168,4 +170,4 @@ def _is_address(host: str) -> bool:
     return "%" not in host
 
 
-NO_ROUTES = Routes(Body(type=TYPE, name="no-routes", upstreams={}, routes=(), exempt=()), "")
+NO_ROUTES = Routes(Body(type=TYPE, name="no-routes", upstreams={}, routes=(), exempt=()), b"")
