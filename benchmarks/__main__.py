@@ -3,20 +3,29 @@
 Progress goes to stderr, the result to stdout and to a file in `results/`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks import figures
+from benchmarks import bulk, events, figures, fresh, idle, proxy, rounds
+from benchmarks.progress import Progress
+from benchmarks.rounds import Bench
 from sidecar.cli import text
+
+BENCHES: tuple[Bench, ...] = (
+    proxy.BENCH, fresh.BENCH, events.BENCH, bulk.BENCH, idle.BENCH,
+)  # fmt: skip
+ROUNDS = 3
+DECIDE_ROUNDS, DECIDE_LOOPS, DECIDE_S = 7, 20_000, 15
 
 EPILOG = """\b
 Examples:
+  python -m benchmarks all
   python -m benchmarks decide
   python -m benchmarks proxy --rounds 5
-  python -m benchmarks proxy --only haproxy --only epochgate -o json
+  python -m benchmarks events --only haproxy --only epochgate -o json
   python -m benchmarks report
 """
 
@@ -43,32 +52,64 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+@main.command(epilog="\b\nExample:\n  python -m benchmarks all --rounds 3")
+@click.option("--rounds", "count", type=click.IntRange(1), default=ROUNDS, show_default=True)
+def all(count: int) -> None:  # noqa: A001 (the name of the command)
+    """Everything, then the report. A quarter of an hour."""
+    from benchmarks import decide as first  # noqa: PLC0415 (imported when used)
+    from benchmarks import report as writer  # noqa: PLC0415
+
+    progress = Progress(DECIDE_S + sum(rounds.planned_s(bench, count) for bench in BENCHES))
+    progress.step("decide", DECIDE_S)
+    first.run(DECIDE_ROUNDS, DECIDE_LOOPS, figures.RESULTS)
+    for bench in BENCHES:
+        rounds.run(bench, count, bench.size, (), figures.RESULTS, progress)
+    writer.write()
+
+
 @main.command(epilog="\b\nExample:\n  python -m benchmarks decide --rounds 5 -o json")
-@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
-@click.option("--loops", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option("--rounds", "count", type=click.IntRange(1), default=DECIDE_ROUNDS,
+              show_default=True)  # fmt: skip
+@click.option("--loops", type=click.IntRange(1), default=DECIDE_LOOPS, show_default=True)
 @_options
-def decide(rounds: int, loops: int, out: Path, form: str) -> None:
-    """The decision in process: rules, clocks, journal, metrics. Half a minute."""
+def decide(count: int, loops: int, out: Path, form: str) -> None:
+    """The decision in process: rules, clocks, journal, metrics."""
     from benchmarks import decide as bench  # noqa: PLC0415 (imported when used)
 
-    _show(bench.run(rounds, loops, out), form)
+    _show(bench.run(count, loops, out), form)
 
 
-@main.command(epilog="\b\nExample:\n  python -m benchmarks proxy --only envoy --only epochgate")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--seconds", type=click.IntRange(1, 30), default=5, show_default=True)
-@click.option("--only", multiple=True, metavar="NAME", help="Only this contestant; repeat it.")
-@_options
-def proxy(rounds: int, seconds: int, only: tuple[str, ...], out: Path, form: str) -> None:
-    """The data plane beside HAProxy, nginx and Envoy. Five minutes."""
-    from benchmarks import proxy as bench  # noqa: PLC0415 (imported when used)
+def _command(bench: Bench) -> click.Command:
+    """The command of a workload."""
 
-    _show(bench.run(rounds, seconds, only, out), form)
+    def measure(count: int, only: Sequence[str], out: Path, form: str, **sized: int) -> None:
+        (size,) = sized.values()
+        progress = Progress(rounds.planned_s(bench, count))
+        _show(rounds.run(bench, count, size, only, out, progress), form)
+
+    option = f"--{bench.size_name}"
+    command = click.command(
+        bench.name,
+        help=bench.about,
+        epilog=f"\b\nExample:\n  python -m benchmarks {bench.name} --only haproxy --only epochgate",
+    )(_options(measure))
+    command.params += [
+        click.Option(["--rounds", "count"], type=click.IntRange(1), default=ROUNDS,
+                     show_default=True),
+        click.Option([option], type=click.IntRange(1), default=bench.size, show_default=True),
+        click.Option(["--only"], multiple=True, metavar="NAME",
+                     help="Only this contestant; repeat it."),
+    ]  # fmt: skip
+    return command
+
+
+for _bench in BENCHES:
+    main.add_command(_command(_bench))
 
 
 @main.command()
 def report() -> None:
-    """Write the tables of README.md anew from the newest results."""
+    """Write the tables and plots of README.md anew from the newest results."""
     from benchmarks import report as writer  # noqa: PLC0415 (imported when used)
 
     writer.write()

@@ -10,9 +10,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import machine, request
+from benchmarks import envoy_config, machine, request
 from benchmarks.fleet import Fleet
 from sidecar.cli.demo.processes import HOST, Process, free_ports, listens
 
@@ -23,7 +24,7 @@ KEPT = 256  # connections a proxy keeps to the upstream; more than there are cli
 NGINX = """\
 daemon off; master_process off; worker_processes {workers}; pid {folder}/{name}.pid;
 error_log stderr crit;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off; keepalive_timeout 1h; keepalive_requests 1000000000;
   default_type application/json;
@@ -36,11 +37,17 @@ http {{
 NGINX_PROXY = """\
   upstream model {{ server {host}:{upstream}; keepalive {kept}; keepalive_requests 1000000000; }}
   proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+  {streams}
   {auth_upstream}
   server {{ listen {host}:{port} backlog=1024;
     location / {{ {check} proxy_pass http://model; }}
     {auth_location}
   }}
+"""
+# Without these it would write large bodies to files first. Events it relays as they come, because
+# the service behind asks for that in a header.
+NGINX_STREAMS = """\
+client_max_body_size 0; proxy_request_buffering off; proxy_buffering off;
 """
 NGINX_AUTH_UPSTREAM = """\
 upstream authz {{ server {host}:{authz}; keepalive {kept}; keepalive_requests 1000000000; }}
@@ -52,12 +59,19 @@ location = /authz { internal; proxy_pass http://authz; proxy_pass_request_body o
 NGINX_CONSTANT = (
     "  server {{ listen {host}:{port} backlog=1024; location / {{ return 200 {what}; }} }}"
 )
+# Without it, events wait for more to come: 16 ms on average.
+HAPROXY_STREAMS = "option http-no-delay"
+# Limits: it would count two descriptors for each idle connection and refuse to start. Reuse: as the
+# others do it, a connection to the upstream serves whoever comes next.
 HAPROXY = """\
 global
   nbthread {workers}
-  maxconn 4096
+  maxconn {connections}
+  no strict-limits
 defaults
   mode http
+  http-reuse always
+  {streams}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
@@ -69,12 +83,26 @@ backend model
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a workload asks of a configuration.
+
+    Attributes:
+        connections: How many clients there may be at once.
+        streams: Whether bodies are large, and relayed as they come.
+    """
+
+    connections: int = 4096
+    streams: bool = False
+
+
 class Contestant:
     """Something between load and upstream.
 
     Args:
         folder: For its files.
         upstream: Port of the upstream.
+        shape: Of the workload.
 
     Attributes:
         name: In tables.
@@ -84,9 +112,10 @@ class Contestant:
     name = "direct"
     needs = ""  # a program that has to be installed
 
-    def __init__(self, folder: Path, upstream: int) -> None:
+    def __init__(self, folder: Path, upstream: int, shape: Shape = Shape()) -> None:
         self.folder = folder
         self.upstream = upstream
+        self.shape = shape
         self.port = upstream
         self.processes: list[Process] = []
 
@@ -131,7 +160,12 @@ class Contestant:
 
     def _launch_nginx(self, name: str, body: str, port: int, core: int) -> None:
         path = self.folder / f"{name}.conf"
-        path.write_text(NGINX.format(folder=self.folder, name=name, body=body, workers=WORKERS))
+        path.write_text(
+            NGINX.format(
+                folder=self.folder, name=name, body=body, workers=WORKERS,
+                connections=self.shape.connections,
+            )
+        )  # fmt: skip
         self._launch(name, ["nginx", "-e", "stderr", "-p", self.folder, "-c", path], port, core)
 
     def _launch_constant(self, name: str, port: int, core: int, what: str) -> None:
@@ -158,8 +192,12 @@ class Haproxy(Contestant):
         (self.port,) = free_ports(1)
         path = self.folder / "haproxy.cfg"
         path.write_text(
-            HAPROXY.format(host=HOST, port=self.port, upstream=self.upstream, workers=WORKERS)
-        )
+            HAPROXY.format(
+                host=HOST, port=self.port, upstream=self.upstream, workers=WORKERS,
+                connections=self.shape.connections,
+                streams=HAPROXY_STREAMS if self.shape.streams else "",
+            )
+        )  # fmt: skip
         self._launch("haproxy", ["haproxy", "-db", "-f", path], self.port, machine.cores()[1])
 
     @classmethod
@@ -184,6 +222,7 @@ class Nginx(Contestant):
             auth_upstream=self.auth_upstream.format(host=HOST, authz=authz, kept=KEPT),
             auth_location=self.auth_location,
             check=self.check,
+            streams=NGINX_STREAMS if self.shape.streams else "",
         )
         self._launch_nginx("nginx", body, self.port, machine.cores()[1])
 
@@ -221,7 +260,9 @@ class Envoy(Contestant):
         if self.asks:
             self._launch_constant("authz", authz, core, '""')
         path = self.folder / "envoy.json"
-        path.write_text(json.dumps(_envoy_config(self.port, self.upstream, authz, asks=self.asks)))
+        path.write_text(
+            json.dumps(envoy_config.config(self.port, self.upstream, authz, asks=self.asks))
+        )
         command: list[str | Path] = [
             str(_envoy()), "-c", path, "--concurrency", str(WORKERS), "--log-level", "error",
             "--disable-hot-restart",
@@ -242,13 +283,13 @@ class Epochgate(Contestant):
 
     name = "epochgate"
 
-    def __init__(self, folder: Path, upstream: int) -> None:
-        super().__init__(folder, upstream)
+    def __init__(self, folder: Path, upstream: int, shape: Shape = Shape()) -> None:
+        super().__init__(folder, upstream, shape)
         self._fleet: Fleet | None = None
 
     def start(self) -> None:
         load_core, core = machine.cores()
-        self._fleet = fleet = Fleet(self.folder)
+        self._fleet = fleet = Fleet(self.folder, self.shape.connections)
         with machine.pinned(load_core):
             fleet.start(self.upstream)
         with machine.pinned(core):
@@ -296,57 +337,3 @@ def _number(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = VERSION.search(done.stdout or done.stderr)
     return found[1] if found else "unknown"
-
-
-def _envoy_config(port: int, upstream: int, authz: int, *, asks: bool) -> dict[str, object]:
-    router = _filter("envoy.filters.http.router", "router.v3.Router", {})
-    check = _filter(
-        "envoy.filters.http.ext_authz", "ext_authz.v3.ExtAuthz",
-        {
-            "transport_api_version": "V3",
-            "http_service": {
-                "server_uri": {
-                    "uri": f"http://{HOST}:{authz}", "cluster": "authz", "timeout": "1s",
-                },
-            },
-        },
-    )  # fmt: skip
-    manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
-        "HttpConnectionManager",
-        "stat_prefix": "clients",
-        "route_config": {
-            "virtual_hosts": [{
-                "name": "all", "domains": ["*"],
-                "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model"}}],
-            }],
-        },
-        "http_filters": [check, router] if asks else [router],
-    }  # fmt: skip
-    listener = {
-        "address": _address(port),
-        "filter_chains": [{
-            "filters": [{
-                "name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
-            }],
-        }],
-    }  # fmt: skip
-    clusters = [_cluster("model", upstream), *([_cluster("authz", authz)] if asks else [])]
-    return {"static_resources": {"listeners": [listener], "clusters": clusters}}
-
-
-def _filter(name: str, kind: str, settings: dict[str, object]) -> dict[str, object]:
-    full = f"type.googleapis.com/envoy.extensions.filters.http.{kind}"
-    return {"name": name, "typed_config": {"@type": full, **settings}}
-
-
-def _cluster(name: str, port: int) -> dict[str, object]:
-    endpoint = {"endpoint": {"address": _address(port)}}
-    return {
-        "name": name, "type": "STATIC", "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-    }  # fmt: skip
-
-
-def _address(port: int) -> dict[str, object]:
-    return {"socket_address": {"address": HOST, "port_value": port}}

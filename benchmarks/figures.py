@@ -1,4 +1,4 @@
-"""Figures of a run: medians with their spread, targets met or missed, one JSON file for each run.
+"""Figures of a run: medians with their spread, ratios, percentiles, one JSON file for each run.
 
 A run is a list of rounds; a round maps the name of a figure to its value. Nothing is thrown away:
 the file keeps every round, and whatever is printed is computed from it.
@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks import machine
 
 TIMES = "×"  # noqa: RUF001 (unit of a ratio)
 RESULTS = Path(__file__).parent / "results"
+PERCENTS = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 Round = Mapping[str, float]
 
 
@@ -29,6 +31,7 @@ class Target:
         limit: Largest value that meets the target.
         stretch: Largest value that does better than asked.
         measured: Median over the rounds.
+        at_least: The other way round: `limit` and `stretch` are the smallest values.
     """
 
     number: int
@@ -37,15 +40,19 @@ class Target:
     limit: float
     stretch: float
     measured: float
+    at_least: bool = False
 
     @property
     def verdict(self) -> str:
         """Met, or missed and by how much."""
-        if self.measured <= self.stretch:
+        if self._reaches(self.stretch):
             return "met, stretch too"
-        if self.measured <= self.limit:
+        if self._reaches(self.limit):
             return "met"
-        return f"**missed by {(self.measured / self.limit - 1):.0%}**"
+        return f"**missed by {abs(self.measured / self.limit - 1):.0%}**"
+
+    def _reaches(self, value: float) -> bool:
+        return self.measured >= value if self.at_least else self.measured <= value
 
 
 def summary(rounds: Sequence[Round]) -> dict[str, dict[str, float]]:
@@ -78,13 +85,32 @@ def ratios(rounds: Sequence[Round], name: str, others: Mapping[str, str]) -> lis
     ]
 
 
+def percentiles(taken_s: Sequence[float], prefix: str = "") -> dict[str, float]:
+    """Percentiles of times.
+
+    Args:
+        taken_s: In seconds; at least two.
+        prefix: Before each name.
+
+    Returns:
+        Name of the percentile (`p99, µs`) -> microseconds.
+    """
+    cuts = statistics.quantiles(taken_s, n=1000, method="inclusive")
+    return {prefix + name_of(percent): cuts[round(percent * 10) - 1] * 1e6 for percent in PERCENTS}
+
+
+def name_of(percent: float) -> str:
+    """What a percentile is called."""
+    return f"p{percent:g}, µs"
+
+
 def save(
     benchmark: str,
     folder: Path,
     rounds: Sequence[Round],
     targets: Sequence[Target],
     **more: object,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Write the result of a run.
 
     Args:
@@ -98,7 +124,7 @@ def save(
         The document.
     """
     at = datetime.now(UTC)
-    document: dict[str, object] = {
+    document: dict[str, Any] = {
         "benchmark": benchmark,
         "date": at.isoformat(timespec="seconds"),
         "machine": machine.describe(),
@@ -113,10 +139,10 @@ def save(
     return document
 
 
-def newest(benchmark: str, folder: Path = RESULTS) -> dict[str, object] | None:
+def newest(benchmark: str, folder: Path = RESULTS) -> dict[str, Any] | None:
     """The latest result of a benchmark, or None."""
     found = sorted(folder.glob(f"{benchmark}-*.json"))
     if not found:
         return None
-    document: dict[str, object] = json.loads(found[-1].read_text())
+    document: dict[str, Any] = json.loads(found[-1].read_text())
     return document

@@ -1,7 +1,8 @@
 """Epochgate with everything on, made with the commands that a person would type.
 
 Three Valkey peers and a real authority run on the core of the load; only the sidecar is measured.
-Settings are the defaults, but for the ports and a drain that does not make us wait.
+Settings are the defaults, but for the ports, the number of clients and a drain that makes nobody
+wait.
 """
 
 import http.client
@@ -31,15 +32,17 @@ class Fleet:
 
     Args:
         folder: Existing; a folder for this start is made in it.
+        connections: How many clients there may be at once.
 
     Attributes:
         port: Where the sidecar takes requests.
         first_permit_ms: From the start of its process to the first permit.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, connections: int) -> None:
         number = len(list(folder.glob("fleet-*")))
         self.folder = folder / f"fleet-{number}"
+        self._connections = connections
         for part in ("sidecar", "authority"):
             (self.folder / part).mkdir(parents=True, mode=0o700)
         free = processes.free_ports(6)
@@ -135,6 +138,7 @@ class Fleet:
                 "inbound": f"{HOST}:{self.port}", "status": f"{HOST}:{self._status_port}",
             },
             "sync": {"peers": peers, "quorum": 2, **LEASE},
+            "limits": {"connections": self._connections},
             "drain": {"delay": "0ms", "timeout": "1s"},
         })  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Load from wrk: closed loop, over keep-alive connections, the request of workload 1."""
+"""Load from wrk: closed loop, the request of workload 1, over kept or over new connections."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import request
+from benchmarks import figures, request
 
 WRK = "wrk"
 
@@ -19,9 +19,14 @@ done = function(summary, latency, requests)
   local failed = summary.errors
   local file = io.open([==[{report}]==], "w")
   file:write(string.format(
-    '{{"requests":%d,"us":%d,"p50_us":%d,"p99_us":%d,"status":%d,"broken":%d}}',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-    failed.status, failed.connect + failed.read + failed.write + failed.timeout))
+    '{{"requests":%d,"us":%d,"status":%d,"broken":%d,"latency":{{',
+    summary.requests, summary.duration, failed.status,
+    failed.connect + failed.read + failed.write + failed.timeout))
+  for number, percent in ipairs({{{percents}}}) do
+    file:write(string.format('%s"%g":%d', number > 1 and "," or "", percent,
+      latency:percentile(percent)))
+  end
+  file:write("}}}}")
   file:close()
 end
 """
@@ -33,19 +38,17 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What wrk saw.
+    """What a load saw.
 
     Attributes:
-        requests: Answered with status 200.
-        rate: Per second.
-        p50_us: Median latency; microseconds.
-        p99_us: 99th percentile.
+        count: Requests answered with status 200, or whatever else was served.
+        figures: Rate, latency and what else belongs to this load.
+        requests: When `count` counts something else.
     """
 
-    requests: int
-    rate: float
-    p50_us: int
-    p99_us: int
+    count: int
+    figures: dict[str, float]
+    requests: int = 0
 
 
 class Load:
@@ -53,23 +56,27 @@ class Load:
 
     Args:
         folder: For its script and report.
+        keep: Whether a connection serves more than one request.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._script = folder / "load.lua"
+    def __init__(self, folder: Path, *, keep: bool = True) -> None:
+        self._script = folder / f"load-{keep}.lua"
         self._report = folder / "load.json"
         # wrk computes the length itself, and would send ours as a second one.
         headers = {
             name: value for name, value in request.HEADERS.items() if name != "Content-Length"
         }
+        if not keep:
+            headers["Connection"] = "close"
         lines = [
             f"wrk.headers[{json.dumps(name)}] = {json.dumps(headers[name])}" for name in headers
         ]
         self._script.write_text(
             SCRIPT.format(
-                body=request.body().decode(), headers="\n".join(lines), report=self._report
+                body=request.body().decode(), headers="\n".join(lines), report=self._report,
+                percents=", ".join(f"{percent:g}" for percent in figures.PERCENTS),
             )
-        )
+        )  # fmt: skip
 
     def run(self, port: int, connections: int, seconds: int) -> Served:
         """Send requests as fast as they are answered.
@@ -89,10 +96,12 @@ class Load:
         found = json.loads(self._report.read_text())
         if found["status"] or found["broken"] or not found["requests"]:
             raise LoadError(f"wrk: not every answer was 200: {found}")
-        return Served(
-            found["requests"], found["requests"] / found["us"] * 1e6, found["p50_us"],
-            found["p99_us"],
-        )  # fmt: skip
+        latency = {
+            figures.name_of(percent): found["latency"][f"{percent:g}"]
+            for percent in figures.PERCENTS
+        }
+        rate = found["requests"] / found["us"] * 1e6
+        return Served(found["requests"], {"per second": rate, **latency})
 
 
 def installed() -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -37,6 +38,13 @@ def cores() -> tuple[int, int]:
     """A core for load and upstream, and one for what is measured; the same if there is only one."""
     found = sorted(os.sched_getaffinity(0))
     return found[0], found[-1]
+
+
+def descriptors() -> int:
+    """How many files this process, and each that it starts, may have open: raised to the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 @contextmanager

@@ -49,6 +49,19 @@ def body() -> bytes:
     return _chat("x" * (BODY_BYTES - rest))
 
 
+def wire(*, keep: bool = True) -> bytes:
+    """The request as it goes over the wire."""
+    more = {} if keep else {"Connection": "close"}
+    return wire_head(BODY_BYTES, **more) + body()
+
+
+def wire_head(length: int, **more: str) -> bytes:
+    """Its head, for a body of `length` bytes, with further headers."""
+    headers = {**HEADERS, "Content-Length": str(length), **more}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
 def head(method: bytes = b"POST", path: str = PATH) -> RequestHead:
     """The head, as the data plane would hold it."""
     headers = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())

@@ -1,7 +1,8 @@
 """Load at a fixed rate: requests leave when they are due, whatever became of those before.
 
 Latency counts from the instant a request was due, so a stall is felt by everyone who would have
-come during it (coordinated omission). One thread and `select`, because its timeout is finer than
+come during it (coordinated omission). On kept connections, or with a new one for each request,
+whose handshake is in the latency too. One thread and `select`, because its timeout is finer than
 the millisecond of epoll.
 """
 
@@ -9,12 +10,11 @@ import gc
 import re
 import select
 import socket
-import statistics
 import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from benchmarks import request
+from benchmarks import figures, request
 from benchmarks.load import LoadError, Served
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
@@ -48,61 +48,86 @@ class _Client:
         return True
 
 
-def run(port: int, connections: int, rate: int, seconds: int) -> Served:
+def run(port: int, connections: int, rate: int, seconds: int, *, keep: bool = True) -> Served:
     """Send `rate` requests per second, evenly spaced.
+
+    Args:
+        port: Where to.
+        connections: At most so many at once.
+        rate: Per second.
+        seconds: How long.
+        keep: Whether a connection serves more than one request.
 
     Raises:
         LoadError: an answer was not 200, none came, or every connection was busy when one was due.
     """
-    clients = {}
-    for _ in range(connections):
-        sock = socket.create_connection((request.HOST, port))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        clients[sock.fileno()] = _Client(sock)
+    source = _Source(port, connections, keep=keep)
     gc.disable()  # a pause of ours would be counted as one of the proxy
     try:
-        taken = _schedule(clients, rate, rate * seconds)
+        taken = source.run(rate, rate * seconds)
     finally:
         gc.enable()
-        for client in clients.values():
+        source.close()
+    return Served(len(taken), {"per second": rate, **figures.percentiles(taken)})
+
+
+class _Source:
+    """Connections, idle and busy, and the schedule."""
+
+    def __init__(self, port: int, connections: int, *, keep: bool) -> None:
+        self._port = port
+        self._most = connections
+        self._keep = keep
+        self._message = request.wire(keep=keep)
+        self._idle = deque(self._connect() for _ in range(connections if keep else 0))
+        self._busy: dict[int, _Client] = {}
+        self._taken: list[float] = []
+
+    def run(self, rate: int, total: int) -> list[float]:
+        """Send what is due, read what has come, until all is answered; latencies in seconds."""
+        clock = time.perf_counter
+        began = clock()
+        sent = 0
+        while len(self._taken) < total:
+            due = began + sent / rate
+            now = clock()
+            if sent < total and now >= due:
+                self._send(due)
+                sent += 1
+                continue
+            wait_s = due - now if sent < total else LATE_S
+            ready, _, _ = select.select(self._busy, (), (), wait_s)
+            if not ready and sent == total:
+                raise LoadError(f"{total - len(self._taken)} requests were not answered")
+            for number in ready:
+                self._receive(number)
+        return self._taken
+
+    def close(self) -> None:
+        """Close every connection."""
+        for client in (*self._idle, *self._busy.values()):
             client.sock.close()
-    cuts = statistics.quantiles(taken, n=100)
-    return Served(len(taken), rate, round(cuts[49] * 1e6), round(cuts[98] * 1e6))
 
+    def _connect(self) -> _Client:
+        sock = socket.create_connection((request.HOST, self._port), timeout=LATE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _Client(sock)
 
-def _schedule(clients: dict[int, _Client], rate: int, total: int) -> list[float]:
-    """Send what is due, read what has come, until all is answered; latencies in seconds."""
-    clock = time.perf_counter
-    message = _message()
-    idle = deque(clients.values())
-    busy: set[int] = set()
-    taken: list[float] = []
-    began = clock()
-    sent = 0
-    while len(taken) < total:
-        due = began + sent / rate
-        now = clock()
-        if sent < total and now >= due:
-            if not idle:
-                raise LoadError(f"{rate} requests per second are more than it can take")
-            client = idle.popleft()
-            client.due = due
-            client.sock.sendall(message)
-            busy.add(client.sock.fileno())
-            sent += 1
-            continue
-        ready, _, _ = select.select(busy, (), (), due - now if sent < total else LATE_S)
-        if not ready and sent == total:
-            raise LoadError(f"{total - len(taken)} requests were not answered")
-        for number in ready:
-            client = clients[number]
-            if client.take():
-                taken.append(clock() - client.due)
-                busy.discard(number)
-                idle.append(client)
-    return taken
+    def _send(self, due: float) -> None:
+        if len(self._busy) >= self._most:
+            raise LoadError("the requests that are due are more than it can take")
+        client = self._idle.popleft() if self._keep else self._connect()
+        client.due = due
+        client.sock.sendall(self._message)
+        self._busy[client.sock.fileno()] = client
 
-
-def _message() -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in request.HEADERS.items())
-    return f"POST {request.PATH} HTTP/1.1\r\n{lines}\r\n".encode() + request.body()
+    def _receive(self, number: int) -> None:
+        client = self._busy[number]
+        if not client.take():
+            return
+        self._taken.append(time.perf_counter() - client.due)
+        del self._busy[number]
+        if self._keep:
+            self._idle.append(client)
+        else:
+            client.sock.close()
