@@ -48,8 +48,8 @@ class Exchange:
 
     __slots__ = (
         "_asked", "_body", "_connection", "_decision", "_decision_id", "_drained", "_first_byte_ns",
-        "_over", "_overhead_ns", "_plane", "_response", "_since", "_total", "_tries", "_upstream",
-        "request_done", "sent",
+        "_over", "_overhead_ns", "_plane", "_response", "_since", "_taken", "_total", "_tries", "_upstream",
+        "_waits_since", "request_done", "sent",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, connection: Connection, asked: Asked) -> None:
@@ -67,6 +67,8 @@ class Exchange:
         self._overhead_ns = 0
         self._first_byte_ns = 0
         self._drained = 0  # boot time at which a drain ends; 0: the lease is live
+        self._taken = 0  # bytes of the body since the client was given its time anew
+        self._waits_since = 0  # boot time at which that was; 0: it is not waited for
         self._over = False
         self.request_done = False
         self.sent = False
@@ -152,7 +154,7 @@ class Exchange:
             return
         self._decision = decision
         self._decision_id = decision_id
-        ours = b"%b%b\r\n" % (plane.stamp_for(decision.snapshot).upstream, decision_id.encode())
+        ours = plane.request_lines(decision, asked.head, decision_id)
         data = http1.request_head(asked, ours) + body
         # Nothing slow may stand between this reading of the clocks and the write.
         before = plane.clock()
@@ -185,7 +187,8 @@ class Exchange:
         received = connection.buffer
         payload, taken, self.request_done = self._body.feed(received, 0)
         connection.buffer = received[taken:] if taken < len(received) else b""
-        if connection.eof and not self.request_done:
+        self._taken += taken
+        if connection.eof and not self.request_done and not connection.buffer:
             raise ProtocolError(Reason.REQUEST_MALFORMED, "the client ended within the body")
         if not self._asked.chunked:
             return payload
@@ -194,15 +197,25 @@ class Exchange:
 
     def _set_deadline(self, now: Now) -> None:
         timeouts = self._plane.timeouts
+        since = now.boot
         if self._awaits_client():
             left_ms = timeouts.body_ms
+            since = self._body_waits_since(now)
         else:
             left_ms = timeouts.response_ms if self._response.answer is None else timeouts.stream_ms
-        deadline = now.boot + left_ms * NS_PER_MS if left_ms else 0
+            self._waits_since = 0
+        deadline = since + left_ms * NS_PER_MS if left_ms else 0
         for other in (self._total, self._drained):
             if other and (not deadline or other < deadline):
                 deadline = other
         self._connection.deadline = deadline
+
+    def _body_waits_since(self, now: Now) -> int:
+        # A trickle buys no time. Once the answer has begun both sides may be in a conversation.
+        moved = self._taken >= self._plane.limits.progress_bytes
+        if moved or not self._waits_since or self._response.answer is not None:
+            self._waits_since, self._taken = now.boot, 0
+        return self._waits_since
 
     def _awaits_client(self) -> bool:
         # A service that does not take what the client has sent is itself what is waited for.
@@ -273,13 +286,15 @@ class Exchange:
             return
         if not self.sent or self._awaits_client():
             self.malformed(Reason.REQUEST_TIMEOUT)
+        elif self._connection.write_full and not 0 < self._total <= now.boot:
+            self._set_deadline(now)  # the client is what is waited for, and has a deadline of its own
         else:
             self._fail(Reason.UPSTREAM_TIMEOUT, now)
 
-    def gone(self, now: Now) -> None:
-        """The client has left."""
+    def gone(self, now: Now, reason: Reason | None = None) -> None:
+        """The client has left, or was made to."""
         self._connection.drop_upstream()
-        self._end("gone", None, 0, now, keep=False)
+        self._end("gone", reason, 0, now, keep=False)
 
     def broken(self, now: Now) -> None:
         """Our own code failed: deny, never forward."""

@@ -15,8 +15,11 @@ from sidecar.core.log.record import OutcomeKind
 from sidecar.core.reason import Reason
 from sidecar.core.routes import Upstream as Address
 from sidecar.core.snapshot import CLOSED, Snapshot
+from sidecar.proxy import fence
 from sidecar.proxy.answer import AnswerShell
 from sidecar.proxy.body import Bounds
+from sidecar.proxy.listener import Inbound
+from sidecar.proxy.fence import Fence
 from sidecar.proxy.shell import Shell
 from sidecar.proxy.upstream import Owner, Pool, Upstream
 
@@ -126,16 +129,27 @@ class Connection(Owner, Protocol):
 
 
 class Stamp:
-    """The header lines that we add, made once per snapshot."""
+    """The header lines that we add, made once per snapshot.
 
-    __slots__ = ("downstream", "snapshot", "upstream")
+    Attributes:
+        bound: What the fence covers besides the request: epoch, line feed, not-after.
+    """
+
+    __slots__ = ("bound", "downstream", "snapshot", "upstream")
 
     def __init__(self, snapshot: Snapshot) -> None:
-        seq = snapshot.lease.epoch_seq if snapshot.lease else 0
-        line = b"x-epochgate-epoch: %d\r\nx-epochgate-decision-id: " % seq
+        lease = snapshot.lease
+        epoch = b"%d" % (lease.epoch_seq if lease else 0)
+        until = fence.not_after(lease) if lease else b""
+        name = b"x-epochgate-decision-id: "
         self.snapshot = snapshot
-        self.upstream = line
-        self.downstream = b"x-epochgate-decision: permit\r\n" + line
+        self.bound = epoch + b"\n" + until
+        self.upstream = (
+            b"x-epochgate-epoch: %b\r\nx-epochgate-not-after: %b\r\n" % (epoch, until)
+        ) + name
+        self.downstream = (
+            b"x-epochgate-decision: permit\r\nx-epochgate-epoch: %b\r\n" % epoch
+        ) + name
 
 
 NO_STAMP = Stamp(CLOSED)
@@ -149,6 +163,7 @@ class Plane:
     Attributes:
         in_flight: Exchanges that have begun and not ended.
         draining: Whether no connection is kept after its exchange.
+        fence: Seals permitted requests for the service behind; None: it checks no seal.
     """
 
     limits: Limits
@@ -162,9 +177,19 @@ class Plane:
     answers: AnswerShell
     request_bounds: Bounds
     response_bounds: Bounds
+    inbound: Inbound
+    fence: Fence | None = None
     stamp: Stamp = NO_STAMP
     in_flight: int = 0
     draining: bool = False
+
+    def request_lines(self, permit: Permit, head: RequestHead, decision_id: str) -> bytes:
+        """The lines that tell the service what a request was permitted under."""
+        stamp, raw_id = self.stamp_for(permit.snapshot), decision_id.encode()
+        lines = b"%b%b\r\n" % (stamp.upstream, raw_id)
+        if self.fence is None:
+            return lines
+        return lines + self.fence.line(head.method, head.target, raw_id, stamp.bound)
 
     def stamp_for(self, snapshot: Snapshot) -> Stamp:
         """The lines for a permit under `snapshot`."""

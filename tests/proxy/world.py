@@ -19,6 +19,7 @@ from sidecar.core.log.record import OutcomeKind
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
+from sidecar.proxy.fence import Fence
 from sidecar.proxy.server import Server
 from tests.builders import make_beat, make_epoch, make_trust
 
@@ -357,7 +358,7 @@ def made_routes(port: int) -> routes.Routes:
 class World:
     """Everything around one server. `lossy`: the service may see less than was written to it."""
 
-    def __init__(self, settings: sections.Proxy) -> None:
+    def __init__(self, settings: sections.Proxy, fence: Fence | None = None) -> None:
         self.settings = settings
         self.clock = ManualClock()
         self.recorder = MemoryRecorder()
@@ -366,7 +367,7 @@ class World:
         self.lossy = False
         self.clients: list[Client] = []
         self.gate = Gate(self._changed)
-        self.server = Server(settings, self.gate, self.clock, self.recorder, self.observer)
+        self.server = Server(settings, self.gate, self.clock, self.recorder, self.observer, fence)
         self.where = ("", 0)
 
     def _changed(self, snapshot: Snapshot) -> None:
@@ -445,7 +446,7 @@ class World:
 
 @asynccontextmanager
 async def running(**changes: Any) -> AsyncIterator[World]:
-    """A running world. `changes`: fields of limits, timeouts or the proxy section."""
+    """A running world. `changes`: fields of limits, timeouts or the proxy section, or a fence."""
 
     def section(kind: type[Any]) -> Any:
         names = kind.__dataclass_fields__
@@ -457,7 +458,7 @@ async def running(**changes: Any) -> AsyncIterator[World]:
         timeouts=section(sections.Timeouts),
         warm_connections=changes.get("warm_connections", 1),
     )
-    world = World(settings)
+    world = World(settings, changes.get("fence"))
     await world.start()
     try:
         async with asyncio.timeout(2 * WAIT_S):
