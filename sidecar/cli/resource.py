@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from sidecar.cli import text
-from sidecar.config import document
+from sidecar.config import document, units
 from sidecar.config.document import Items, Node, Scalar, Table
 from sidecar.config.problem import ConfigError, Problem
 from sidecar.core.canonical import Name
@@ -112,6 +112,21 @@ class Reader:
     def name(self, node: Node | None, path: str) -> str:
         """A name as signed objects take it."""
         return self.typed(node, path, Name, NAME_RULE)
+
+    def duration(self, node: Node | None, path: str, most_ms: int) -> int:
+        """A duration of at least a millisecond, in milliseconds; 1 when it is absent or wrong."""
+        value = self.text(node, path)
+        if node is None or value is None:
+            return 1
+        try:
+            found_ms = units.duration(value)
+        except ValueError as error:
+            self.wrong(node.origin, path, str(error))
+            return 1
+        if 1 <= found_ms <= most_ms:
+            return found_ms
+        self.wrong(node.origin, path, f"must be 1ms to {units.show_duration(most_ms)}")
+        return 1
 
     def choice(self, node: Node | None, path: str, known: Sequence[str], default: str = "") -> str:
         """One of a few words; `default` when it is absent or wrong."""

@@ -11,6 +11,7 @@ Source: core/policy, core/routes; conventions 11-J.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from sidecar.cli import resource
 from sidecar.cli.resource import Reader, ResourceError
@@ -111,7 +112,6 @@ def _policy(reader: Reader, root: Node) -> policy.Body:
 def _rule(reader: Reader, node: Node, path: str) -> policy.RuleBody:
     optional = ("methods", "headers", "inFlight")
     fields = reader.mapping(node, path, ("name", "action", "paths"), optional)
-    reader.choice(fields.get("inFlight"), f"{path}.inFlight", ["cut"])
     action = reader.choice(fields.get("action"), f"{path}.action", ["permit", "deny"])
     return policy.RuleBody(
         name=reader.name(fields.get("name"), f"{path}.name"),
@@ -125,8 +125,17 @@ def _rule(reader: Reader, node: Node, path: str) -> policy.RuleBody:
             _header(reader, item, where)
             for item, where in reader.items(fields.get("headers"), f"{path}.headers")
         ),
-        in_flight="cut",
+        in_flight=_in_flight(reader, fields.get("inFlight"), f"{path}.inFlight"),
     )
+
+
+def _in_flight(reader: Reader, node: Node | None, path: str) -> Literal["cut"] | policy.DrainBody:
+    if not isinstance(node, Table):
+        reader.choice(node, path, ["cut"])
+        return "cut"
+    fields = reader.mapping(node, path, ("drain",))
+    most = policy.DRAIN_MAX_MS
+    return policy.DrainBody(drain_ms=reader.duration(fields.get("drain"), f"{path}.drain", most))
 
 
 def _header(reader: Reader, node: Node, path: str) -> policy.HeaderEquals:

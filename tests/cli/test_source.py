@@ -61,6 +61,12 @@ def test_a_policy_becomes_the_bytes_that_a_sidecar_compiles(file: Path) -> None:
     assert (body.name, body.type) == ("p", policy.TYPE)
 
 
+def test_a_rule_can_let_what_runs_drain(file: Path) -> None:
+    file.write_text(POLICY.replace("cut", "{drain: 5s}"))
+    [chat, _] = policy.parse(source.load_policy(file)).rules
+    assert chat.drain_ms == 5000
+
+
 def test_a_route_table_becomes_the_bytes_that_a_sidecar_compiles(file: Path) -> None:
     file.write_text(ROUTES)
     table = routes.parse(source.load_routes(file))
@@ -109,6 +115,10 @@ def test_one_kind_is_never_taken_for_the_other(file: Path) -> None:
         ("x-tier", "X-Tier", "headers[0].name: 'X-Tier' must be a header name in lower case"),
         ('"1"', '" 1"', "headers[0].value: ' 1' must be printable ASCII"),
         ("cut", "drain", "12:17: spec.rules[0].inFlight: 'drain' is not cut"),
+        ("cut", "{}", "12:17: spec.rules[0].inFlight.drain: is missing"),
+        ("cut", "{drain: 5}", "12:25: spec.rules[0].inFlight.drain: must be a duration like"),
+        ("cut", "{drain: 0s}", "12:25: spec.rules[0].inFlight.drain: must be 1ms to 5m"),
+        ("cut", "{drain: 6m}", "12:25: spec.rules[0].inFlight.drain: must be 1ms to 5m"),
         ("name: rest", "name: chat", "13:14: spec.rules[1].name: 'chat' is used twice"),
         ("action: deny, ", "", "13:7: spec.rules[1].action: is missing"),
     ],

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.core import canonical, policy, routes
-from sidecar.core.gate import Denial, Exempt, Gate, Permit, decide, lapsed, recheck
+from sidecar.core.gate import Denial, Exempt, Gate, Permit, decide, drained_at, lapsed, recheck
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.lease import Lease
@@ -288,6 +289,68 @@ def test_a_running_exchange_does_not_turn_into_an_exempt_one() -> None:
 
 
 # The mutable reference.
+
+
+# A bounded drain.
+
+MS = 1_000_000
+
+
+def draining_permit(drain_ms: int = 10) -> Permit:
+    """Under a lease that ends at 100 ms on both clocks."""
+    body = policy.RuleBody(
+        name="chat", action="permit", methods=(), paths=("/**",), headers=(),
+        in_flight=policy.DrainBody(drain_ms=drain_ms) if drain_ms else "cut",
+    )  # fmt: skip
+    made = policy.parse(canonical.dump(policy.Body(type=policy.TYPE, name="p", rules=(body,))))
+    lease = replace(LEASE, deadline=BootNs(100 * MS), wall_deadline=WallMs(100))
+    return permit(replace(OPEN, policy=made, lease=lease))
+
+
+@pytest.mark.parametrize(
+    ("boot_ms", "wall_ms", "until_ms"),
+    [
+        (100, 100, 110),
+        (109, 109, 110),
+        (110, 110, None),
+        (50, 100, 60),  # the wall clock ended it
+        (50, 109, 51),
+        (50, 110, None),
+        (100, 109, 101),  # the stricter clock counts
+        (5000, 100, None),  # woken up long after
+    ],
+)
+def test_a_drain_is_counted_from_the_end_of_the_lease(
+    boot_ms: int, wall_ms: int, until_ms: int | None
+) -> None:
+    held, now = draining_permit(), at(boot_ms * MS, wall_ms)
+    found = drained_at(held.snapshot, held, Reason.LEASE_EXPIRED, now)
+    assert found == (None if until_ms is None else until_ms * MS)
+
+
+def test_nothing_but_a_lapsed_lease_is_drained() -> None:
+    held, now = draining_permit(), at(100 * MS, 100)
+    for reason in Reason:
+        drained = drained_at(held.snapshot, held, reason, now) is not None
+        assert drained == (reason is Reason.LEASE_EXPIRED)
+
+
+def test_a_rule_that_cuts_does_not_drain() -> None:
+    held = draining_permit(0)
+    assert drained_at(held.snapshot, held, Reason.LEASE_EXPIRED, at(100 * MS, 100)) is None
+
+
+@pytest.mark.parametrize("change", [{"policy": made_policy()}, {"routes": made_routes()}])
+def test_nothing_drains_into_another_policy_or_other_routes(change: dict[str, Any]) -> None:
+    held = draining_permit()
+    after = replace(held.snapshot, **change)
+    assert drained_at(after, held, Reason.LEASE_EXPIRED, at(100 * MS, 100)) is None
+
+
+def test_a_drain_under_a_lost_lease_is_counted_from_the_permits_own() -> None:
+    held = draining_permit()
+    lost = replace(held.snapshot, lease=None, absent=Reason.LEASE_EXPIRED)
+    assert drained_at(lost, held, Reason.LEASE_EXPIRED, at(105 * MS, 105)) == 110 * MS
 
 
 def test_publishing_replaces_what_the_follower_said() -> None:

@@ -149,6 +149,11 @@ def test_a_rule_knows_what_it_was_signed_as() -> None:
     assert (deny.name, deny.permits) == ("b", False)
 
 
+def test_a_rule_drains_for_as_long_as_was_signed() -> None:
+    cut, drain = compiled(rule("a"), rule("b", in_flight={"drain_ms": 300_000})).rules
+    assert (cut.drain_ms, drain.drain_ms) == (0, 300_000)
+
+
 @pytest.mark.parametrize(
     ("bundle", "says"),
     [
@@ -158,6 +163,9 @@ def test_a_rule_knows_what_it_was_signed_as() -> None:
         (raw(rule("a", paths=[])), "length"),
         (raw(rule("a", action="allow")), "allow"),
         (raw(rule("a", in_flight="drain")), "drain"),
+        (raw(rule("a", in_flight={"drain_ms": 0})), ">= 1"),
+        (raw(rule("a", in_flight={"drain_ms": 300_001})), "<= 300000"),
+        (raw(rule("a", in_flight={})), "drain_ms"),
         (raw(rule("a", methods=["post"])), "regex"),
         (raw(rule("a", methods=["GET\n"])), "regex"),
         (raw(rule("a", headers=[{"name": "X-Up", "value": "a"}])), "regex"),
