@@ -1,0 +1,88 @@
+"""Middleware for ASGI services: FastAPI, Starlette, Quart, Django, and what stands on them.
+
+    app = Fence(app, key_file="/run/epochgate/fence.key", exempt=["/health"])
+
+Outermost, so that nothing runs before it. `lifespan` passes; an HTTP request and a WebSocket
+handshake are judged; any other kind of connection is an error: nobody knows how to judge it.
+
+Source: ASGI 3.0, HTTP and WebSocket message format 2.4.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from sidecar.fence.check import Refusal
+from sidecar.fence.guard import Guard, problem
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+DENIAL_RESPONSE = "websocket.http.response"  # the ASGI extension of that name
+POLICY_VIOLATION = 1008  # RFC 6455 7.4.1; the server answers the handshake with 403
+
+
+class Fence:
+    """Refuses requests without a permit, or with one that has expired, and calls `app` else.
+
+    Args:
+        app: The application.
+        key_file: Where the sidecar writes its key (`spec.fence.keyFile`).
+        exempt: Whole targets that need no permit, such as "/health"; GET and HEAD only.
+    """
+
+    def __init__(
+        self, app: App, key_file: str | os.PathLike[str], exempt: Iterable[str] = ()
+    ) -> None:
+        self._app = app
+        self._guard = Guard(key_file, exempt)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One connection, as ASGI has it."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if kind not in ("http", "websocket"):
+            raise RuntimeError(f"a fence cannot judge a connection of type {kind}")
+        method = scope["method"].encode("ascii") if kind == "http" else b"GET"
+        refusal = self._guard.refusal(method, targets(scope), list(scope["headers"]))
+        if refusal is None:
+            await self._app(scope, receive, send)
+        elif kind == "http":
+            await _answer(refusal, send, "http.response", empty=method == b"HEAD")
+        else:
+            await receive()  # the handshake; before it nothing may be sent
+            if DENIAL_RESPONSE in (scope.get("extensions") or {}):
+                await _answer(refusal, send, DENIAL_RESPONSE, empty=False)
+            else:
+                await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+
+
+def targets(scope: Message) -> list[bytes]:
+    """What the request target may have been, byte for byte; empty when the server does not say.
+
+    Two things are not in a scope. A `?` with nothing behind it: then both spellings are tried. And
+    whether `raw_path` begins with `root_path` because the client sent it or because the server put
+    it there (uvicorn does, others do not): both again. The MAC says which one was meant.
+    """
+    raw_path = scope.get("raw_path")
+    if not raw_path:
+        return []
+    root = (scope.get("root_path") or "").encode("utf-8").rstrip(b"/")
+    paths = [raw_path]
+    if root and raw_path.startswith(root + b"/"):
+        paths.append(raw_path[len(root) :])
+    query = scope.get("query_string") or b""
+    if query:
+        return [path + b"?" + query for path in paths]
+    return paths + [path + b"?" for path in paths]
+
+
+async def _answer(refusal: Refusal, send: Send, kind: str, *, empty: bool) -> None:
+    fields, body = problem(refusal)
+    headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": b"" if empty else body})

@@ -1,0 +1,104 @@
+"""The key file and the clocks around the check; what both kinds of middleware share.
+
+Rules:
+
+* The key is read when the first request comes, and again when a MAC does not match and the file has
+  changed: the sidecar makes a new key each time it starts.
+* The clocks are read after everything slow, right before the application is called.
+* An exempt target (health, metrics) passes unchecked: GET and HEAD only, the whole target byte for
+  byte. The signed route table exempts the same way in the sidecar.
+
+Source: hardening E-G7; core/routes for what exempt means.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+
+from sidecar.fence import check
+from sidecar.fence.check import Clocks, Refusal
+
+EXEMPT_METHODS = frozenset({b"GET", b"HEAD"})
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+def read_clocks() -> Clocks:
+    """Both clocks, boot time first: a pause between the two can only make the answer later."""
+    boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return Clocks(boot_ns // 1_000_000, time.time_ns() // 1_000_000)
+
+
+class Guard:
+    """Judges requests with the key of the sidecar in the same pod.
+
+    Args:
+        key_file: Where the sidecar writes its key (`spec.fence.keyFile`).
+        exempt: Whole targets that need no permit, such as "/health".
+    """
+
+    def __init__(self, key_file: str | os.PathLike[str], exempt: Iterable[str]) -> None:
+        if isinstance(exempt, str):
+            raise TypeError("exempt is a list of targets, not one string")
+        self._path = os.fspath(key_file)
+        self._exempt = frozenset(target.encode("ascii") for target in exempt)
+        self._key: bytes | None = None
+        self._version: tuple[int, int, int] | None = None
+
+    def refusal(self, method: bytes, targets: Sequence[bytes], headers: Headers) -> Refusal | None:
+        """Why the application must not be called, or None.
+
+        Args:
+            method: As on the request line.
+            targets: What the request target may have been, where a server leaves a choice; empty
+                when the server does not tell.
+            headers: All header fields, name and value.
+        """
+        if not targets:
+            return check.NO_TARGET
+        if method in EXEMPT_METHODS and not self._exempt.isdisjoint(targets):
+            return None
+        found = self._judge(method, targets, headers)
+        if found in (check.INVALID, check.NO_KEY) and self._reload():
+            found = self._judge(method, targets, headers)
+        return found
+
+    def _judge(self, method: bytes, targets: Sequence[bytes], headers: Headers) -> Refusal | None:
+        if self._key is None:
+            return check.NO_KEY
+        found: Refusal | None = check.INVALID
+        for target in targets:
+            found = check.verify(self._key, method, target, headers, read_clocks())
+            if found is not check.INVALID:
+                break
+        return found
+
+    def _reload(self) -> bool:
+        """Whether there is another key than before."""
+        try:
+            with open(self._path, "rb") as file:  # noqa: PTH123 (the version must be of this file)
+                stat = os.fstat(file.fileno())
+                version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+                if version == self._version:
+                    return False
+                key = check.parse_key(file.read(4 * check.KEY_BYTES))
+        except OSError:
+            return False  # a key that was read stays good: the sidecar that made it may still run
+        if key is None:
+            return False
+        # The version last: a thread that sees it must not find the old key beside it.
+        self._key = key
+        self._version = version
+        return True
+
+
+def problem(refusal: Refusal) -> tuple[list[tuple[str, str]], bytes]:
+    """Header fields and body of the answer to a refused request."""
+    said = {"type": refusal.urn, "title": refusal.title, "status": refusal.status}
+    body = json.dumps(said).encode("ascii")
+    fields = [
+        ("content-type", "application/problem+json"),
+        ("content-length", str(len(body))),
+        ("cache-control", "no-store"),
+    ]
+    return fields, body

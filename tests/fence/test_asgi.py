@@ -1,0 +1,232 @@
+"""Real ASGI servers, a client that sends its request line byte for byte."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.fence.asgi import Fence, Message, Receive, Send, targets
+from tests.fence.caller import FAR_MS, HOST, LIMIT_S, TARGETS, ask, fenced, write_key
+from tests.fence.servers import Running, hypercorn_with, running, uvicorn_with
+
+SERVERS = ["uvicorn with h11", "uvicorn with httptools", "hypercorn"]
+HANDSHAKE = {
+    "upgrade": "websocket", "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}  # fmt: skip
+
+
+class App:
+    """Writes down what it was called with, and says so."""
+
+    def __init__(self) -> None:
+        self.called: list[tuple[str, str]] = []
+        self.lifespan: list[str] = []
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for done in ("startup", "shutdown"):
+                await receive()
+                self.lifespan.append(done)
+                await send({"type": f"lifespan.{done}.complete"})
+            return
+        self.called.append((scope["type"], scope["path"]))
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close"})
+            return
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message["body"]
+        body += message["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"executed " + body})
+
+
+def serve(server: str, app: Any, root_path: str = "") -> Running:
+    if server == "hypercorn":
+        return hypercorn_with(app, root_path)
+    return uvicorn_with(app, server.rpartition(" ")[2], root_path)
+
+
+@pytest.fixture(params=SERVERS, scope="module")
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[int, App]]:
+    key_file, app = write_key(tmp_path_factory.mktemp("key") / "fence.key"), App()
+    with running(serve(request.param, Fence(app, key_file, exempt=["/health"]))) as port:
+        yield port, app
+
+
+@pytest.fixture
+def port(served: tuple[int, App]) -> int:
+    """Of each server in turn; `app` is what it serves."""
+    return served[0]
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest) -> App:
+    app: App = request.getfixturevalue("served")[1] if "port" in request.fixturenames else App()
+    app.called.clear()
+    return app
+
+
+def test_a_permitted_request_is_executed_with_its_body(port: int, app: App) -> None:
+    answer = ask(port, "POST", "/v1/chat", fenced("POST", "/v1/chat"), body=b"hello")
+    assert answer.status == 200
+    assert b"executed hello" in answer.body  # in a chunk, where the server makes one
+    assert app.called == [("http", "/v1/chat")]
+
+
+def test_the_exact_target_is_recovered_whatever_its_spelling(port: int, app: App) -> None:
+    for target in TARGETS:
+        assert ask(port, "GET", target, fenced("GET", target)).status == 200, target
+    assert len(app.called) == len(TARGETS)
+
+
+def test_a_permit_for_another_spelling_of_the_target_is_refused(port: int, app: App) -> None:
+    for asked, permitted in [("/a/b", "/a%2Fb"), ("/a%2Fb", "/a/b"), ("/a?x=1", "/a?x=2"),
+                             ("/a?x=1", "/a"), ("/a", "/a?x=1"), ("/a", "/b")]:  # fmt: skip
+        assert ask(port, "GET", asked, fenced("GET", permitted)).kind == "invalid", asked
+    assert app.called == []
+
+
+def test_a_late_request_is_refused_and_not_executed(port: int, app: App) -> None:
+    answer = ask(port, "POST", "/x", fenced("POST", "/x", left_ms=0), body=b"hello")
+    assert (answer.status, answer.kind) == (503, "late")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert app.called == []
+
+
+def test_a_request_that_did_not_come_through_the_gate_is_refused(port: int, app: App) -> None:
+    answer = ask(port, "POST", "/x", {}, body=b"hello")
+    assert (answer.status, answer.kind) == (403, "missing")
+    assert app.called == []
+
+
+def test_a_refused_head_request_has_no_body(port: int, app: App) -> None:
+    answer = ask(port, "HEAD", "/x", {})
+    assert (answer.status, answer.body) == (403, b"")
+    assert app.called == []
+
+
+@pytest.mark.parametrize("name", sorted(fenced()))
+def test_a_field_that_comes_twice_is_refused(port: int, app: App, name: str) -> None:
+    headers = fenced("POST", "/x")
+    answer = ask(port, "POST", "/x", headers, f"{name.upper()}: {headers[name]}")
+    assert (answer.status, answer.kind) == (403, "invalid")
+    assert app.called == []
+
+
+def test_an_exempt_target_passes_and_its_neighbours_do_not(port: int, app: App) -> None:
+    assert ask(port, "GET", "/health", {}).status == 200
+    assert ask(port, "POST", "/health", {}).status == 403
+    assert ask(port, "GET", "/health?x=1", {}).status == 403
+    assert app.called == [("http", "/health")]
+
+
+def test_lifespan_passes(tmp_path: Path, app: App) -> None:
+    fence = Fence(app, write_key(tmp_path / "fence.key"))
+    with running(serve("uvicorn with h11", fence)) as port:
+        ask(port, "GET", "/", {})
+    assert app.lifespan == ["startup", "shutdown"]
+    assert app.called == []
+
+
+def handshake(port: int, permit: dict[str, str]) -> int:
+    """A WebSocket handshake: the status of its answer; then the client leaves."""
+    lines = [f"{name}: {value}\r\n" for name, value in {**HANDSHAKE, **permit}.items()]
+    head = f"GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n{''.join(lines)}\r\n"
+    with socket.create_connection((HOST, port), timeout=LIMIT_S) as client:
+        client.sendall(head.encode())
+        return int(client.recv(65536).split()[1])
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    ("left_ms", "status", "called"), [(FAR_MS, 101, [("websocket", "/ws")]), (0, 503, [])]
+)
+def test_a_websocket_is_judged_like_a_request(
+    tmp_path: Path, app: App, server: str, left_ms: int, status: int, called: list[object]
+) -> None:
+    fence = Fence(app, write_key(tmp_path / "fence.key"))
+    with running(serve(server, fence)) as port:
+        assert handshake(port, fenced("GET", "/ws", left_ms=left_ms)) == status
+        assert handshake(port, {}) == 403
+    assert app.called == called
+
+
+async def test_a_websocket_is_closed_where_the_server_cannot_send_an_answer(
+    tmp_path: Path, app: App
+) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "raw_path": b"/ws", "query_string": b"", "headers": []}
+    await Fence(app, write_key(tmp_path / "fence.key"))(scope, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+    assert app.called == []
+
+
+async def test_a_kind_of_connection_that_nobody_can_judge_is_an_error(
+    tmp_path: Path, app: App
+) -> None:
+    async def never(*_: object) -> Any: ...
+
+    with pytest.raises(RuntimeError, match="webtransport"):
+        await Fence(app, tmp_path / "fence.key")({"type": "webtransport"}, never, never)
+    assert app.called == []
+
+
+async def test_a_server_without_raw_path_is_told_apart_from_a_bad_permit(
+    tmp_path: Path, app: App
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    headers = [(name.encode(), value.encode()) for name, value in fenced("GET", "/x").items()]
+    scope = {"type": "http", "method": "GET", "path": "/x", "query_string": b"", "headers": headers}
+    await Fence(app, write_key(tmp_path / "fence.key"))(scope, receive, send)
+    assert sent[0]["status"] == 403
+    assert "exact request target" in json.loads(sent[1]["body"])["title"]
+    assert app.called == []
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_root_path_set_at_the_server_changes_nothing(
+    tmp_path: Path, app: App, server: str
+) -> None:
+    fence = Fence(app, write_key(tmp_path / "fence.key"))
+    with running(serve(server, fence, "/api")) as port:
+        for target in ("/x?y=1", "/x", "/api/x", "/api"):
+            assert ask(port, "GET", target, fenced("GET", target)).status == 200, target
+        assert ask(port, "GET", "/x", fenced("GET", "/y")).status == 403
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ({"raw_path": b"/a", "query_string": b""}, [b"/a", b"/a?"]),
+        ({"raw_path": b"/a", "query_string": b"x"}, [b"/a?x"]),
+        ({"raw_path": b"/r/a", "root_path": "/r", "query_string": b"x"}, [b"/r/a?x", b"/a?x"]),
+        ({"raw_path": b"/ra", "root_path": "/r", "query_string": b"x"}, [b"/ra?x"]),
+        ({"raw_path": None, "query_string": b"x"}, []),
+        ({"query_string": b"x"}, []),
+    ],
+)
+def test_targets_that_a_scope_may_stand_for(scope: Message, expected: list[bytes]) -> None:
+    assert targets(scope) == expected
