@@ -38,6 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clear": ("sidecar.cli.halt:clear", "End a halt or a quarantine, signed by a threshold."),
     "policy": ("sidecar.cli.policy:policy", "Check and test policies and route tables."),
     "audit": ("sidecar.cli.audit:audit", "Read, verify and prove audit records."),
+    "intercept": (
+        "sidecar.cli.intercept:intercept",
+        "Redirect the service's ports to the gate, and refuse what goes around it.",
+    ),
     "config": ("sidecar.cli.config:config", "Check and show configuration files."),
 }
 

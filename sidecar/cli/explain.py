@@ -41,7 +41,8 @@ ADVICE: dict[str, Advice] = {
         "Whether the client should send so much; raise limits.body or set it to 0 for no limit.",
     ),
     "EG005": Advice(
-        "Head or body did not arrive within timeouts.head or timeouts.body.",
+        "The head did not arrive within timeouts.head, or of the body less than limits.progress within "
+        "timeouts.body.",
         "The network between client and sidecar, and clients that open connections and wait.",
     ),
     "EG006": Advice(
@@ -59,8 +60,14 @@ ADVICE: dict[str, Advice] = {
         "Whether the client can use server-sent events over plain HTTP instead.",
     ),
     "EG012": Advice(
-        "As many client connections as limits.connections are open.",
+        "As many client connections as limits.connections are open, and on none of them is a request "
+        "waited for.",
         "epochgate_downstream_connections, and clients that open a connection per request.",
+    ),
+    "EG013": Advice(
+        "Of an answer that waited for it, the client read less than limits.progress within "
+        "timeouts.unread. The connection was cut, so the client sees the answer incomplete.",
+        "Clients that stop reading; raise timeouts.unread for those that pause on purpose.",
     ),
     "EG020": Advice(
         "No connection to the service behind within timeouts.connect.",
@@ -130,6 +137,11 @@ ADVICE: dict[str, Advice] = {
         "The gate is open, and no route of the signed table matches the path.",
         "The path of the request against the route table of the epoch, byte for byte.",
     ),
+    "EG303": Advice(
+        "The signed route leads to another upstream than listen.upstream, or to another port than "
+        "the one that the redirected connection was going to.",
+        "Which port the client asked for, and where the route table sends its path.",
+    ),
     "EG304": Advice(
         "The epoch's scope does not name this sidecar's region.",
         "spec.region against scope.regions in `epochgate epoch show`.",
@@ -137,6 +149,11 @@ ADVICE: dict[str, Advice] = {
     "EG305": Advice(
         "The epoch's scope does not name this sidecar's service.",
         "spec.service against scope.services in `epochgate epoch show`.",
+    ),
+    "EG306": Advice(
+        "listen.transparent is set, and this connection came to the inbound port directly: nothing "
+        "says which port it was meant for.",
+        "`epochgate intercept check`; clients connect to the port of the service, not of the gate.",
     ),
     "EG405": Advice(
         "The stored marks exist and cannot be read. A corrupt file is not a missing one: believing "

@@ -14,11 +14,12 @@ A value that this process is not told counts as 0, so what is reported is certai
 Source: protocol b.6; codebases 8.5.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
 from sidecar.config.problem import Problem
-from sidecar.config.sections import AuthorityConfig, SidecarConfig
+from sidecar.config.sections import Address, AuthorityConfig, SidecarConfig, UnixAddress
 from sidecar.core.objects.trust import Trust
 
 MISSES = 3
@@ -33,7 +34,7 @@ def within_file(values: Mapping[str, Any], where: Mapping[str, str]) -> list[Pro
         values: By path under `spec`; a value that could not be read is absent.
         where: Origin by full path.
     """
-    found = [*_peers(values), *_sync(values), *_sizes(values)]
+    found = [*_peers(values), *_sync(values), *_sizes(values), *_listen(values)]
     return [
         Problem(f"spec.{path}", message, where.get(f"spec.{path}", "")) for path, message in found
     ]
@@ -92,10 +93,42 @@ def _sizes(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         for key in ("limits.target", "limits.fieldName")
         if head and values.get(key, 0) > head
     ]
-    inbound, status = values.get("listen.inbound"), values.get("listen.status")
-    if inbound and inbound == status and inbound.port:
-        found.append(("listen.status", "must not be listen.inbound"))
     return found
+
+
+def _listen(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    inbound, status = values.get("listen.inbound"), values.get("listen.status")
+    if isinstance(inbound, Address) and inbound == status and inbound.port:
+        found.append(("listen.status", "must not be listen.inbound"))
+    if values.get("listen.transparent") and inbound and not _everywhere(inbound):
+        how = "redirected connections arrive at each of this machine's addresses"
+        found.append(("listen.inbound", f'must be "[::]:port" or "0.0.0.0:port": {how}'))
+    upstream = values.get("listen.upstream")
+    if upstream and not (_is_ip(upstream.host) and upstream.port):
+        what = "must be an IP address and a port, as the signed route table names upstreams"
+        found.append(("listen.upstream", what))
+    ours = {where.port for where in (inbound, status) if isinstance(where, Address) and where.port}
+    found += [
+        ("intercept.ports", f"must not hold {port}: the sidecar listens there")
+        for port in sorted(ours)
+        if any(first <= port <= last for first, last in values.get("intercept.ports") or ())
+        and not any(first <= port <= last for first, last in values.get("intercept.exclude") or ())
+    ]
+    return found
+
+
+def _everywhere(where: Address | UnixAddress) -> bool:
+    everywhere = ("::", "0.0.0.0")  # noqa: S104 (compared, not bound)
+    return isinstance(where, Address) and where.port > 0 and where.host in everywhere
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _timing(ttl_ms: int, skew_ms: int, drift_ppm: int, interval_ms: int, rest_ms: int) -> list[str]:

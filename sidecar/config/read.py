@@ -33,6 +33,7 @@ from sidecar.config.table import (
     NAME,
     PEER,
     PEERS_MAX,
+    PORTS_MAX,
     SIDECAR,
     Field,
     Unit,
@@ -172,7 +173,7 @@ class _Reading:
         known = {field.variable: field for field in self.fields.values()}
         found: dict[str, Node] = {}
         for name, text in sorted(environment.items()):
-            if name in known and known[name].unit is Unit.PEERS:
+            if name in known and known[name].unit in (Unit.PEERS, Unit.PORTS):
                 found[known[name].path] = self._list(name, text)
             elif name in known:
                 found[known[name].path] = Scalar(text, name)
@@ -199,6 +200,8 @@ class _Reading:
                     self._note(field, path, field.default, _DEFAULT)
         elif field.unit is Unit.PEERS:
             self.values[field.path] = self._peers(node, path)
+        elif field.unit is Unit.PORTS:
+            self.values[field.path] = self._ports(field, node, path)
         else:
             read = self._scalar(field, node, path)
             if read is not None:
@@ -217,6 +220,18 @@ class _Reading:
         except ValueError as error:
             self.problems.append(Problem(path, str(error), node.origin))
             return None
+
+    def _ports(self, field: Field, node: Node, path: str) -> tuple[object, ...]:
+        if not isinstance(node, Items) or len(node.items) > PORTS_MAX:
+            message = f"must be a list of at most {PORTS_MAX} ports or ranges, like [8000]"
+            self.problems.append(Problem(path, message, node.origin))
+            return ()
+        read = [
+            self._scalar(field, item, f"{path}[{index}]") for index, item in enumerate(node.items)
+        ]
+        found = tuple(item for item in read if item is not None)
+        self._note(field, path, found, node.origin)
+        return found
 
     def _peers(self, node: Node, path: str) -> tuple[PeerAddress, ...] | None:
         if not isinstance(node, Items) or not 1 <= len(node.items) <= PEERS_MAX:
@@ -290,12 +305,17 @@ def _sidecar(values: Mapping[str, Any]) -> SidecarConfig:
         sync=sections.Sync(**_section(values, SIDECAR, "sync")),
         proxy=sections.Proxy(
             inbound=values["listen.inbound"],
+            upstream=values["listen.upstream"],
+            transparent=values["listen.transparent"],
             limits=sections.Limits(**_section(values, SIDECAR, "limits")),
             timeouts=sections.Timeouts(**_section(values, SIDECAR, "timeouts")),
             warm_connections=values["warmConnections"],
         ),
         audit=sections.Audit(**_section(values, SIDECAR, "audit")),
         drain=sections.Drain(**_section(values, SIDECAR, "drain")),
+        intercept=sections.Intercept(**_section(values, SIDECAR, "intercept")),
+        fence_key_file=values["fence.keyFile"],
+        workers=values["workers"],
         log_level=values["log.level"],
     )
 

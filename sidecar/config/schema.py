@@ -6,16 +6,31 @@ reader refuses too.
 
 from typing import Any
 
-from sidecar.config.table import API_VERSION, KINDS, LEVELS, PEER, PEERS_MAX, Field, Unit
+from sidecar.config.table import (
+    API_VERSION,
+    AUTO,
+    KINDS,
+    LEVELS,
+    LOOPBACK,
+    PEER,
+    PEERS_MAX,
+    PORTS_MAX,
+    Field,
+    Unit,
+)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NAME = "^[a-z0-9][a-z0-9._-]{0,62}$"
+_PLAIN = (Unit.COUNT, Unit.WORKERS)  # numbers without unit: integers in YAML too
+_WORDS = {Unit.LEVEL: LEVELS, Unit.LOOPBACK: LOOPBACK}
 _PATTERNS = {
     Unit.DURATION: "^(0|[1-9][0-9]*(ms|s|m|h)|0(ms|s|m|h))$",
     Unit.SIZE: "^(0|[1-9][0-9]*(B|KiB|MiB|GiB|TiB)|0(B|KiB|MiB|GiB|TiB))$",
     Unit.PPM: "^(0|[1-9][0-9]*ppm|0ppm)$",
     Unit.NAME: _NAME,
     Unit.ADDRESS: "^.+:[0-9]{1,5}$",
+    Unit.LISTEN: "^(unix:.+|.+:[0-9]{1,5})$",
+    Unit.PORTS: "^[0-9]{1,5}(-[0-9]{1,5})?$",
     Unit.URL: "^rediss?://",
 }
 
@@ -63,15 +78,15 @@ def _place(spec: dict[str, Any], field: Field) -> None:
 
 
 def _value(field: Field) -> dict[str, Any]:
-    if field.unit is Unit.PEERS:
-        value: dict[str, Any] = {"type": "array", "minItems": 1, "maxItems": PEERS_MAX}
-        item = _object([peer.path for peer in PEER if peer.required], None)
-        item["properties"] = {peer.path: _value(peer) for peer in PEER}
-        value["items"] = item
-    elif field.unit is Unit.COUNT:
-        value = {"type": "integer", "minimum": field.low, "maximum": field.high}
-    elif field.unit is Unit.LEVEL:
-        value = {"enum": list(LEVELS)}
+    value: dict[str, Any]
+    if field.unit in (Unit.PEERS, Unit.PORTS):
+        value = _list(field)
+    elif field.unit in _PLAIN:
+        value = _count(field)
+    elif field.unit is Unit.FLAG:
+        value = {"type": "boolean"}
+    elif field.unit in _WORDS:
+        value = {"enum": list(_WORDS[field.unit])}
     elif field.unit in (Unit.DURATION, Unit.SIZE, Unit.PPM):
         # A bare 0 is an integer to YAML, and means the same.
         value = {"anyOf": [{"type": "string", "pattern": _PATTERNS[field.unit]}, {"const": 0}]}
@@ -82,11 +97,27 @@ def _value(field: Field) -> dict[str, Any]:
     value["description"] = _about(field)
     if field.default is not None:
         default = field.default
-        value["default"] = default if field.unit is Unit.COUNT else field.show(default)
+        as_it_is = field.unit in (*_PLAIN, Unit.FLAG, Unit.PORTS)
+        value["default"] = default if as_it_is else field.show(default)
     return value
 
 
+def _list(field: Field) -> dict[str, Any]:
+    if field.unit is Unit.PORTS:
+        port = {"type": "integer", "minimum": 1, "maximum": 65_535}
+        item: dict[str, Any] = {"anyOf": [port, {"type": "string", "pattern": _PATTERNS[field.unit]}]}
+        return {"type": "array", "maxItems": PORTS_MAX, "items": item}
+    item = _object([peer.path for peer in PEER if peer.required], None)
+    item["properties"] = {peer.path: _value(peer) for peer in PEER}
+    return {"type": "array", "minItems": 1, "maxItems": PEERS_MAX, "items": item}
+
+
+def _count(field: Field) -> dict[str, Any]:
+    number = {"type": "integer", "minimum": field.low, "maximum": field.high}
+    return {"anyOf": [number, {"const": AUTO}]} if field.unit is Unit.WORKERS else number
+
+
 def _about(field: Field) -> str:
-    if field.high and field.unit is not Unit.COUNT:
+    if field.high and field.unit not in _PLAIN:
         return f"{field.about} {field.show(field.low)} to {field.show(field.high)}."
     return field.about

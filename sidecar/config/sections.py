@@ -25,6 +25,21 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """Where to listen: the path of a Unix socket."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+    @property
+    def beside(self) -> Path:
+        """Where the socket is made before it takes its place."""
+        return self.path.with_name(self.path.name + ".new")
+
+
+@dataclass(frozen=True, slots=True)
 class PeerAddress:
     """One Redis peer.
 
@@ -85,9 +100,12 @@ class Limits:
         chunk_line_bytes: A chunk-size line with its extensions; more is EG001.
         trailer_bytes: Trailers of a request, which are dropped; more is EG003.
         pipeline_depth: Requests read ahead on one connection before reading pauses.
-        connections: Client connections at once; more are answered EG012 and closed.
+        connections: Client connections at once. For one more, those that have waited longest for a
+            request are closed; where none waits, the new one is answered EG012 and closed.
         buffer_bytes: Bytes that may wait in a write buffer before the other side is paused.
         response_head_bytes: Head of an upstream response; more is EG021.
+        progress_bytes: What a client must send of a body, or read of an answer, to be given
+            timeouts.body or timeouts.unread anew; 0 means any byte will do.
     """
 
     target_bytes: int = 8192
@@ -101,6 +119,7 @@ class Limits:
     connections: int = 10_000
     buffer_bytes: int = 256 * 1024
     response_head_bytes: int = 64 * 1024
+    progress_bytes: int = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +128,14 @@ class Timeouts:
 
     Attributes:
         head_ms: From the first byte of a request to the end of its head, or EG005.
-        body_ms: Between two pieces of a request body, or EG005.
+        body_ms: For each limits.progress of a request body, or EG005.
         idle_ms: A connection without a request in progress is closed.
         connect_ms: To reach the upstream, or EG020.
         response_ms: From the end of the request to the first byte of the answer, or EG022.
             Inference can think for minutes, so the default is generous.
         stream_ms: Between two pieces of a response, or the exchange is cut.
+        unread_ms: For each limits.progress of an answer that waits for a client to read it, or the
+            connection is cut, EG013.
         total_ms: One exchange from head to last byte.
         linger_ms: After an error answer, unread bytes are discarded for so long, then closed.
     """
@@ -125,15 +146,27 @@ class Timeouts:
     connect_ms: int = 1_000
     response_ms: int = 600_000
     stream_ms: int = 300_000
+    unread_ms: int = 60_000
     total_ms: int = 0
     linger_ms: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """The data plane."""
+    """The data plane.
 
-    inbound: Address
+    Attributes:
+        inbound: Where clients connect, or are redirected to.
+        upstream: The one service that may be reached through it; None: any signed one. It can only
+            refuse: requests whose signed route leads elsewhere are denied with EG303.
+        transparent: Whether connections are redirected here (`epochgate intercept`). Then the port
+            that a client asked for must be that of the signed upstream, or EG303; a connection that
+            was not redirected is EG306.
+    """
+
+    inbound: Address | UnixAddress
+    upstream: Address | None = None
+    transparent: bool = False
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     warm_connections: int = 4
@@ -166,6 +199,27 @@ class Drain:
     timeout_ms: int = 25_000
 
 
+PortRange = tuple[int, int]  # first and last
+
+
+@dataclass(frozen=True, slots=True)
+class Intercept:
+    """What `epochgate intercept` redirects and refuses; the sidecar itself does not read it.
+
+    Attributes:
+        ports: Ports of the service that nobody reaches but through the gate.
+        exclude: Ports within these that are left alone.
+        uid: The user that the sidecar runs as: the only one that reaches the service directly.
+        loopback: strict: other users of this machine (or pod) are refused on those ports, too.
+            standard: they are not, only what comes from outside.
+    """
+
+    ports: tuple[PortRange, ...] = ()
+    exclude: tuple[PortRange, ...] = ()
+    uid: int = 17117
+    loopback: str = "strict"
+
+
 @dataclass(frozen=True, slots=True)
 class SidecarConfig:
     """Everything a sidecar is told.
@@ -176,6 +230,10 @@ class SidecarConfig:
         trust_file: The pinned trust document.
         state_dir: Where marks and the instance key live; must survive a restart.
         status: Read-only listener: probes, metrics, state.
+        fence_key_file: Where the key of the upstream fence is written at each start, for the
+            service to read; None: requests are not sealed.
+        workers: Processes that carry traffic; 0: one for each core that may be used. With more than
+            one, the process that was started only follows the peers.
         log_level: debug, info, warning or error.
     """
 
@@ -188,6 +246,9 @@ class SidecarConfig:
     proxy: Proxy
     audit: Audit
     drain: Drain = Drain()
+    intercept: Intercept = Intercept()
+    fence_key_file: Path | None = None
+    workers: int = 1
     log_level: str = "info"
 
 

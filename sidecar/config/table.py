@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sidecar.config import sections
-from sidecar.config.units import show_duration, show_size
+from sidecar.config.units import show_duration, show_ports, show_size
 
 API_VERSION = "epochgate.io/v1alpha1"
 SIDECAR = "SidecarConfig"
@@ -22,6 +22,10 @@ AUTHORITY = "AuthorityConfig"
 
 LEVELS = ("debug", "info", "warning", "error")
 PEERS_MAX = 15  # as many as a trust document can name
+PORTS_MAX = 64  # numbers or ranges in one list
+LOOPBACK = ("strict", "standard")
+WORKERS_MAX = 64
+AUTO = "auto"  # of WORKERS: 0, one for each core that may be used
 
 _SECOND = 1000
 _MINUTE = 60 * _SECOND
@@ -38,10 +42,15 @@ class Unit(Enum):
     LEVEL = "level"
     FILE = "file"
     ADDRESS = "address"
+    LISTEN = "address or unix socket"
+    FLAG = "true or false"
+    PORTS = "ports"
+    LOOPBACK = "loopback"
     URL = "url"
     TEXT = "text"
     PEERS = "peers"
     COUNT = "count"
+    WORKERS = "count or auto"
     DURATION = "_ms"
     SIZE = "_bytes"
     PPM = "_ppm"
@@ -85,6 +94,12 @@ class Field:
 
     def show(self, value: object) -> str:
         """A value as it would be written in the file."""
+        if self.unit is Unit.FLAG:
+            return "true" if value else "false"
+        if self.unit is Unit.PORTS and isinstance(value, tuple):
+            return show_ports(value)
+        if self.unit is Unit.WORKERS and value == 0:
+            return AUTO
         if isinstance(value, int):
             shown = {Unit.DURATION: show_duration, Unit.SIZE: show_size}.get(self.unit, str)(value)
             return f"{shown}ppm" if self.unit is Unit.PPM else shown
@@ -117,6 +132,10 @@ def _numbers(
     )
 
 
+def _list(path: str, about: str) -> Field:
+    return Field(path, Unit.PORTS, about, default=())
+
+
 NAME = Field("name", Unit.NAME, "What people call this configuration.", default="default")
 
 PEER = (
@@ -136,7 +155,14 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
     Field("region", Unit.NAME, "The region it runs in, as epochs name it.", required=True),
     _TRUST,
     Field("state.dir", Unit.FILE, "Marks and instance key; must survive a restart.", required=True),
-    Field("listen.inbound", Unit.ADDRESS, "Where clients connect.", required=True),
+    Field("listen.inbound", Unit.LISTEN, "Where clients connect.", required=True),
+    Field("listen.upstream", Unit.ADDRESS, "Deny what the signed routes lead anywhere but here."),
+    Field(
+        "listen.transparent",
+        Unit.FLAG,
+        "Connections are redirected here: forward only to the port that each was going to.",
+        default=False,
+    ),
     Field("listen.status", Unit.ADDRESS, _STATUS, default=sections.Address("127.0.0.1", 17011)),
     Field(
         "sync.peers",
@@ -165,6 +191,7 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
             "trailer": (0, _MIB),
             "buffer": (4 * _KIB, 64 * _MIB),
             "responseHead": (_KIB, _MIB),
+            "progress": (0, _MIB),
         },
     ),
     *_numbers(
@@ -184,6 +211,7 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
             "connect": (0, _MINUTE),
             "response": (0, 24 * _HOUR),
             "stream": (0, 24 * _HOUR),
+            "unread": (0, _HOUR),
             "total": (0, 24 * _HOUR),
             "linger": (0, _MINUTE),
         },
@@ -211,6 +239,25 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
     dataclasses.replace(
         _number(sections.Drain, "drain.timeout", Unit.DURATION, 0, _HOUR),
         about="Then deny new work and wait so long for the rest.",
+    ),
+    Field(
+        "fence.keyFile",
+        Unit.FILE,
+        "Seal permitted requests; the key is written here at each start, for the service to read.",
+    ),
+    _list("intercept.ports", "Ports of the service, that nobody reaches but through the gate."),
+    _list("intercept.exclude", "Ports within these that are left alone."),
+    _number(sections.Intercept, "intercept.uid", Unit.COUNT, 0, 2**32 - 2),
+    Field(
+        "intercept.loopback",
+        Unit.LOOPBACK,
+        "strict: other users of this machine are refused on those ports; standard: they are not.",
+        default=LOOPBACK[0],
+    ),
+    dataclasses.replace(
+        _number(sections.SidecarConfig, "workers", Unit.WORKERS, 1, WORKERS_MAX),
+        about="Processes that carry traffic, or auto: one for each core. With more than one, the "
+        "process that was started only follows the peers. Limits count for each of them.",
     ),
     _LEVEL,
 )

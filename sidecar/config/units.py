@@ -5,10 +5,12 @@ repeats a text that could hold a password.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from sidecar.config.sections import Address
+from sidecar.config.sections import Address, PortRange, UnixAddress
 
 _DURATION = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _SIZE = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
@@ -18,6 +20,10 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _DB_MAX = 65_535
 REDIS_PORT = 6379
+UNIX = "unix:"
+_UNIX_PATH_MAX = 107  # bytes; unix(7)
+_PORT_MAX = 65_535
+_RANGE_MAX = 32_767  # above are the ports that Linux takes for connections of its own
 
 
 def duration(text: str) -> int:
@@ -51,6 +57,51 @@ def address(text: str) -> Address:
     if not colon or known is None or not _PORT.fullmatch(port) or int(port) > 65_535:  # noqa: PLR2004
         raise ValueError('must be "host:port" with a port up to 65535, IPv6 as "[::1]:port"')
     return Address(bare if bare is not None else host, int(port))
+
+
+def listening(text: str, folder: Path) -> Address | UnixAddress:
+    """`host:port`, or `unix:PATH`, relative to `folder`."""
+    if not text.startswith(UNIX):
+        try:
+            return address(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or unix:/path/of/a/socket") from None
+    where = UnixAddress(folder / text.removeprefix(UNIX))
+    if where.path == folder or text.endswith("/"):
+        raise ValueError("must name a file after unix:")
+    if len(str(where.beside).encode()) > _UNIX_PATH_MAX:
+        most = _UNIX_PATH_MAX - len(where.beside.name) + len(where.path.name)
+        raise ValueError(f"is longer than the {most} bytes that a socket's path may have")
+    return where
+
+
+def flag(text: str) -> bool:
+    """`true` or `false`."""
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+def port_range(text: str) -> PortRange:
+    """`8000` or `8000-8010`."""
+    first, dash, last = text.partition("-")
+    if not _PORT.fullmatch(first) or (dash and not _PORT.fullmatch(last)):
+        raise ValueError("must be a port like 8000 or a range like 8000-8010")
+    found = (int(first), int(last or first))
+    if not 0 < found[0] <= found[1] <= _PORT_MAX:
+        raise ValueError(f"must be ports from 1 to {_PORT_MAX}, the smaller first")
+    if dash and found[1] > _RANGE_MAX:
+        raise ValueError(
+            f"must end at {_RANGE_MAX} at most: above it answers to connections of this machine's "
+            "own arrive; name such ports one by one"
+        )
+    return found
+
+
+def show_ports(ranges: Sequence[PortRange]) -> str:
+    """Ports and ranges as a list would be written in the file."""
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
+    return f"[{', '.join(shown)}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,29 @@ Every function returns the value or raises ValueError with what would have been 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sidecar.config import units
 from sidecar.config.sections import PeerAddress
-from sidecar.config.table import LEVELS, Field, Unit
+from sidecar.config.table import AUTO, LEVELS, LOOPBACK, Field, Unit
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)  # as core.canonical.Name
 _PASSWORD_MAX = 4096  # characters
+_WORDS = {Unit.LEVEL: LEVELS, Unit.LOOPBACK: LOOPBACK}
+_READERS: Mapping[Unit, Callable[[str], object]] = {
+    Unit.ADDRESS: units.address,
+    Unit.FLAG: units.flag,
+    Unit.PORTS: units.port_range,
+    Unit.URL: units.peer_url,
+}
 _NUMBERS = {
     Unit.DURATION: units.duration,
     Unit.SIZE: units.size,
     Unit.PPM: units.ppm,
     Unit.COUNT: units.count,
+    Unit.WORKERS: units.count,
 }
 
 
@@ -34,22 +42,24 @@ def read(field: Field, text: str, folder: Path) -> object:
         return _number(field, text)
     if not text.isprintable():
         raise ValueError("must be printable text")
+    if field.unit in _READERS:
+        return _READERS[field.unit](text)
+    if field.unit in _WORDS and text not in _WORDS[field.unit]:
+        raise ValueError(f"must be one of {', '.join(_WORDS[field.unit])}")
     match field.unit:
         case Unit.NAME if not _NAME.fullmatch(text):
             raise ValueError("must be 1 to 63 of a-z 0-9 . _ - and begin with a-z or 0-9")
-        case Unit.LEVEL if text not in LEVELS:
-            raise ValueError(f"must be one of {', '.join(LEVELS)}")
         case Unit.FILE:
             return folder / text
-        case Unit.ADDRESS:
-            return units.address(text)
-        case Unit.URL:
-            return units.peer_url(text)
+        case Unit.LISTEN:
+            return units.listening(text, folder)
         case _:
             return text
 
 
 def _number(field: Field, text: str) -> int:
+    if field.unit is Unit.WORKERS and text == AUTO:
+        return 0
     number = _NUMBERS[field.unit](text)
     if not field.low <= number <= field.high:
         raise ValueError(f"must be {field.show(field.low)} to {field.show(field.high)}")

@@ -31,6 +31,7 @@ class Reason(Enum):
     EXPECTATION_UNSUPPORTED = ("EG010", "expectation-unsupported", "Expectation failed", 417, False)
     UPGRADE_UNSUPPORTED = ("EG011", "upgrade-unsupported", "Upgrade is not supported", 501, False)
     CONNECTION_LIMIT = ("EG012", "connection-limit", "Too many connections", 503, True)
+    ANSWER_UNREAD = ("EG013", "answer-unread", "Answer is not read by the client", 408, False)
     UPSTREAM_UNREACHABLE = ("EG020", "upstream-unreachable", "Service is unreachable", 502, True)
     UPSTREAM_INVALID = ("EG021", "upstream-invalid", "Service sent an invalid response", 502, True)
     UPSTREAM_TIMEOUT = ("EG022", "upstream-timeout", "Service did not answer in time", 504, True)
@@ -54,8 +55,10 @@ class Reason(Enum):
     # 3: execution routing consistency.
     ROUTE_DIGEST_MISMATCH = ("EG301", "route-digest-mismatch", "Route table differs", 503, False)
     ROUTE_UNKNOWN = ("EG302", "route-unknown", "No route for this request", 403, False)
+    UPSTREAM_MISMATCH = ("EG303", "upstream-mismatch", "Route leads elsewhere", 403, False)
     REGION_NOT_AUTHORIZED = ("EG304", "region-not-authorized", "Region is out of scope", 503, False)
     SERVICE_NOT_AUTHORIZED = ("EG305", "service-not-authorized", "Service not in scope", 503, False)
+    NOT_REDIRECTED = ("EG306", "not-redirected", "Connection was not redirected", 403, False)
 
     # 4: runtime integrity verification.
     STATE_CORRUPT = ("EG405", "state-corrupt", "Stored state is corrupt", 503, False)

@@ -11,22 +11,27 @@ Source: hardening E-G5; T32.
 """
 
 import asyncio
+import socket
 
 from sidecar.clock import Clock
 from sidecar.config import sections
+from sidecar.config.sections import Address, UnixAddress
 from sidecar.core.gate import Gate, lapsed
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy.answer import AnswerShell
 from sidecar.proxy.body import Bounds
+from sidecar.proxy.connections import Connections
 from sidecar.proxy.downstream import Downstream
+from sidecar.proxy.fence import Fence
+from sidecar.proxy.listener import Inbound, Listener
 from sidecar.proxy.plane import Observer, Plane, Recorder
 from sidecar.proxy.shell import Shell
 from sidecar.proxy.upstream import Pool
 
 TICK_S = 0.25  # timeouts are late by at most this
-BACKLOG = 1024
 WAIT_STEP_S = 0.02
+TURN_LINES = 1024  # lines of a chunked body that are read in one turn: a millisecond or two
 
 
 class Server:
@@ -38,6 +43,8 @@ class Server:
         clock: Both clocks.
         recorder: Journals decisions before they take effect.
         observer: Counts.
+        fence: Seals permitted requests for the service behind; None: it checks no seal.
+        sock: A socket that listens already, made by `listener.open_sockets`; None: made here.
     """
 
     def __init__(
@@ -47,12 +54,13 @@ class Server:
         clock: Clock,
         recorder: Recorder,
         observer: Observer,
+        fence: Fence | None = None,
+        sock: socket.socket | None = None,
     ) -> None:
         limits = settings.limits
-        self._settings = settings
         self._pool = Pool(settings)
-        self._connections: set[Downstream] = set()
-        self._listener: asyncio.Server | None = None
+        self._connections: Connections[Downstream] = Connections(limits.connections)
+        self._listener = Listener(settings, sock)
         self._tick: asyncio.TimerHandle | None = None
         self._lapse: asyncio.TimerHandle | None = None
         self._seen = gate.snapshot
@@ -63,10 +71,14 @@ class Server:
             clock=clock,
             recorder=recorder,
             observer=observer,
+            fence=fence,
             pool=self._pool,
+            inbound=Inbound(settings),
             shell=Shell(limits),
             answers=AnswerShell(limits),
-            request_bounds=Bounds(limits.chunk_line_bytes, limits.trailer_bytes, limits.body_bytes),
+            request_bounds=Bounds(
+                limits.chunk_line_bytes, limits.trailer_bytes, limits.body_bytes, TURN_LINES
+            ),
             response_bounds=Bounds(limits.chunk_line_bytes, limits.trailer_bytes),
         )
 
@@ -85,27 +97,25 @@ class Server:
         """Exchanges that have begun and not ended."""
         return self._plane.in_flight
 
+    @property
+    def address(self) -> Address | UnixAddress:
+        """What is listened on; with the port that was given, once it has started."""
+        return self._listener.address
+
     async def start(self) -> tuple[str, int]:
         """Listen.
 
         Returns:
-            Host and port that are listened on.
+            Host and port that are listened on; the path and 0 for a Unix socket.
 
         Raises:
             OSError: The address can not be bound.
         """
-        loop = asyncio.get_running_loop()
-        where = self._settings.inbound
-        self._listener = await loop.create_server(
-            lambda: Downstream(self._plane, self._connections),
-            where.host,
-            where.port,
-            backlog=BACKLOG,
-        )
-        self._tick = loop.call_later(TICK_S, self._ticked)
+        await self._listener.start(lambda: Downstream(self._plane, self._connections))
+        self._tick = asyncio.get_running_loop().call_later(TICK_S, self._ticked)
         self.gate_changed(self._plane.gate.snapshot)
-        host, port = self._listener.sockets[0].getsockname()[:2]
-        return host, port
+        where = self.address
+        return (where.host, where.port) if isinstance(where, Address) else (str(where.path), 0)
 
     def gate_changed(self, snapshot: Snapshot) -> None:
         """The gate has another snapshot: running exchanges look again, now."""
@@ -120,8 +130,7 @@ class Server:
     def stop_accepting(self) -> None:
         """Begin to drain: no new connections, idle ones close, running exchanges finish."""
         self._plane.draining = True
-        if self._listener is not None:
-            self._listener.close()
+        self._listener.close()
         for connection in tuple(self._connections):
             connection.drain()
 
@@ -151,8 +160,7 @@ class Server:
         for connection in tuple(self._connections):
             connection.abort()
         await self._pool.close()
-        if self._listener is not None:
-            await self._listener.wait_closed()
+        await self._listener.wait_closed()
         await asyncio.sleep(0)  # connections that were aborted say goodbye in the next turn
 
     def _look(self, snapshot: Snapshot) -> None:
