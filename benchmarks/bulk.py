@@ -112,9 +112,8 @@ def load(port: int, transfer: Transfer, mib: int) -> Served:
 
 
 def measure(run: Run) -> dict[str, float]:
-    """A little, then up and down with an eye on memory."""
-    port, pids = run.contestant.port, usage.family(run.contestant.pids.values())
-    run.loaded("warm", partial(load, port, down, 1), "MiB")
+    """Up and down, with an eye on memory from before the first byte."""
+    pids = usage.family(run.contestant.pids.values())
     if not pids:
         return _both(run)
     with _Memory(sorted(pids)) as memory:

@@ -129,7 +129,7 @@ class _Path:
         return {
             "record": self._record,
             "metrics": self._count,
-            "decision + record + metrics": self._all,
+            "decision + records + metrics": self._all,
         }
 
     def close(self) -> None:
