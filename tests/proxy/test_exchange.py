@@ -8,10 +8,9 @@ import pytest
 
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind
+from tests.proxy.streams import CHAT, STREAM_HEAD, streaming
 from tests.proxy.world import HOUR_MS, OK, Received, World, decision_id, request, running
 
-CHAT = request(body=b'{"model": "m"}')
-STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 TO_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -405,23 +404,6 @@ async def test_an_error_between_journal_and_write_takes_the_permit_back() -> Non
 
 
 # Cutting.
-
-
-async def streaming(world: World, head: bytes = STREAM_HEAD, first: bytes = b"data: 1\n\n"):  # type: ignore[no-untyped-def]
-    """A client that has read the first piece of a response that goes on."""
-    more = asyncio.Event()
-
-    async def answer(received: Received, writer: asyncio.StreamWriter) -> None:
-        writer.write(head + first)
-        await more.wait()
-        writer.write(b"data: late\n\n")
-
-    world.service.answer = answer
-    client = await world.connect()
-    client.send(CHAT)
-    status, _ = await client.head()
-    assert status == 200
-    return client, more
 
 
 async def test_an_event_stream_is_cut_with_an_event_and_without_a_last_chunk() -> None:

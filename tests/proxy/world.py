@@ -27,6 +27,7 @@ TRUST = make_trust()
 EPOCH = make_epoch(TRUST)
 BEAT = make_beat(TRUST, EPOCH)
 HOUR_MS = 3_600_000
+DRAIN_MS = 5_000  # of the rule for /drain
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 WAIT_S = 5  # a test that waits longer hangs
 
@@ -326,6 +327,10 @@ def made_policy() -> policy.Policy:
         name="no-secret", action="deny", methods=(), paths=("/secret",), headers=(),
         in_flight="cut",
     )  # fmt: skip
+    drain = policy.RuleBody(
+        name="drain", action="permit", methods=(), paths=("/drain",), headers=(),
+        in_flight=policy.DrainBody(drain_ms=DRAIN_MS),
+    )  # fmt: skip
     rest = policy.RuleBody(
         name="rest", action="permit", methods=(), paths=("/**",), headers=(), in_flight="cut"
     )
@@ -333,7 +338,7 @@ def made_policy() -> policy.Policy:
         name="odd", action="permit", methods=(), paths=ODD_PATHS, headers=(), in_flight="cut"
     )
     return policy.parse(
-        canonical.dump(policy.Body(type=policy.TYPE, name="p", rules=(deny, rest, odd)))
+        canonical.dump(policy.Body(type=policy.TYPE, name="p", rules=(deny, drain, rest, odd)))
     )
 
 
@@ -402,7 +407,11 @@ class World:
         self.where = await self.server.start()
 
     async def connect(self) -> Client:
-        client = Client(*await asyncio.open_connection(*self.where))
+        host, port = self.where
+        if host.startswith("/"):
+            client = Client(*await asyncio.open_unix_connection(host))
+        else:
+            client = Client(*await asyncio.open_connection(host, port))
         self.clients.append(client)
         return client
 
@@ -453,7 +462,9 @@ async def running(**changes: Any) -> AsyncIterator[World]:
         return kind(**{key: value for key, value in changes.items() if key in names})
 
     settings = sections.Proxy(
-        inbound=sections.Address("127.0.0.1", 0),
+        inbound=changes.get("inbound", sections.Address("127.0.0.1", 0)),
+        upstream=changes.get("upstream"),
+        transparent=changes.get("transparent", False),
         limits=section(sections.Limits),
         timeouts=section(sections.Timeouts),
         warm_connections=changes.get("warm_connections", 1),
