@@ -18,10 +18,11 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
   --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
-.PHONY: help demo test check lint types layers format coverage simulate bench lock venv clean
+.PHONY: help demo test check lint types layers format coverage simulate fuzz fuzz-differential bench \
+  lock venv clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## peers, authority, sidecar and upstream on this machine; see the gate work (ARGS=...)
 	@$(VENV)/bin/epochgate demo $(ARGS)
@@ -53,6 +54,9 @@ coverage: $(READY) ## run the tests and report the lines and branches they miss
 
 simulate: $(READY) ## run the protocol in simulation; SEED=n replays one seed
 	@$(PY) -m tests.simulation $(SEED)
+
+fuzz: $(VENV)/.fuzzer ## fuzz the decoders, guided by coverage (TARGET=request SECONDS=60 KEEP=1)
+	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(KEEP),--keep) $(TARGET)
 
 bench: $(READY) ## run one benchmark: NAME=decide
 	@$(PY) -m benchmarks $(NAME)
@@ -90,6 +94,11 @@ $(VENV)/.locked: requirements-dev.lock
 	"$$found" -m venv $(VENV)
 	@echo "installing the packages of requirements-dev.lock, hashes checked"
 	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.fuzzer: requirements-fuzz.lock $(READY)
+	@echo "installing the packages of requirements-fuzz.lock, hashes checked"
+	@$(PIP) install --quiet --require-hashes -r requirements-fuzz.lock
 	@touch $@
 
 $(READY): $(VENV)/.locked pyproject.toml

@@ -1,0 +1,29 @@
+"""One decoder in one process under libFuzzer: what `python -m tests.fuzz` starts for each.
+
+    python -m tests.fuzz.engine NAME [libFuzzer's own arguments]
+
+It stands apart because libFuzzer ends its process, and because the code under test has to be
+imported through the hook that measures what each input reaches.
+"""
+
+import importlib
+import sys
+
+MEASURED = ["sidecar", "yaml"]
+
+
+def main(words: list[str]) -> None:
+    """Never returns: libFuzzer exits."""
+    # By name: it is installed for `make fuzz` alone.
+    atheris = importlib.import_module("atheris")
+    with atheris.instrument_imports(include=MEASURED):
+        targets = importlib.import_module("tests.fuzz.targets")
+    target = targets.TARGETS[words[0]]
+    for data in target.seeds():  # what is made on first use is made here, not while measuring
+        target.check(data)
+    atheris.Setup(["fuzz", *words[1:]], target.check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
