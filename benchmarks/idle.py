@@ -39,7 +39,8 @@ def _connect(port: int, number: int) -> socket.socket:
     return sock
 
 
-def _open(port: int, count: int, stack: ExitStack) -> Served:
+def opened(port: int, count: int, stack: ExitStack) -> Served:
+    """Connections that the stack closes, each used once."""
     began = time.perf_counter()
     for number in range(count):
         try:
@@ -57,9 +58,9 @@ def measure(run: Run) -> dict[str, float]:
     pids = run.contestant.pids.values()
     with ExitStack() as stack:
         with ExitStack() as first:
-            run.loaded("warm", partial(_open, run.contestant.port, 10, first))
+            run.loaded("warm", partial(opened, run.contestant.port, 10, first))
         before_mib = usage.resident_mib(pids)
-        found = run.loaded("open", partial(_open, run.contestant.port, count, stack))
+        found = run.loaded("open", partial(opened, run.contestant.port, count, stack))
         time.sleep(SETTLE_S)
         after_mib = usage.resident_mib(pids)
         before_us = usage.cpu_us(pids)

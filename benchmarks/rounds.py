@@ -28,6 +28,7 @@ SETTLE_S = 0.5
 RECORDS = 2  # of a request: the decision and its outcome
 
 Series = dict[str, list[tuple[float, float]]]
+Measure = Callable[["Run"], dict[str, float]]
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class Bench:
     size_name: str
     size: int
     seconds: float
-    measure: Callable[[Run], dict[str, float]]
+    measure: Measure
     ratios: Mapping[str, str]
     service: type[Contestant] = Service
     shape: Shape = field(default_factory=Shape)
@@ -110,7 +111,7 @@ def run(
     chosen, skipped = _chosen(bench, only)
     before = machine.load()
     machine.descriptors()
-    turns = _Turns(bench, size, rounds, progress)
+    turns = Turns(bench, size, rounds, progress)
     with tempfile.TemporaryDirectory(prefix="epochgate-bench-") as scratch:
         service = bench.service(Path(scratch), free_ports(1)[0], bench.shape)
         service.start()
@@ -121,7 +122,7 @@ def run(
         finally:
             service.stop()
     measured = turns.measured
-    _add_ratios(bench, measured)
+    add_ratios(bench, measured)
     return figures.save(
         bench.name, folder, measured, targets.of(bench.name, figures.summary(measured)),
         versions={
@@ -135,7 +136,7 @@ def run(
     )  # fmt: skip
 
 
-class _Turns:
+class Turns:
     """What the rounds of one bench have found so far."""
 
     def __init__(self, bench: Bench, size: int, rounds: int, progress: Progress) -> None:
@@ -215,7 +216,7 @@ def _chosen(bench: Bench, only: Sequence[str]) -> tuple[list[type[Contestant]], 
     return chosen, {**skipped, **bench.leaves_out}
 
 
-def _add_ratios(bench: Bench, measured: list[dict[str, float]]) -> None:
+def add_ratios(bench: Bench, measured: list[dict[str, float]]) -> None:
     """Figures of ours divided by each other's, within each round."""
     for ratio, figure in bench.ratios.items():
         others = {

@@ -48,7 +48,7 @@ class _Client:
         return True
 
 
-def run(port: int, connections: int, rate: int, seconds: int, *, keep: bool = True) -> Served:
+def run(port: int, connections: int, rate: int, seconds: float, *, keep: bool = True) -> Served:
     """Send `rate` requests per second, evenly spaced.
 
     Args:
@@ -59,12 +59,13 @@ def run(port: int, connections: int, rate: int, seconds: int, *, keep: bool = Tr
         keep: Whether a connection serves more than one request.
 
     Raises:
-        LoadError: an answer was not 200, none came, or every connection was busy when one was due.
+        LoadError: an answer was not 200, none came, or a request was due for long and no connection
+            was free for it.
     """
     source = _Source(port, connections, keep=keep)
     gc.disable()  # a pause of ours would be counted as one of the proxy
     try:
-        taken = source.run(rate, rate * seconds)
+        taken = source.run(rate, round(rate * seconds))
     finally:
         gc.enable()
         source.close()
@@ -91,14 +92,16 @@ class _Source:
         while len(self._taken) < total:
             due = began + sent / rate
             now = clock()
-            if sent < total and now >= due:
+            free = sent < total and len(self._busy) < self._most
+            if free and now >= due:
                 self._send(due)
                 sent += 1
                 continue
-            wait_s = due - now if sent < total else LATE_S
-            ready, _, _ = select.select(self._busy, (), (), wait_s)
-            if not ready and sent == total:
-                raise LoadError(f"{total - len(self._taken)} requests were not answered")
+            ready, _, _ = select.select(self._busy, (), (), due - now if free else LATE_S)
+            if not ready and not free:
+                raise LoadError(f"{len(self._busy)} requests were not answered")
+            if sent < total and now - due > LATE_S:
+                raise LoadError("more requests are due than it can take")
             for number in ready:
                 self._receive(number)
         return self._taken
@@ -114,8 +117,6 @@ class _Source:
         return _Client(sock)
 
     def _send(self, due: float) -> None:
-        if len(self._busy) >= self._most:
-            raise LoadError("the requests that are due are more than it can take")
         client = self._idle.popleft() if self._keep else self._connect()
         client.due = due
         client.sock.sendall(self._message)

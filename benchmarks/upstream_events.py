@@ -14,8 +14,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from sidecar.cli.demo.processes import HOST
-
+HOST = "127.0.0.1"  # imports little, to be there at once
 EVENTS = 100
 PERIOD_NS = 2_000_000
 NS_PER_S = 1_000_000_000
@@ -28,9 +27,9 @@ END = b"0\r\n\r\n"
 CLOCK = time.CLOCK_MONOTONIC
 
 
-def event(number: int, sent_ns: int) -> bytes:
+def event(sent_ns: int) -> bytes:
     """One event of 60 bytes, as a chunk."""
-    text = f'data: {{"n":{number:03},"t":{sent_ns:020},"text":" token of it"}}\n\n'.encode()
+    text = f'data: {{"t":"{sent_ns:019}","text":" some more text"}}\n\n'.encode()
     return b"%x\r\n%b\r\n" % (len(text), text)
 
 
@@ -57,7 +56,7 @@ class _Stream:
 
     def send(self) -> bool:
         """Send one event; whether there are more."""
-        data = event(self.sent, time.clock_gettime_ns(CLOCK))
+        data = event(time.clock_gettime_ns(CLOCK))
         self.sent += 1
         more = self.sent < EVENTS
         self.sock.sendall(data if more else data + END)
