@@ -4,8 +4,8 @@ Rules:
 
 * Requests are taken one at a time, in order, each decided when *it* is forwarded. What a client
   sends ahead waits in a bounded buffer, then reading pauses.
-* After an answer that leaves bytes unread nothing more is parsed: our side ends, a little is
-  discarded so that the answer arrives, then the connection is closed. It is never used again.
+* After an answer that leaves bytes unread nothing more is parsed; how it ends: `client.py`.
+* A body in tiny chunks is taken in turns (`body.py`), and reading pauses while some of it waits.
 * Whatever our own code throws ends in a denial (`_safely`), the one broad `except` of the data
   plane.
 
@@ -14,27 +14,23 @@ Source: RFC 9112 section 9; hardening b.3.
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import Callable
 from typing import Any, cast
 
-from sidecar.core.gate import Denial
-from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.instant import Now
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import Upstream as Address
-from sidecar.proxy import denial, shell
+from sidecar.proxy import shell
+from sidecar.proxy.client import ClientSide
+from sidecar.proxy.connections import Connections, Place
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.upstream import Upstream
 
-DISCARD_MAX_BYTES = 64 * 1024
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: the peer sees a reset, not an end
-
 log = logging.getLogger(__name__)
 
 
-class Downstream(asyncio.Protocol):
+class Downstream(ClientSide):
     """One client connection.
 
     Args:
@@ -43,40 +39,35 @@ class Downstream(asyncio.Protocol):
 
     Attributes:
         buffer: Bytes received and not taken yet.
-        deadline: Boot time at which `expired` is called; 0: never.
-        eof: Whether the client has ended its side.
-        write_full: Whether the client reads more slowly than we write.
     """
 
     __slots__ = (
-        "_advancing", "_connections", "_discarded", "_ending", "_exchange", "_more", "_pending",
-        "_plane", "_reading", "_searched", "_transport", "_upstream", "_upstream_full", "buffer",
-        "deadline", "eof", "write_full",
+        "_advancing", "_connections", "_exchange", "_more", "_reading", "_searched", "_since",
+        "_upstream", "_upstream_full", "buffer",
     )  # fmt: skip
 
-    def __init__(self, plane: Plane, connections: "set[Downstream]") -> None:
-        self._plane = plane
+    def __init__(self, plane: Plane, connections: "Connections[Downstream]") -> None:
+        super().__init__(plane)
         self._connections = connections
-        self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
         self._upstream: Upstream | None = None
         self._advancing = False
-        self._ending = False  # no more requests from here; what still arrives is discarded
-        self._discarded = 0
-        self._more = False  # another turn will take more requests from the buffer
-        self._pending = 0  # bytes in the write buffer when they were last looked at
+        self._more = False  # another turn will take more from the buffer
         self._reading = True
         self._searched = 0
+        self._since = 0
         self._upstream_full = False
         self.buffer = b""
-        self.deadline = 0
-        self.eof = False
-        self.write_full = False
 
     @property
     def idle(self) -> bool:
         """Whether no request has begun."""
         return self._exchange is None and not self.buffer
+
+    @property
+    def waiting_since(self) -> int:
+        """Boot time since when a head is waited for; 0: none is, or an answer is unread."""
+        return 0 if self._exchange is not None or self._ending or self._unread else self._since
 
     # What asyncio calls.
 
@@ -85,11 +76,8 @@ class Downstream(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         limits = self._plane.limits
         self._transport.set_write_buffer_limits(high=limits.buffer_bytes)
-        self._connections.add(self)
-        if len(self._connections) > limits.connections:
-            self._safely(self._deny, Reason.CONNECTION_LIMIT)
-        else:
-            self._safely(self._idle_from, None)
+        place = self._connections.add(self)
+        self._safely(self._idle_from if place is Place.SERVED else self._refuse, place)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a client."""
@@ -100,7 +88,9 @@ class Downstream(asyncio.Protocol):
         self.eof = True
         exchange = self._exchange
         if exchange is None:
-            return False
+            if self._unread:  # else nothing would bound the wait for it
+                self._safely(self._end_politely, self._plane.clock())
+            return self._ending
         if exchange.sent and not exchange.request_done:
             self._transport.abort()
             return False
@@ -116,6 +106,7 @@ class Downstream(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads too slowly: stop reading the response."""
         self.write_full = True
+        self._pace.begin(self._waits(), self._plane.clock())
         if self._upstream is not None:
             self._upstream.hold_reading(hold=True)
 
@@ -124,6 +115,7 @@ class Downstream(asyncio.Protocol):
         self.write_full = False
         if self._upstream is not None:
             self._upstream.hold_reading(hold=False)
+        self._safely(self._caught_up, None)
         self._safely(self._go_on, None)
 
     # What the upstream connection calls.
@@ -147,10 +139,6 @@ class Downstream(asyncio.Protocol):
         self._set_reading()
 
     # What the exchange calls.
-
-    def write(self, data: bytes) -> None:
-        """Write to the client."""
-        self._transport.write(data)
 
     def upstream_for(self, address: Address) -> Upstream | None:
         """The own upstream connection or a warm one, ready to carry a request there, or None."""
@@ -190,14 +178,6 @@ class Downstream(asyncio.Protocol):
         else:
             self._end_politely(now)
 
-    def cut_off(self) -> None:
-        """End at once, so that no reader takes what was sent for complete."""
-        self._ending = True
-        sock: Any = self._transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        self._transport.abort()
-
     # What the server calls.
 
     def look(self, now: Now) -> None:
@@ -210,19 +190,17 @@ class Downstream(asyncio.Protocol):
         if self.deadline and now.boot >= self.deadline:
             self.deadline = 0
             self._safely(self._expired, now)
+        if self._pace.due and now.boot >= self._pace.due:
+            self._safely(self._look_at_pace, now)
 
     def drain(self) -> None:
         """Close unless a request is in progress."""
         if self.idle and not self._ending:
             self._transport.close()
 
-    def abort(self) -> None:
-        """Close now."""
-        self._transport.abort()
-
     # Inside.
 
-    def _safely(self, step: Callable[[Any], None], argument: object) -> None:
+    def _safely(self, step: Callable[[Any], object], argument: object) -> None:
         try:
             step(argument)
         except ProtocolError as error:
@@ -245,8 +223,23 @@ class Downstream(asyncio.Protocol):
 
     def _go_on(self, _: None) -> None:
         self._more = False
-        self._advance(None)
+        if self._exchange is not None and self._body_waits():
+            self._exchange.request_data()
+        else:
+            self._advance(None)
         self._set_reading()
+
+    def _body_waits(self) -> bool:
+        """Whether bytes of a body were left for another turn."""
+        exchange = self._exchange
+        if exchange is None or not self.buffer or self._upstream_full:
+            return False
+        return exchange.sent and not exchange.request_done
+
+    def _later(self) -> None:
+        if not self._more:  # others want to be served, too
+            self._more = True
+            asyncio.get_running_loop().call_soon(self._safely, self._go_on, None)
 
     def _advance(self, _: None) -> None:
         """Take requests from the buffer, as many as end at once."""
@@ -258,9 +251,7 @@ class Downstream(asyncio.Protocol):
                 busy = self._exchange is not None or self._ending or self.write_full
                 if busy or not self.buffer or not self._next():
                     return
-            if not self._more:  # others want to be served, too
-                self._more = True
-                asyncio.get_running_loop().call_soon(self._safely, self._go_on, None)
+            self._later()
         finally:
             self._advancing = False
 
@@ -281,13 +272,16 @@ class Downstream(asyncio.Protocol):
 
     def _set_reading(self) -> None:
         limits = self._plane.limits
+        body_waits = self._body_waits()
+        if body_waits:
+            self._later()
         # Else what is in the buffer is the beginning of one head, and has its own limit.
         waiting = self._exchange is not None or self.write_full or self._more
         ahead = waiting and (
             len(self.buffer) > limits.head_bytes
             or self.buffer.count(b"\r\n\r\n") >= limits.pipeline_depth
         )
-        reading = self._ending or not (ahead or self._upstream_full)
+        reading = self._ending or not (ahead or body_waits or self._upstream_full)
         if reading != self._reading and not self._transport.is_closing():
             self._reading = reading
             if reading:
@@ -301,17 +295,6 @@ class Downstream(asyncio.Protocol):
         elif not self._ending:
             self._plane.observer.malformed(reason)
             self._safely(self._deny, reason)
-
-    def _deny(self, reason: Reason) -> None:
-        """Answer a request that could not be read, or a connection that is too many."""
-        plane = self._plane
-        now = plane.clock()
-        snapshot = plane.gate.snapshot
-        decision_id = plane.recorder.decision(Denial(reason, snapshot), None, None, now)
-        answer = denial.response(reason, snapshot, decision_id, now, None, keep_alive=False)
-        self._transport.write(answer)
-        plane.observer.finished("deny", reason, reason.status, 0, 0, 0)
-        self._end_politely(now)
 
     def _broken(self) -> None:
         # Whatever state it is in, this connection forwards nothing more.
@@ -333,20 +316,8 @@ class Downstream(asyncio.Protocol):
         self._ending = True
         self.buffer = b""
         self.drop_upstream()
-        if self._transport.is_closing():
-            return
         self._set_reading()
-        if self.eof:
-            self._transport.close()
-            return
-        self._transport.write_eof()
-        self._pending = self._transport.get_write_buffer_size()
-        self._set_deadline(now, self._plane.timeouts.linger_ms)
-
-    def _discard(self, size: int) -> None:
-        self._discarded += size
-        if self._discarded > DISCARD_MAX_BYTES and not self._transport.get_write_buffer_size():
-            self._transport.abort()
+        super()._end_politely(now)
 
     def _expired(self, now: Now) -> None:
         if self._ending:
@@ -355,31 +326,32 @@ class Downstream(asyncio.Protocol):
             self._exchange.expired(now)
         elif self.buffer:
             self._malformed(Reason.REQUEST_TIMEOUT)
+        elif self._unread:
+            self._end_politely(now)
         else:
             self._transport.close()
 
-    def _linger_again_or_close(self, now: Now) -> None:
-        # A slow reader gets the end of its answer as long as it reads at all.
-        pending = self._transport.get_write_buffer_size()
-        if 0 < pending < self._pending:
-            self._pending = pending
-            self._set_deadline(now, self._plane.timeouts.linger_ms)
-        else:
-            self._transport.abort()
+    def _look_at_pace(self, now: Now) -> None:
+        kept = self._pace.kept(self._waits(), now)
+        if not kept and (self.write_full or self._ending):
+            self._plane.observer.malformed(Reason.ANSWER_UNREAD)
+            self.cut_off()
+            if self._exchange is not None:
+                self._exchange.gone(now, Reason.ANSWER_UNREAD)
 
-    def _idle_from(self, now: Now | None) -> None:
-        self._set_deadline(now or self._plane.clock(), self._plane.timeouts.idle_ms)
-
-    def _set_deadline(self, now: Now, left_ms: int) -> None:
-        self.deadline = now.boot + left_ms * NS_PER_MS if left_ms else 0
+    def _idle_from(self, now: object) -> None:
+        now = now if isinstance(now, Now) else self._plane.clock()
+        self._since = now.boot
+        self._set_deadline(now, self._plane.timeouts.idle_ms)
 
     def _exchange_lost(self, clean: bool) -> None:  # noqa: FBT001 (a step takes one argument)
         if self._exchange is not None:
             self._exchange.upstream_lost(self._plane.clock(), clean=clean)
 
     def _caught_up(self, _: None) -> None:
-        if self._exchange is not None:
-            self._exchange.request_data()  # from now on the client is waited for again
+        exchange = self._exchange
+        if exchange is not None and exchange.sent and not self._upstream_full:
+            exchange.request_data()  # from now on another side is waited for
 
     def _lost(self, _: None) -> None:
         if self._exchange is not None:

@@ -48,8 +48,8 @@ class Exchange:
 
     __slots__ = (
         "_asked", "_body", "_connection", "_decision", "_decision_id", "_drained", "_first_byte_ns",
-        "_over", "_overhead_ns", "_plane", "_response", "_since", "_taken", "_total", "_tries", "_upstream",
-        "_waits_since", "request_done", "sent",
+        "_over", "_overhead_ns", "_plane", "_response", "_since", "_taken", "_total", "_tries",
+        "_upstream", "_waits_since", "request_done", "sent",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, connection: Connection, asked: Asked) -> None:
@@ -111,7 +111,7 @@ class Exchange:
     def request_data(self) -> None:
         """The client sent more of the body, or the service has room for it again."""
         now = self._plane.clock()
-        if self._looked(now):
+        if self.look(now):
             data = self._take_body()
             if data and self._upstream is not None:
                 self._upstream.relay(data)
@@ -197,7 +197,7 @@ class Exchange:
 
     def _set_deadline(self, now: Now) -> None:
         timeouts = self._plane.timeouts
-        since = now.boot
+        since: int = now.boot
         if self._awaits_client():
             left_ms = timeouts.body_ms
             since = self._body_waits_since(now)
@@ -224,7 +224,7 @@ class Exchange:
     def upstream_data(self, data: bytes) -> None:
         """The service sent bytes."""
         now = self._plane.clock()
-        if not self._looked(now):
+        if not self.look(now):
             return
         response = self._response
         try:
@@ -248,7 +248,7 @@ class Exchange:
 
     def upstream_lost(self, now: Now, *, clean: bool) -> None:
         """The connection behind has ended."""
-        if not self._looked(now):
+        if not self.look(now):
             return
         last = self._response.end() if clean else None
         if last is None:
@@ -276,18 +276,14 @@ class Exchange:
 
     # The ends that are not wanted.
 
-    def look(self, now: Now) -> None:
-        """The gate has changed, or time has passed: is the exchange still permitted?"""
-        self._looked(now)
-
     def expired(self, now: Now) -> None:
         """The deadline that this exchange has set was reached."""
-        if not self._looked(now):
+        if not self.look(now):
             return
         if not self.sent or self._awaits_client():
             self.malformed(Reason.REQUEST_TIMEOUT)
         elif self._connection.write_full and not 0 < self._total <= now.boot:
-            self._set_deadline(now)  # the client is what is waited for, and has a deadline of its own
+            self._set_deadline(now)  # the client is what is waited for (`pace.py`)
         else:
             self._fail(Reason.UPSTREAM_TIMEOUT, now)
 
@@ -317,7 +313,8 @@ class Exchange:
         self._plane.in_flight -= not self._over
         self._over = True
 
-    def _looked(self, now: Now) -> bool:
+    def look(self, now: Now) -> bool:
+        """Whether the exchange is still permitted; it is cut otherwise."""
         decision = self._decision
         if not isinstance(decision, Permit) or not self.sent or self._over:
             return not self._over

@@ -377,11 +377,35 @@ async def test_one_upstream_connection_serves_one_client_connection() -> None:
 
 async def test_one_connection_too_many_is_told_so() -> None:
     async with running(connections=1) as world:
-        await world.ask(GOOD)
+
+        async def answer(received: Received, writer: asyncio.StreamWriter) -> None:
+            await asyncio.Event().wait()
+
+        world.service.answer = answer
+        busy = await world.connect()
+        busy.send(GOOD)
+        await world.until(lambda: bool(world.service.received))
         extra = await world.connect()
         response = await extra.response()
         assert (response.status, response.reason) == (503, "EG012")
         assert await extra.ended() == b""
+        assert world.recorder.denials == [Reason.CONNECTION_LIMIT]
+        assert world.observer.malformed_requests == [Reason.CONNECTION_LIMIT]
+
+
+async def test_a_connection_that_waits_for_a_request_gives_way_to_a_new_one() -> None:
+    async with running(connections=2) as world:
+        old = await world.connect()
+        old.send(b"GET / HTTP/1.1\r\nHost: never ends")
+        await world.until(lambda: world.server.connections == 1)
+        world.clock.move(1)
+        young = await world.connect()
+        await world.until(lambda: world.server.connections == 2)
+        assert (await world.ask(GOOD)).status == 200
+        assert await old.ended() == b""
+        young.send(GOOD)
+        assert (await young.response()).status == 200
+        assert world.observer.malformed_requests == [Reason.CONNECTION_LIMIT]
 
 
 @pytest.mark.parametrize(
@@ -543,7 +567,7 @@ async def test_an_answer_that_overtakes_a_slow_service_leaves_the_client_readabl
 
 
 async def test_reasons_of_the_exchange_are_all_produced_by_some_test() -> None:
-    """EG001 to EG012 here, EG020 to EG022 in the tests of the exchange."""
+    """EG001 to EG012 here, EG013 with `client.py`, EG020 to EG022 in the tests of the exchange."""
     codes = {code for _, code in DENIED.values()} | {"EG004", "EG005", "EG012"}
     ours = {reason.code for reason in Reason if reason.validation == 0}
-    assert ours - codes == {"EG020", "EG021", "EG022"}
+    assert ours - codes == {"EG013", "EG020", "EG021", "EG022"}
