@@ -3,6 +3,7 @@
 Progress goes to stderr, the result to stdout and to a file in `results/`.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ BENCHES: tuple[Bench, ...] = (
 )  # fmt: skip
 ROUNDS = 3
 DECIDE_ROUNDS, DECIDE_LOOPS, DECIDE_S = 7, 20_000, 15
+QUICK = 10
 
 EPILOG = """\b
 Examples:
@@ -54,17 +56,30 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command(epilog="\b\nExample:\n  python -m benchmarks all --rounds 3")
 @click.option("--rounds", "count", type=click.IntRange(1), default=ROUNDS, show_default=True)
-def all(count: int) -> None:  # noqa: A001 (the name of the command)
+@click.option(
+    "--quick", is_flag=True, help="A tenth of each load, once: does it run? Keeps nothing."
+)
+def all(count: int, quick: bool) -> None:  # noqa: A001, FBT001 (click hands it over)
     """Everything, then the report. A quarter of an hour."""
     from benchmarks import decide as first  # noqa: PLC0415 (imported when used)
     from benchmarks import report as writer  # noqa: PLC0415
 
+    if quick:
+        with tempfile.TemporaryDirectory() as scratch:
+            _everything(1, QUICK, Path(scratch), first.run)
+            return
+    _everything(count, 1, figures.RESULTS, first.run)
+    writer.write()
+
+
+def _everything(
+    count: int, less: int, folder: Path, decide: Callable[[int, int, Path], object]
+) -> None:
     progress = Progress(DECIDE_S + sum(rounds.planned_s(bench, count) for bench in BENCHES))
     progress.step("decide", DECIDE_S)
-    first.run(DECIDE_ROUNDS, DECIDE_LOOPS, figures.RESULTS)
+    decide(DECIDE_ROUNDS, DECIDE_LOOPS // less, folder)
     for bench in BENCHES:
-        rounds.run(bench, count, bench.size, (), figures.RESULTS, progress)
-    writer.write()
+        rounds.run(bench, count, max(1, bench.size // less), (), folder, progress)
 
 
 @main.command(epilog="\b\nExample:\n  python -m benchmarks decide --rounds 5 -o json")
