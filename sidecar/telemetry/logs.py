@@ -38,6 +38,7 @@ PEER = "peer"
 CONFLICT = "conflict"
 LATE_WRITE = "late_write"
 INTERNAL_ERROR = "internal_error"
+CONNECTIONS_LOWERED = "connections_lowered"
 LIBRARY = "library"
 
 
