@@ -18,6 +18,7 @@ from sidecar.cli import nftables
 from sidecar.cli.text import FAILURE, PERMISSION, UNAVAILABLE, CliError, print_json, table
 from sidecar.config.problem import ConfigError, Problem
 from sidecar.config.read import read_sidecar
+from sidecar.config.sections import Address
 from sidecar.config.table import LOOPBACK
 
 TIMEOUT_S = 30
@@ -137,6 +138,10 @@ def _wanted(path: Path, loopback: str | None) -> tuple[nftables.Line, ...]:
     if not nftables.spared(chosen.ports, chosen.exclude):
         message = "names no port; write down the ports of the service, like [8000]"
         raise ConfigError([Problem("spec.intercept.ports", message, str(path))])
+    inbound = config.proxy.inbound
+    if config.proxy.transparent and isinstance(inbound, Address) and not inbound.port:
+        message = "is any free port; write down one that can be redirected to"
+        raise ConfigError([Problem("spec.listen.inbound", message, str(path))])
     if loopback is not None:
         config = replace(config, intercept=replace(chosen, loopback=loopback))
     return nftables.wanted(config)

@@ -15,11 +15,17 @@ Source: protocol b.6; codebases 8.5.
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sidecar.config.problem import Problem
-from sidecar.config.sections import Address, AuthorityConfig, SidecarConfig, UnixAddress
+from sidecar.config.sections import (
+    Address,
+    AuthorityConfig,
+    PortRange,
+    SidecarConfig,
+    UnixAddress,
+)
 from sidecar.core.objects.trust import Trust
 
 MISSES = 3
@@ -109,18 +115,26 @@ def _listen(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         what = "must be an IP address and a port, as the signed route table names upstreams"
         found.append(("listen.upstream", what))
     ours = {where.port for where in (inbound, status) if isinstance(where, Address) and where.port}
-    found += [
-        ("intercept.ports", f"must not hold {port}: the sidecar listens there")
+    taken = [
+        str(port)
         for port in sorted(ours)
-        if any(first <= port <= last for first, last in values.get("intercept.ports") or ())
-        and not any(first <= port <= last for first, last in values.get("intercept.exclude") or ())
+        if _among(port, values.get("intercept.ports"))
+        and not _among(port, values.get("intercept.exclude"))
     ]
+    if taken:
+        found.append(
+            ("intercept.ports", f"must not hold {' and '.join(taken)}: the sidecar listens there")
+        )
     return found
+
+
+def _among(port: int, ranges: Sequence[PortRange] | None) -> bool:
+    return any(first <= port <= last for first, last in ranges or ())
 
 
 def _everywhere(where: Address | UnixAddress) -> bool:
     everywhere = ("::", "0.0.0.0")  # noqa: S104 (compared, not bound)
-    return isinstance(where, Address) and where.port > 0 and where.host in everywhere
+    return isinstance(where, Address) and where.host in everywhere
 
 
 def _is_ip(host: str) -> bool:

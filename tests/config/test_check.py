@@ -171,3 +171,34 @@ def test_the_guarantee_is_the_tighter_of_both(tmp_path: Path, trust: Trust) -> N
     assert (promised["skew_ms"], promised["drift_ppm"]) == (600, 2000)
     assert "min(local ttl 3000, signed ttl 4000) = 3000 ms" in str(promised["arithmetic"])
     assert "600 ms" in str(promised["assumes"])
+
+
+TRANSPARENT = SIDECAR.replace('"127.0.0.1:17001"', '"[::]:17001", transparent: true')
+
+
+def test_redirected_connections_need_a_listener_on_every_address(tmp_path: Path) -> None:
+    assert sidecar(tmp_path, TRANSPARENT).proxy.transparent
+    for inbound in ("127.0.0.1:17001", "unix:/run/in.sock", "localhost:17001"):
+        found = refused(tmp_path, TRANSPARENT, LISTEN__INBOUND=inbound)
+        assert list(found) == ["spec.listen.inbound"]
+        assert "0.0.0.0:port" in found["spec.listen.inbound"]
+    assert sidecar(tmp_path, TRANSPARENT, LISTEN__INBOUND="0.0.0.0:17001").proxy.transparent
+
+
+def test_a_fixed_upstream_is_named_as_the_signed_table_names_it(tmp_path: Path) -> None:
+    assert str(sidecar(tmp_path, LISTEN__UPSTREAM="[::1]:8000").proxy.upstream) == "[::1]:8000"
+    for upstream in ("localhost:8000", "127.0.0.1:0"):
+        found = refused(tmp_path, LISTEN__UPSTREAM=upstream)
+        assert list(found) == ["spec.listen.upstream"]
+
+
+def test_the_gate_does_not_intercept_its_own_ports(tmp_path: Path) -> None:
+    found = refused(tmp_path, INTERCEPT__PORTS="[8000, 17000-17020]")
+    assert list(found) == ["spec.intercept.ports"]
+    assert "17001 and 17011" in found["spec.intercept.ports"]
+    found = refused(tmp_path, INTERCEPT__PORTS="[17000-17020]", INTERCEPT__EXCLUDE="[17001]")
+    assert "hold 17011:" in found["spec.intercept.ports"]
+    config = sidecar(
+        tmp_path, INTERCEPT__PORTS="[17000-17020]", INTERCEPT__EXCLUDE="[17001, 17011]"
+    )
+    assert config.intercept.ports == ((17000, 17020),)

@@ -14,6 +14,8 @@ from sidecar.config.sections import Address, AuthorityConfig, Limits, PeerAddres
 from tests.config.builders import AUTHORITY, SIDECAR, write
 
 NOTHING: Mapping[str, str] = {}
+# Slow machines make the data slowly; that is no finding.
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 def problems(folder: Path, text: str, environment: Mapping[str, str] = NOTHING) -> dict[str, str]:
@@ -94,7 +96,7 @@ def test_every_problem_is_reported_at_once_with_its_place(tmp_path: Path) -> Non
         f"{path}:5:3: spec.servise: is no known key; did you mean service?",
         "spec.service: is required: The service behind, as epochs name it.",
         f'{path}:9:21: spec.listen.inbound: must be "host:port" with a port up to 65535, IPv6 as '
-        '"[::1]:port"',
+        '"[::1]:port", or unix:/path/of/a/socket',
         f"{path}:16:10: spec.sync.ttl: must be a duration like 250ms, 4s or 2m: the unit is "
         "missing",
         "EPOCHGATE_LOG__LEVEL: spec.log.level: must be one of debug, info, warning, error",
@@ -183,7 +185,7 @@ KEYS = (
 TREES = st.recursive(LEAVES, lambda t: st.lists(t) | st.dictionaries(KEYS, t), max_leaves=20)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=SUPPRESSED)
 @given(st.dictionaries(KEYS, TREES), st.dictionaries(KEYS, TREES))
 def test_any_tree_is_a_configuration_or_a_config_error(
     tmp_path: Path, spec: dict[str, object], sync: dict[str, object]
@@ -199,10 +201,38 @@ def test_any_tree_is_a_configuration_or_a_config_error(
         return
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=SUPPRESSED)
 @given(st.binary())
 def test_any_bytes_are_a_configuration_or_a_config_error(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "raw.yaml"
     path.write_bytes(raw)
     with pytest.raises(ConfigError):
         read_any(path, NOTHING)
+
+
+def test_ports_are_a_list_in_the_file_and_in_a_variable(tmp_path: Path) -> None:
+    text = SIDECAR + '  intercept: {ports: [8000, "9000-9010"], loopback: standard}\n'
+    loaded = read_sidecar(write(tmp_path, text), {"EPOCHGATE_INTERCEPT__EXCLUDE": "[9005]"})
+    intercept = loaded.config.intercept
+    assert intercept.ports == ((8000, 8000), (9000, 9010))
+    assert intercept.exclude == ((9005, 9005),)
+    assert (intercept.uid, intercept.loopback) == (17117, "standard")
+    shown = {setting.path: setting.value for setting in loaded.origins}
+    assert shown["spec.intercept.ports"] == "[8000, 9000-9010]"
+    assert shown["spec.listen.transparent"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [
+        ("ports: 8000", "spec.intercept.ports"),
+        ("ports: [8000, 99999]", "spec.intercept.ports[1]"),
+        ("ports: [[8000]]", "spec.intercept.ports[0]"),
+        (f"ports: {list(range(1, 66))}", "spec.intercept.ports"),
+        ("loopback: open", "spec.intercept.loopback"),
+    ],
+)
+def test_what_is_no_list_of_ports_is_named(tmp_path: Path, said: str, path: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_sidecar(write(tmp_path, f"{SIDECAR}  intercept: {{{said}}}\n"), {})
+    assert [problem.path for problem in refused.value.problems] == [path]

@@ -1,13 +1,14 @@
 """Texts with units."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config import units
-from sidecar.config.sections import Address
+from sidecar.config.sections import Address, UnixAddress
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,57 @@ def test_any_text_is_read_or_refused_with_a_reason(
 def test_what_is_shown_reads_as_the_same_value(value: int) -> None:
     assert units.duration(units.show_duration(value)) == value
     assert units.size(units.show_size(value)) == value
+
+
+def test_a_listener_is_an_address_or_a_unix_socket() -> None:
+    folder = Path("/etc/epochgate")
+    assert units.listening("[::]:17001", folder) == Address("::", 17001)
+    assert units.listening("unix:/run/eg/in.sock", folder) == UnixAddress(Path("/run/eg/in.sock"))
+    assert str(units.listening("unix:in.sock", folder)) == "unix:/etc/epochgate/in.sock"
+
+
+@pytest.mark.parametrize("text", ["unix:", "unix:/run/", "unix:.", "/run/in.sock", "17001", "x:y"])
+def test_other_texts_are_no_listener(text: str) -> None:
+    with pytest.raises(ValueError, match=r"unix:"):
+        units.listening(text, Path("/etc"))
+
+
+def test_a_path_that_no_socket_can_have_is_refused_with_the_limit() -> None:
+    longest = "unix:/" + "x" * 102
+    assert str(units.listening(longest, Path("/"))) == longest
+    with pytest.raises(ValueError, match="103 bytes"):
+        units.listening(longest + "x", Path("/"))
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False)])
+def test_a_flag_is_true_or_false(text: str, *, value: bool) -> None:
+    assert units.flag(text) is value
+
+
+@pytest.mark.parametrize("text", ["yes", "True", "1", "on", "", "false "])
+def test_other_texts_are_no_flag(text: str) -> None:
+    with pytest.raises(ValueError, match="must be true or false"):
+        units.flag(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("8000", (8000, 8000)), ("8000-8010", (8000, 8010)), ("60000", (60000, 60000)),
+     ("1-32767", (1, 32767))],
+)  # fmt: skip
+def test_a_port_range_is_its_first_and_its_last(text: str, value: tuple[int, int]) -> None:
+    assert units.port_range(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "65536", "-1", "80-", "-80", "90-80", "0-5", "8000,8001", "http", "", "1-32768"]
+)
+def test_other_texts_are_no_port_range(text: str) -> None:
+    """A range into the ports of outgoing connections would refuse the answers to those."""
+    with pytest.raises(ValueError, match="must"):
+        units.port_range(text)
+
+
+def test_ports_are_shown_as_they_are_written() -> None:
+    assert units.show_ports(((8000, 8000), (9000, 9010))) == "[8000, 9000-9010]"
+    assert units.show_ports(()) == "[]"
