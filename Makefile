@@ -58,6 +58,9 @@ simulate: $(READY) ## run the protocol in simulation; SEED=n replays one seed
 fuzz: $(VENV)/.fuzzer ## fuzz the decoders, guided by coverage (TARGET=request SECONDS=60 KEEP=1)
 	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(KEEP),--keep) $(TARGET)
 
+fuzz-differential: $(READY) ## mutated requests through the proxy, read by other servers (SECONDS=60 SEED=1)
+	@$(PY) -m tests.fuzz.differential --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
 bench: $(READY) ## run one benchmark: NAME=decide
 	@$(PY) -m benchmarks $(NAME)
 

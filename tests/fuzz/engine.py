@@ -7,6 +7,7 @@ imported through the hook that measures what each input reaches.
 """
 
 import importlib
+import shlex
 import sys
 
 MEASURED = ["sidecar", "yaml"]
@@ -21,7 +22,9 @@ def main(words: list[str]) -> None:
     target = targets.TARGETS[words[0]]
     for data in target.seeds():  # what is made on first use is made here, not while measuring
         target.check(data)
-    atheris.Setup(["fuzz", *words[1:]], target.check)
+    # To merge, libFuzzer hands this to a shell and starts itself again.
+    again = shlex.join([sys.executable, "-m", "tests.fuzz.engine", words[0]])
+    atheris.Setup([again, *words[1:]], target.check)
     atheris.Fuzz()
 
 

@@ -148,6 +148,7 @@ async def _replies(pieces: Iterable[bytes]) -> tuple[list[Reply], Fault]:
     parser = Parser(socket_read_size=4096)
     parser.on_connect(SimpleNamespace(_reader=stream, encoder=None))  # type: ignore[no-untyped-call]
     found: list[Reply] = []
+    fault = Fault.CLOSED
 
     async def feed() -> None:
         for piece in pieces:

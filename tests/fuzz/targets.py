@@ -28,12 +28,14 @@ class Target:
         seeds: Makes well-formed inputs.
         words: What mutations are made of.
         max_bytes: Longest input worth trying.
+        tries: Mutations in `make test`: fewer, where one takes long.
     """
 
     check: Callable[[bytes], None]
     seeds: Callable[[], list[bytes]]
     words: Words
     max_bytes: int = 4096
+    tries: int = 1500
 
 
 JSON = (
@@ -156,18 +158,20 @@ TARGETS: dict[str, Target] = {
     "response": Target(exchanges.check_responses, lambda: list(RESPONSES), HTTP, 768),
     "canonical": Target(objects.check_canonical, lambda: _payloads(_orders()), JSON, 1024),
     "envelope": Target(objects.check_envelope, lambda: _beats() + _orders(), JSON),
-    "trust": Target(objects.check_trust, lambda: _payloads(_trusts()), JSON, 8192),
+    "trust": Target(objects.check_trust, lambda: _payloads(_trusts()), JSON, 8192, 600),
     "epoch": Target(objects.check_epoch, lambda: _payloads(_epochs()), JSON),
     "beat": Target(objects.check_beat, lambda: _payloads(_beats()), JSON, 2048),
-    "halt": Target(objects.check_halt, lambda: _payloads(_orders()), JSON, 1024),
-    "reply": Target(objects.check_reply, lambda: _beats() + _orders(), JSON),
+    "halt": Target(objects.check_halt, lambda: _payloads(_orders()), JSON, 1024, 600),
+    "reply": Target(objects.check_reply, lambda: _beats() + _orders(), JSON, tries=600),
     "marks": Target(objects.check_marks, _stored, JSON, 12288),
     "issued": Target(objects.check_issued, _issued, JSON, 8192),
     "record": Target(objects.check_record, _records, JSON, 2048),
     "note": Target(objects.check_note, _notes, (*JSON, b"\n\n", b"\xe2\x80\x94 log ", b"+"), 1024),
     "policy": Target(objects.check_policy, _policies, JSON, 2048),
     "routes": Target(objects.check_routes, lambda: [builders.ROUTES], JSON, 2048),
-    "config": Target(files.check_config, _configs, YAML, 2048),
-    "journal": Target(files.check_journal, lambda: [files.journal_seed()], (*JSON, b"\n"), 8192),
-    "resp": Target(files.check_resp, lambda: list(RESP_SEEDS), RESP, 512),
+    "config": Target(files.check_config, _configs, YAML, 2048, 300),
+    "journal": Target(
+        files.check_journal, lambda: [files.journal_seed()], (*JSON, b"\n"), 8192, 600
+    ),
+    "resp": Target(files.check_resp, lambda: list(RESP_SEEDS), RESP, 512, 600),
 }
