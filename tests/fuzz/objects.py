@@ -11,18 +11,32 @@ from typing import TypeVar
 
 import msgspec
 
-from sidecar.core import canonical, envelope, issued, layout, lease, marks, policy, reply, routes
+from sidecar.core import (
+    canonical,
+    envelope,
+    issued,
+    layout,
+    lease,
+    marks,
+    policy,
+    reply,
+    routes,
+    share,
+)
 from sidecar.core.envelope import Payload
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.head import RequestHead
+from sidecar.core.instant import BootNs
 from sidecar.core.issued import Issued, State
-from sidecar.core.lease import Terms
+from sidecar.core.lease import Lease, Terms
 from sidecar.core.log import checkpoint, note, record
 from sidecar.core.marks import Latch, Marks, ObjectMark
 from sidecar.core.objects import beat, epoch, halt, trust
 from sidecar.core.objects.trust import Role
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
+from sidecar.fence import check as fence
 from sidecar.signer import sign
 from tests import builders
 from tests.builders import DOMAIN, NOW, signer, signers
@@ -244,3 +258,61 @@ def check_routes(data: bytes) -> None:
     for path in PATHS:
         route = read.match(path)
         assert route is None or route.upstream.name in body.upstreams
+
+
+def snapshot() -> Snapshot:
+    """A snapshot with everything in it that is shared."""
+    heard = builders.open_beat(BEAT, TRUST)
+    held = Lease(
+        EPOCH.seq, EPOCH.sha256, heard, (PeerId("a"), PeerId("b")), BootNs(10**15), NOW, "clock"
+    )
+    return Snapshot(
+        lease=held, epoch=EPOCH, trust_version=1, policy=policy.parse(builders.POLICY),
+        routes=routes.parse(builders.ROUTES), faults=(Reason.QUORUM_LOST,),
+        holds=(Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, "a" * 32),),
+    )  # fmt: skip
+
+
+def check_share(data: bytes) -> None:
+    """What processes of one sidecar share, and the frame around it."""
+    read = accepted(lambda: share.decode(data, CLOSED))
+    if read is not None:
+        again = share.decode(share.encode(read), CLOSED)
+        assert (again.lease, again.epoch, again.absent) == (read.lease, read.epoch, read.absent)
+        assert (again.holds, again.faults) == (read.holds[: share.HOLDS_MAX], read.faults)
+        assert again.policy.sha256 == read.policy.sha256
+        assert again.routes.sha256 == read.routes.sha256
+    framed = share.frame(7, data)
+    head, body = framed[: share.FRAME_BYTES], framed[share.FRAME_BYTES :]
+    assert share.unframe(head, body) == (7, data)
+    assert share.unframe(head, body[1:]) == (None if data else (7, b""))
+    if len(data) >= share.FRAME_BYTES:
+        assert share.unframe(data[: share.FRAME_BYTES], data[share.FRAME_BYTES :]) is None
+
+
+KEY = bytes(range(fence.KEY_BYTES))
+ASKED = (b"POST", b"/v1/chat?a=b")
+SEALED = (b"0123456789abcdef-7", b"1", b"1800000004000;boot=1000004")
+CLOCKS = fence.Clocks(boot_ms=1_000_000, wall_ms=NOW)
+
+
+def fence_lines() -> bytes:
+    """The header lines of a request that passes."""
+    mac = fence.mac(KEY, *ASKED, *SEALED)
+    names = (fence.DECISION_ID, fence.EPOCH, fence.NOT_AFTER, fence.FENCE)
+    return b"\n".join(b"%b:%b" % pair for pair in zip(names, (*SEALED, mac), strict=True))
+
+
+def check_fence(data: bytes) -> None:
+    """Header lines in front of the service: only the ones that were made pass."""
+    lines = [line.partition(b":") for line in data.split(b"\n")]
+    headers = [(name, value) for name, _, value in lines]
+    refusal = accepted(lambda: (fence.verify(KEY, *ASKED, headers, CLOCKS),))
+    assert refusal is not None
+    if refusal[0] is None:
+        said = {name.lower(): value for name, value in headers}
+        assert (said[fence.DECISION_ID], said[fence.EPOCH], said[fence.NOT_AFTER]) == SEALED
+    else:
+        assert refusal[0].status >= 400
+    key = fence.parse_key(data)
+    assert key is None or key.hex().encode() + b"\n" == data

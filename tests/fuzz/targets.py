@@ -8,9 +8,10 @@ found beyond them is kept in `corpus/`.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sidecar.core import canonical, envelope, issued, marks
+from sidecar.core import canonical, envelope, issued, marks, share
 from sidecar.core.objects import epoch
 from sidecar.core.objects.trust import Role
+from sidecar.core.snapshot import CLOSED
 from tests import builders
 from tests.config.builders import AUTHORITY, SIDECAR
 from tests.fuzz import exchanges, files, objects
@@ -82,6 +83,9 @@ YAML = (
     b"0ms", b"64KiB", b"2000ppm", b"spec", b"limits", b"timeouts", b"audit", b"\\x", b"\\U00110000",
     b"\t", b"\xc2\x85", b"\xff", b"?", b"redis://a:1", b"rediss://u@[::1]:1/2", b"127.0.0.1:1",
 )  # fmt: skip
+FENCE = (
+    b":", b"\n", b";boot=", b"9" * 18, b"0", b"x-epochgate-fence", b"X-EPOCHGATE-EPOCH:1", b"\xff",
+)  # fmt: skip
 RESP = (
     b"$", b"*", b"+", b"-", b":", b"\r\n", b"\r", b"\n", b"0", b"1", b"2", b"-1", b"4096", b"4097",
     b"9999999999", b"$-1\r\n", b"*0\r\n", b"+OK\r\n", b"-NOAUTH x\r\n", b":1\r\n", b"ab",
@@ -122,6 +126,10 @@ def _stored() -> list[bytes]:
 def _issued() -> list[bytes]:
     kept = issued.encode(objects.stored()[1])
     return [kept, kept[issued.DIGEST_LINE :]]
+
+
+def _shared() -> list[bytes]:
+    return [share.encode(objects.snapshot()), share.encode(CLOSED)]
 
 
 def _notes() -> list[bytes]:
@@ -169,6 +177,8 @@ TARGETS: dict[str, Target] = {
     "note": Target(objects.check_note, _notes, (*JSON, b"\n\n", b"\xe2\x80\x94 log ", b"+"), 1024),
     "policy": Target(objects.check_policy, _policies, JSON, 2048),
     "routes": Target(objects.check_routes, lambda: [builders.ROUTES], JSON, 2048),
+    "share": Target(objects.check_share, _shared, JSON),
+    "fence": Target(objects.check_fence, lambda: [objects.fence_lines()], FENCE, 512),
     "config": Target(files.check_config, _configs, YAML, 2048, 300),
     "journal": Target(
         files.check_journal, lambda: [files.journal_seed()], (*JSON, b"\n"), 8192, 600
