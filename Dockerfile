@@ -31,7 +31,7 @@ RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && /opt/epochgate/bin/python -m compileall -q -f --invalidation-mode unchecked-hash \
       /opt/epochgate/lib
 
-FROM ${BASE}
+FROM ${BASE} AS sidecar
 RUN groupadd --gid 17117 epochgate \
  && useradd --uid 17117 --gid 17117 --no-create-home --home-dir /var/lib/epochgate \
       --shell /usr/sbin/nologin epochgate \
@@ -50,3 +50,17 @@ ENV PATH=/opt/epochgate/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # It hides the two PYTHON variables above as well, hence -B and -u.
 ENTRYPOINT ["/opt/epochgate/bin/python", "-I", "-B", "-u", "-m", "sidecar", "run"]
 CMD ["sidecar", "--config", "/etc/epochgate/sidecar.yaml"]
+
+# docker build --target intercept -t epochgate-intercept .
+# For the init container that puts the rules of `epochgate intercept` in force; it ends before traffic
+# comes. The gate itself has no nft and no use for it.
+FROM sidecar AS intercept
+USER 0:0
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends nftables \
+ && rm -rf /var/lib/apt/lists/*
+ENTRYPOINT ["/opt/epochgate/bin/python", "-I", "-B", "-u", "-m", "sidecar", "intercept"]
+CMD ["--help"]
+
+# Without --target: the gate.
+FROM sidecar

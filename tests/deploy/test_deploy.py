@@ -15,6 +15,7 @@ import pytest
 import redis
 import yaml
 
+from sidecar.cli import nftables
 from sidecar.config import read
 from sidecar.core import layout
 from sidecar.sync.peer import Fault, Peer, PeerError
@@ -154,6 +155,60 @@ def test_peers_are_three_servers_that_do_not_know_each_other() -> None:
         f"epochgate-peer-{n}" for n in (1, 2, 3)
     ]
     assert {peer["spec"]["replicas"] for peer in peers} == {1}
+
+
+# Redirection.
+
+
+TRANSPARENT = documents(DEPLOY / "kubernetes" / "transparent" / "chat.yaml")
+REDIRECTED = next(m for m in TRANSPARENT if m["kind"] == "Deployment")["spec"]["template"]["spec"]
+
+
+def test_the_rules_are_in_force_before_anything_else_runs_in_the_pod() -> None:
+    rules, gate = REDIRECTED["initContainers"]
+    assert (rules["image"], rules["args"][0]) == ("epochgate-intercept:0.1.0", "install")
+    assert "restartPolicy" not in rules
+    assert (gate["name"], gate["restartPolicy"]) == ("epochgate", "Always")
+    assert "AS intercept" in (ROOT / "Dockerfile").read_text()
+
+
+def test_only_the_container_that_ends_has_a_capability_and_only_one() -> None:
+    capabilities = {
+        item["name"]: item["securityContext"]["capabilities"] for item in containers(REDIRECTED)
+    }
+    assert capabilities.pop("epochgate-intercept") == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+    assert list(capabilities.values()) == [{"drop": ["ALL"]}] * 2
+    for item in containers(REDIRECTED):
+        assert item["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_the_rules_and_the_gate_are_told_the_same(etc: Callable[[str], Path]) -> None:
+    said = [item["envFrom"] for item in REDIRECTED["initContainers"]]
+    assert said[0] == said[1] == [{"configMapRef": {"name": "epochgate-transparent"}}]
+    variables = next(m for m in TRANSPARENT if m["kind"] == "ConfigMap")["data"]
+    text = (DEPLOY / "examples" / "sidecar.yaml").read_text()
+    config = read.read_sidecar(etc(text), variables).config
+    redirection = [line for line in nftables.wanted(config) if line.name == "redirect"]
+    assert "redirect to :17001" in redirection[0].text
+    user = REDIRECTED["initContainers"][1]["securityContext"]["runAsUser"]
+    assert (config.intercept.uid, config.intercept.loopback) == (user, "strict")
+
+
+def test_clients_and_probes_use_the_port_of_the_service() -> None:
+    [service] = (m for m in TRANSPARENT if m["kind"] == "Service")
+    assert [port["targetPort"] for port in service["spec"]["ports"]] == [8000]
+    model = REDIRECTED["containers"][0]
+    assert "--host" not in model["args"]
+    assert {model[probe]["httpGet"]["port"] for probe in ("startupProbe", "readinessProbe")} == {
+        8000
+    }
+
+
+def test_what_the_redirected_pod_is_made_from_is_there() -> None:
+    folder = DEPLOY / "kubernetes" / "transparent"
+    listed = documents(folder / "kustomization.yaml")[0]
+    files = [*listed["resources"], *listed["configMapGenerator"][0]["files"]]
+    assert [name for name in files if not (folder / name).is_file()] == []
 
 
 # Compose.
