@@ -105,7 +105,9 @@ def _value(field: Field) -> dict[str, Any]:
 def _list(field: Field) -> dict[str, Any]:
     if field.unit is Unit.PORTS:
         port = {"type": "integer", "minimum": 1, "maximum": 65_535}
-        item: dict[str, Any] = {"anyOf": [port, {"type": "string", "pattern": _PATTERNS[field.unit]}]}
+        item: dict[str, Any] = {
+            "anyOf": [port, {"type": "string", "pattern": _PATTERNS[field.unit]}]
+        }
         return {"type": "array", "maxItems": PORTS_MAX, "items": item}
     item = _object([peer.path for peer in PEER if peer.required], None)
     item["properties"] = {peer.path: _value(peer) for peer in PEER}

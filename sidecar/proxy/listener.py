@@ -20,7 +20,7 @@ import ipaddress
 import socket
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -125,12 +125,12 @@ class Listener:
 
     Args:
         settings: Where to listen.
-        sock: A socket that listens already, made by `open_sockets`; whoever made it keeps its file.
+        socks: Sockets that listen already, from `open_sockets`; whoever made them keeps their file.
     """
 
-    def __init__(self, settings: Proxy, sock: socket.socket | None = None) -> None:
+    def __init__(self, settings: Proxy, socks: Sequence[socket.socket] = ()) -> None:
         self._settings = settings
-        self._given = sock
+        self._given = socks
         self._servers: list[asyncio.Server] = []
         self._file: tuple[Path, int] | None = None
         self.address: Address | UnixAddress = settings.inbound
@@ -142,9 +142,9 @@ class Listener:
             OSError: The address can not be bound.
         """
         where = self._settings.inbound
-        socks = open_sockets(self._settings) if self._given is None else [self._given]
+        socks = self._given or open_sockets(self._settings)
         if isinstance(where, UnixAddress):
-            if self._given is None:
+            if not self._given:
                 self._file = (where.path, where.path.stat().st_ino)
         else:
             self.address = Address(*socks[0].getsockname()[:2])

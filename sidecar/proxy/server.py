@@ -12,6 +12,7 @@ Source: hardening E-G5; T32.
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from sidecar.clock import Clock
 from sidecar.config import sections
@@ -44,7 +45,7 @@ class Server:
         recorder: Journals decisions before they take effect.
         observer: Counts.
         fence: Seals permitted requests for the service behind; None: it checks no seal.
-        sock: A socket that listens already, made by `listener.open_sockets`; None: made here.
+        socks: Sockets that listen already, from `listener.open_sockets`; none: made here.
     """
 
     def __init__(
@@ -55,12 +56,13 @@ class Server:
         recorder: Recorder,
         observer: Observer,
         fence: Fence | None = None,
-        sock: socket.socket | None = None,
+        *,
+        socks: Sequence[socket.socket] = (),
     ) -> None:
         limits = settings.limits
         self._pool = Pool(settings)
         self._connections: Connections[Downstream] = Connections(limits.connections)
-        self._listener = Listener(settings, sock)
+        self._listener = Listener(settings, socks)
         self._tick: asyncio.TimerHandle | None = None
         self._lapse: asyncio.TimerHandle | None = None
         self._seen = gate.snapshot

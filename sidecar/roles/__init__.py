@@ -9,21 +9,21 @@ Rules:
   and a supervisor restarts it closed.
 * This is the only source of randomness, and the only place that knows everybody. It imports nothing
   of the command line; a test holds that.
+* A role is imported when it is run: one that carries traffic beside others (`worker.py`) has no use
+  for what the others need, and a pod pays for it in memory.
 
 Source: codebases 11.4.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import uvloop
 
-from sidecar.authority.store import StateError
 from sidecar.config.problem import ConfigError
-from sidecar.roles.authority import run_authority
-from sidecar.roles.sidecar import run_sidecar
 from sidecar.roles.start import StartError, fresh_bytes
 from sidecar.signer import KeyFileError
 
@@ -33,10 +33,14 @@ EXIT_OK = 0
 EXIT_UNAVAILABLE = 69
 EXIT_CONFIGURATION = 78
 
-ROLES: Mapping[str, Callable[[Path], Coroutine[None, None, None]]] = {
-    "authority": run_authority,
-    "sidecar": run_sidecar,
-}
+ROLES = ("authority", "sidecar")
+
+
+def _entry(role: str) -> Callable[[Path], Coroutine[None, None, None]]:
+    entry: Callable[[Path], Coroutine[None, None, None]] = getattr(
+        import_module(f"sidecar.roles.{role}"), f"run_{role}"
+    )
+    return entry
 
 
 def _refuse(group: BaseExceptionGroup[Exception]) -> None:
@@ -57,9 +61,11 @@ def run(role: str, config: Path) -> int:
     Returns:
         Its exit status: 0, 69 when something it needs is taken or broken, 78 for configuration.
     """
+    from sidecar.authority.store import StateError  # noqa: PLC0415 (see above)
+
     status = EXIT_OK
     try:
-        uvloop.run(ROLES[role](config))
+        uvloop.run(_entry(role)(config))
     except* ConfigError as group:
         _refuse(group)
         status = EXIT_CONFIGURATION

@@ -11,7 +11,8 @@ from sidecar.authority.publisher import Publisher
 from sidecar.config import read
 from sidecar.core.issuing import BeatEnded, Tell
 from sidecar.core.reason import ProtocolError, Reason
-from sidecar.roles.start import StartError, listen, open_peers, stopping, verified
+from sidecar.roles.opening import listen, open_peers
+from sidecar.roles.start import StartError, stopping, verified
 from sidecar.telemetry import admin, logs, vouching
 from sidecar.telemetry.logs import Log
 

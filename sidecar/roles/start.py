@@ -1,23 +1,17 @@
-"""What both processes do when they start."""
+"""What all processes do when they start. Workers import this too, so it pulls in nothing large."""
 
 import asyncio
 import os
 import signal
 from pathlib import Path
 
-from aiohttp import web
-
 from sidecar import clock
 from sidecar.config import check
 from sidecar.config.problem import ConfigError
-from sidecar.config.sections import Address, AuthorityConfig, PeerAddress, SidecarConfig
+from sidecar.config.sections import AuthorityConfig, SidecarConfig
 from sidecar.core.objects import trust as trust_file
 from sidecar.core.objects.trust import Trust
-from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError
-from sidecar.sync.peer import Peer
-from sidecar.telemetry import admin, logs
-from sidecar.telemetry.logs import Log
 
 
 class StartError(Exception):
@@ -58,11 +52,6 @@ def verified(config: SidecarConfig | AuthorityConfig) -> Trust:
     return trust
 
 
-def open_peers(addresses: tuple[PeerAddress, ...], timeout_ms: int) -> dict[PeerId, Peer]:
-    """Peers by id; nothing is connected yet."""
-    return {PeerId(address.id): Peer(address, timeout_ms) for address in addresses}
-
-
 def stopping() -> asyncio.Event:
     """Set by SIGTERM or SIGINT."""
     stop = asyncio.Event()
@@ -70,20 +59,6 @@ def stopping() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
-
-
-async def listen(app: web.Application, where: Address, log: Log) -> web.AppRunner:
-    """Open the status port.
-
-    Raises:
-        StartError: it is taken.
-    """
-    try:
-        runner, port = await admin.start(app, where)
-    except OSError as error:
-        raise StartError(f"status port: {where}: {why(error)}; change spec.listen.status") from None
-    log.info(logs.STATUS_LISTENING, address=str(Address(where.host, port)))
-    return runner
 
 
 def why(error: OSError) -> str:

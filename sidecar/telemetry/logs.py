@@ -10,7 +10,7 @@
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import IO
 
@@ -31,6 +31,9 @@ DRAINING = "draining"
 COMPLAINT = "complaint"
 AUTHORITY = "authority"
 STOPPED = "stopped"
+WORKER_STARTED = "worker_started"
+WORKER_ENDED = "worker_ended"
+ALONE = "alone"
 GUARANTEE = "guarantee"
 GATE_STATE = "gate_state"
 EPOCH = "epoch"
@@ -43,6 +46,10 @@ LIBRARY = "library"
 
 
 class _Lines(logging.Formatter):
+    def __init__(self, always: Mapping[str, object]) -> None:
+        super().__init__()
+        self._always = always
+
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = getattr(record, "fields", {})
         ours = record.name == LOGGER
@@ -51,6 +58,7 @@ class _Lines(logging.Formatter):
             "level": _level(record),
             "event": record.getMessage() if ours else LIBRARY,
         }
+        line |= self._always
         if not ours:
             line |= {"logger": record.name, "message": record.getMessage()}
         line |= {key: _shown(key, value) for key, value in fields.items() if key not in line}
@@ -60,9 +68,11 @@ class _Lines(logging.Formatter):
 
 
 class _Counting(logging.StreamHandler[IO[str]]):
-    def __init__(self, stream: IO[str], counted: Callable[[str], None]) -> None:
+    def __init__(
+        self, stream: IO[str], counted: Callable[[str], None], always: Mapping[str, object]
+    ) -> None:
         super().__init__(stream)
-        self.setFormatter(_Lines())
+        self.setFormatter(_Lines(always))
         self._counted = counted
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -104,18 +114,19 @@ class Log:
         self._logger.error(COMPLAINT, extra={"fields": fields})
 
 
-def setup(level: str, stream: IO[str], counted: Callable[[str], None]) -> Log:
+def setup(level: str, stream: IO[str], counted: Callable[[str], None], **always: object) -> Log:
     """Send every line of the process to one stream, as JSON.
 
     Args:
         level: debug, info, warning or error.
         stream: Usually stdout.
         counted: Told the level of each line.
+        always: What every line says, besides time, level and event.
     """
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
-    root.addHandler(_Counting(stream, counted))
+    root.addHandler(_Counting(stream, counted, always))
     # Libraries speak only when something is wrong, whatever we were asked to tell about ourselves.
     root.setLevel(logging.WARNING)
     logger = logging.getLogger(LOGGER)

@@ -22,6 +22,7 @@ from sidecar.clock import Clock
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot, State
+from sidecar.telemetry import figures
 from sidecar.telemetry.series import NS_PER_S, Counter, Gauge, Histogram
 
 NO_REASON = "none"
@@ -92,18 +93,21 @@ class Metrics(Collector):
     Attributes:
         snapshot: What the observer saw last.
         audit: Asked at each scrape, once it is set.
+        others: What other processes of this sidecar counted; asked at each scrape, and added.
     """
 
     def __init__(self, clock: Clock, peers: Sequence[str] = ()) -> None:
         self._clock = clock
         self.snapshot: Snapshot = CLOSED
         self.audit: Callable[[], AuditFigures] | None = None
+        self.others: Callable[[], Sequence[figures.Figures]] = tuple
         self.registry = CollectorRegistry(auto_describe=False)
         self._process()
         self._requests()
         self._gate()
         self._sync(peers)
         self._log()
+        self._workers()
         self.registry.register(self)
 
     def _process(self) -> None:
@@ -207,14 +211,31 @@ class Metrics(Collector):
             [us * _US for us in SYNC_BOUNDS_US],
         )
 
+    def _workers(self) -> None:
+        self.worker_up = Gauge(
+            "epochgate_worker_up", "Whether the worker has told of itself lately.", "worker"
+        )
+        self.worker_running = Gauge(
+            "epochgate_worker_running", "Whether the gate of the worker is open.", "worker"
+        )
+        self.worker_restarts = Counter(
+            "epochgate_worker_restarts_total", "Workers that ended and were replaced.", "worker"
+        )
+
     def collect(self) -> Iterator[Metric]:
-        """Every family; what depends on the time of day is computed here."""
+        """Every family, over all processes of this sidecar."""
+        others = self.others()
+        for series in self.series():
+            yield (figures.together(series, others) if others else series).family()
+
+    def series(self) -> Iterator[figures.Series]:
+        """All that this process counts; what depends on the time of day is computed here."""
         self._look()
         if self.audit is not None:
             self._show_audit(self.audit())
         for series in vars(self).values():
             if isinstance(series, Counter | Gauge | Histogram):
-                yield series.family()
+                yield series
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type.
@@ -246,11 +267,11 @@ class Metrics(Collector):
             self.epoch_issued.set(epoch.says.issued_at / _MS_PER_S)
             self.epoch_not_after.set(epoch.says.not_after / _MS_PER_S)
 
-    def _show_audit(self, figures: AuditFigures) -> None:
-        self.audit_records.values[()] = figures.records
-        self.audit_size.set(figures.size)
-        self.audit_backlog.set(figures.backlog)
-        if figures.checkpoint_wall_ms:
-            self.audit_checkpoint.set(figures.checkpoint_wall_ms / _MS_PER_S)
-        self.audit_sync_duration.counts = list(figures.sync_counts)
-        self.audit_sync_duration.sum_ns = figures.sync_sum_us * _US
+    def _show_audit(self, log: AuditFigures) -> None:
+        self.audit_records.values[()] = log.records
+        self.audit_size.set(log.size)
+        self.audit_backlog.set(log.backlog)
+        if log.checkpoint_wall_ms:
+            self.audit_checkpoint.set(log.checkpoint_wall_ms / _MS_PER_S)
+        self.audit_sync_duration.counts = list(log.sync_counts)
+        self.audit_sync_duration.sum_ns = log.sync_sum_us * _US

@@ -9,6 +9,7 @@ import yaml
 from sidecar.config.problem import ConfigError
 from sidecar.config.read import read_any
 from sidecar.config.schema import schema
+from sidecar.config.sections import SidecarConfig
 from sidecar.config.table import AUTHORITY, KINDS, SIDECAR
 from tests.config import builders
 
@@ -37,6 +38,9 @@ def test_it_is_a_schema_and_accepts_what_the_reader_accepts(kind: str) -> None:
         ("redis://127.0.0.1:6380", "http://127.0.0.1:6380"),
         ("id: r2, ", ""),
         ("trust: {file: trust.json}", ""),
+        ("region: eu-1", "region: eu-1\n  workers: 0"),
+        ("region: eu-1", "region: eu-1\n  workers: many"),
+        ("region: eu-1", "region: eu-1\n  workers: 65"),
     ],
 )
 def test_what_it_refuses_the_reader_refuses_too(old: str, new: str, tmp_path: Path) -> None:
@@ -46,6 +50,15 @@ def test_what_it_refuses_the_reader_refuses_too(old: str, new: str, tmp_path: Pa
     assert not validator.is_valid(yaml.safe_load(text))
     with pytest.raises(ConfigError):
         read_any(builders.write(tmp_path, text), {})
+
+
+@pytest.mark.parametrize(("written", "workers"), [("auto", 0), ("2", 2), ("64", 64)])
+def test_workers_are_a_number_or_auto(written: str, workers: int, tmp_path: Path) -> None:
+    text = builders.SIDECAR + f"  workers: {written}\n"
+    jsonschema.Draft202012Validator(schema(SIDECAR)).validate(yaml.safe_load(text))
+    config = read_any(builders.write(tmp_path, text), {}).config
+    assert isinstance(config, SidecarConfig)
+    assert config.workers == workers
 
 
 def test_defaults_and_bounds_are_told() -> None:

@@ -19,12 +19,19 @@ def test_a_relative_path_is_relative_to_the_folder() -> None:
     [
         (Unit.NAME, "Chat"), (Unit.NAME, ""), (Unit.NAME, "a" * 64), (Unit.NAME, "a b"),
         (Unit.LEVEL, "loud"), (Unit.LEVEL, "INFO"), (Unit.FILE, "a\x00b"), (Unit.TEXT, "a\nb"),
-        (Unit.COUNT, "11"), (Unit.COUNT, "0"),
+        (Unit.COUNT, "11"), (Unit.COUNT, "0"), (Unit.COUNT, "auto"),
+        (Unit.WORKERS, "11"), (Unit.WORKERS, "0"), (Unit.WORKERS, "Auto"),
     ],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused(unit: Unit, text: str) -> None:
     with pytest.raises(ValueError, match="must be "):
         value.read(Field("x", unit, "", 1, 10), text, Path())
+
+
+def test_auto_is_a_number_of_workers_and_is_shown_as_it_is_written() -> None:
+    field = Field("workers", Unit.WORKERS, "", 1, 10)
+    assert (value.read(field, "auto", Path()), value.read(field, "4", Path())) == (0, 4)
+    assert (field.show(0), field.show(4)) == ("auto", "4")
 
 
 URL = units.peer_url("rediss://r1:1")

@@ -180,7 +180,7 @@ class Service:
                 "id": "c1", "object": "chat.completion", "created": 0, "model": "m",
                 "choices": [{
                     "index": 0, "finish_reason": "stop",
-                    "message": {"role": "assistant", "content": "hello"},
+                    "message": {"role": "assistant", "content": "hello" * asked.get("repeat", 1)},
                 }],
                 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
             }
@@ -306,7 +306,7 @@ class Sidecar:
 
     def records(self) -> list[dict[str, Any]]:
         """Everything in the journal."""
-        paths = sorted(self.journal.glob("*.jsonl"))
+        paths = sorted(self.journal.rglob("*.jsonl"))
         lines = [line for path in paths for line in path.read_bytes().splitlines()]
         return [msgspec.json.decode(line) for line in lines if line.startswith(b"{")]
 

@@ -1,0 +1,277 @@
+"""One sidecar in several processes: this one follows the peers, its workers carry the traffic.
+
+    this process: driver, marks, trust, status port, metrics, a log of its own ("follower")
+          | snapshot, in memory that only it can write; one byte in a channel: look
+    worker 0 ... N-1: gate, data plane, log of its own ("worker-<i>")
+
+Rules:
+
+* No request passes through this process, and no decision waits for it. When it is dead or frozen,
+  the workers' leases run out.
+* All workers accept from the one listening socket, which stays open here: what waits in its backlog
+  when a worker dies is served by another. With SO_REUSEPORT each worker would have a queue of its
+  own, one that is frozen would strand its share of clients, and any process of the same user could
+  join and take a share of the traffic around the gate.
+* What this process holds (marks that cannot be used, a log that cannot be written) holds every
+  worker; what a worker holds (its own log) holds that worker.
+* Each log is whole by itself: its own folder, origin, boot id and checkpoints, one instance key.
+
+Source: hardening E-G9, E-J1, S02.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from sidecar import __version__, clock, shared
+from sidecar.config import check
+from sidecar.config.sections import Address, SidecarConfig, UnixAddress
+from sidecar.config.table import WORKERS_MAX
+from sidecar.core import share
+from sidecar.core.gate import Gate
+from sidecar.core.log import checkpoint
+from sidecar.core.objects.trust import Trust
+from sidecar.core.reason import Reason
+from sidecar.core.snapshot import Snapshot
+from sidecar.proxy.listener import open_sockets
+from sidecar.roles import brief, following, logbook, serving
+from sidecar.roles.brief import Brief
+from sidecar.roles.crew import Worker
+from sidecar.roles.fencing import fence_key
+from sidecar.roles.logbook import Logbook
+from sidecar.roles.opening import listen, open_peers
+from sidecar.roles.start import verified
+from sidecar.roles.transitions import Transitions
+from sidecar.telemetry import admin, logs
+from sidecar.telemetry.figures import Figures
+from sidecar.telemetry.logs import Log
+from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.observer import Observer
+from sidecar.telemetry.state import describe
+
+GRACE_S = 5.0  # after drain.delay and drain.timeout: last records, last checkpoint
+FOLLOWER = "follower"
+
+
+def count(config: SidecarConfig) -> int:
+    """How many processes carry traffic; 1: this one, and there are no others."""
+    return config.workers or min(WORKERS_MAX, len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that the process which follows is made of."""
+
+    config: SidecarConfig
+    trust: Trust
+    log: Log
+    gate: Gate
+    logbook: Logbook
+    metrics: Metrics
+    observer: Observer
+    transitions: Transitions
+    board: shared.Writer
+    workers: Sequence[Worker]
+
+    def share(self, snapshot: Snapshot) -> None:
+        """Show a snapshot to every worker."""
+        self.board.publish(share.encode(snapshot))
+        for worker in self.workers:
+            worker.notify()
+
+    def state(self) -> Mapping[str, object]:
+        """The answer to /v1/state."""
+        workers = [worker.state() for worker in self.workers]
+        return {
+            **describe(self.gate.snapshot, clock.now()),
+            "service": self.config.service,
+            "peers": self.observer.peers(),
+            "generation": self.board.generation,
+            "workers": workers,
+            "audit": self._audit([worker.get("audit") for worker in workers]),
+            "guarantee": check.guarantee(self.config, self.trust),
+        }
+
+    def _audit(self, others: Sequence[object]) -> Mapping[str, int]:
+        gauges = self.logbook.sequencer.gauges
+        total = {
+            "records": gauges.records, "size": gauges.size, "durable": gauges.durable,
+            "checkpoint_size": gauges.checkpoint_size, "backlog": gauges.backlog,
+        }  # fmt: skip
+        for said in others:
+            if isinstance(said, dict):
+                total = {key: value + int(said.get(key, 0)) for key, value in total.items()}
+        return total
+
+    def not_ready(self) -> Reason | None:
+        """Why it has never served, or cannot: no worker is up."""
+        if not any(worker.up for worker in self.workers):
+            return Reason.STARTING
+        return self.observer.not_ready()
+
+    def figures(self) -> list[Figures]:
+        """What the workers counted."""
+        return [figures for worker in self.workers for figures in worker.figures()]
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The answer to /metrics: the sum over all processes, as they last told."""
+        for worker in self.workers:
+            report, name = worker.look(), str(worker.index)
+            self.metrics.worker_up.set(int(worker.up), name)
+            running = report is not None and report.reason is None and worker.up
+            self.metrics.worker_running.set(int(running), name)
+            self.metrics.worker_restarts.values[name,] = worker.restarts
+        return self.metrics.render(accept)
+
+
+async def run_workers(config: SidecarConfig, number: int, stop: asyncio.Event) -> None:
+    """One sidecar in several processes, until told to stop.
+
+    Args:
+        config: Read without problems.
+        number: How many workers.
+        stop: Set by SIGTERM.
+
+    Raises:
+        ConfigError, StartError, KeyFileError: it cannot start; no worker was started.
+    """
+    memory = shared.create("epochgate-snapshot", share.MAX_BYTES)
+    try:
+        socks: list[socket.socket] = []
+        parts = _build(config, number, memory, socks)
+        await _run(parts, socks, stop)
+    finally:
+        os.close(memory)
+    parts.log.info(logs.STOPPED)
+
+
+async def _run(parts: Parts, socks: list[socket.socket], stop: asyncio.Event) -> None:
+    config = parts.config
+    peers = open_peers(config.sync.peers, config.sync.timeout_ms)
+    driver = following.open_driver(
+        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told
+    )
+    app = admin.build(not_ready=parts.not_ready, state=parts.state, metrics=parts.exposition)
+    runner = await listen(app, config.status, parts.log)
+    try:
+        socks += _open(config)
+        parts.share(parts.gate.snapshot)
+        async with asyncio.TaskGroup() as tasks:
+            last = tasks.create_task(parts.logbook.run())
+            others = [tasks.create_task(parts.transitions.watch(parts.gate))]
+            if driver is not None:
+                others.append(tasks.create_task(driver.run()))
+            crew = [tasks.create_task(worker.keep()) for worker in parts.workers]
+            parts.log.info(logs.LISTENING, address=str(_address(config, socks)))
+            await stop.wait()
+            await _drain(parts, crew, socks)
+            for task in others:
+                task.cancel()
+            parts.logbook.end()
+            await last
+    finally:
+        for worker in parts.workers:
+            worker.kill()
+        _close(config, socks)
+        await runner.cleanup()
+        for peer in peers.values():
+            peer.close()
+        parts.logbook.journal.close()
+        parts.board.close()
+
+
+def _build(
+    config: SidecarConfig, number: int, memory: int, socks: Sequence[socket.socket]
+) -> Parts:
+    """Make every part, in order; no worker runs and nothing listens yet."""
+    trust = verified(config)
+    metrics = Metrics(clock.now, [peer.id for peer in config.sync.peers])
+    log = logs.setup(config.log_level, sys.stdout, metrics.log_messages.add)
+    log.info(
+        logs.STARTED, version=__version__, role="sidecar", service=config.service, workers=number
+    )
+    log.info(logs.GUARANTEE, **check.guarantee(config, trust))
+
+    observers: list[Callable[[Snapshot], None]] = []
+    gate = Gate(lambda snapshot: _tell(observers, snapshot))
+    key = logbook.instance_key(config.state_dir)
+    name = f"{config.service}-{key.key_id[:16]}"
+    origin = checkpoint.origin(trust.domain, f"{name}-{FOLLOWER}")
+    settings = replace(config.audit, dir=config.audit.dir / FOLLOWER)
+    book = logbook.open_logbook(settings, key, origin, gate, log, trust=trust.sha256)
+    metrics.audit = lambda: book.sequencer.gauges
+    metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
+    observer = Observer(metrics, log, clock.now)
+    transitions = Transitions(book.recorder, observer)
+    board = shared.Writer(memory, alone=True)
+    seal = fence_key(config.fence_key_file)
+
+    def describe(index: int, reports: int) -> Brief:
+        return Brief(
+            index=index,
+            origin=checkpoint.origin(trust.domain, f"{name}-worker-{index}"),
+            trust=trust.sha256,
+            settings=brief.settings_for(config, index),
+            fence_key=None if seal is None else seal.hex(),
+            snapshots=memory,
+            reports=reports,
+            socks=tuple(sock.fileno() for sock in socks),
+        )
+
+    workers = tuple(Worker(index, describe, log) for index in range(number))
+    parts = Parts(config, trust, log, gate, book, metrics, observer, transitions, board, workers)
+    metrics.others = parts.figures
+    observers += [parts.share, transitions.look]
+    return parts
+
+
+def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -> None:
+    for observer in observers:
+        observer(snapshot)
+
+
+def _open(config: SidecarConfig) -> list[socket.socket]:
+    try:
+        return open_sockets(config.proxy)
+    except OSError as error:
+        raise serving.not_bound(config.proxy, error) from None
+
+
+def _address(config: SidecarConfig, socks: Sequence[socket.socket]) -> Address | UnixAddress:
+    where = config.proxy.inbound
+    return where if isinstance(where, UnixAddress) else Address(*socks[0].getsockname()[:2])
+
+
+def _close(config: SidecarConfig, socks: list[socket.socket]) -> None:
+    """Once: who comes after us may have made the same file anew."""
+    where = config.proxy.inbound
+    if socks and isinstance(where, UnixAddress):
+        with suppress(OSError):
+            where.path.unlink()
+    for sock in socks:
+        sock.close()
+    socks.clear()
+
+
+async def _drain(
+    parts: Parts, crew: Sequence["asyncio.Task[None]"], socks: list[socket.socket]
+) -> None:
+    """Let every worker drain; snapshots still come meanwhile, so that what runs may finish."""
+    settings = parts.config.drain
+    parts.log.info(logs.DRAINING, delay_ms=settings.delay_ms, timeout_ms=settings.timeout_ms)
+    for worker in parts.workers:
+        worker.end()
+    _, running = await asyncio.wait(crew, timeout=settings.delay_ms / 1000)
+    # From now on nobody accepts: a client shall be refused, not left waiting in the backlog.
+    _close(parts.config, socks)
+    if running:
+        limit_s = settings.timeout_ms / 1000 + GRACE_S
+        _, running = await asyncio.wait(running, timeout=limit_s)
+    for worker in parts.workers:
+        worker.kill()
+    if running:
+        await asyncio.wait(running)

@@ -1,0 +1,70 @@
+"""A place in the crew is filled again and again, and what was counted in it is kept."""
+
+import asyncio
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+from sidecar.roles.brief import Brief
+from sidecar.roles.crew import Worker
+from sidecar.telemetry import logs
+
+LIMIT_S = 20
+
+
+def unfit(index: int, reports: int) -> Brief:
+    """A brief that no worker can start with."""
+    return Brief(index, "origin", "", {"SidecarConfig": {}}, None, reports, reports, ())
+
+
+def heard(stream: io.StringIO, event: str) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+async def test_one_that_cannot_start_is_tried_again_with_a_growing_pause(
+    tmp_path: Path, capfd: object
+) -> None:
+    stream = io.StringIO()
+    worker = Worker(0, unfit, logs.setup("info", stream, lambda _: None))
+    task = asyncio.get_running_loop().create_task(worker.keep())
+    async with asyncio.timeout(LIMIT_S):
+        while worker.restarts < 3:
+            await asyncio.sleep(0.01)
+    worker.end()
+    async with asyncio.timeout(LIMIT_S):
+        await task
+    told = heard(stream, logs.WORKER_ENDED)
+    assert [line["again_ms"] for line in told[:3]] == [100, 200, 400]
+    assert all(line["status"] not in (0, None) for line in told)
+    assert not worker.up
+    state = worker.state()
+    assert (state["pid"], state["up"]) == (None, False)
+
+
+async def test_a_worker_that_was_told_to_end_is_not_replaced(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    worker = Worker(1, unfit, logs.setup("info", stream, lambda _: None))
+    task = asyncio.get_running_loop().create_task(worker.keep())
+    async with asyncio.timeout(LIMIT_S):
+        while worker.state()["pid"] is None:
+            await asyncio.sleep(0.001)
+    pid = worker.state()["pid"]
+    assert isinstance(pid, int)
+    os.kill(pid, signal.SIGSTOP)  # a frozen one does not hear that it shall end
+    worker.end()
+    worker.kill()
+    async with asyncio.timeout(LIMIT_S):
+        await task
+    assert worker.restarts == 0
+    assert heard(stream, logs.WORKER_ENDED) == []
+
+
+def test_whoever_is_not_there_is_told_and_ended_without_a_fault() -> None:
+    worker = Worker(0, unfit, logs.setup("info", io.StringIO(), lambda _: None))
+    worker.notify()
+    worker.kill()
+    worker.end()
+    assert worker.look() is None
