@@ -27,14 +27,19 @@ def reasons() -> str:
 
 
 def limits() -> str:
-    """Every limit and timeout of one client: key, default, what happens."""
-    rows = ["| key | default | what it is |", "|---|---|---|"]
+    """Every limit and timeout of one client: key, default, reason code, what is bounded."""
+    rows = ["| key | default | code | what it bounds |", "|---|---|---|---|"]
     rows += [
-        f"| `{field.path}` | {field.show(field.default)} | {field.about} |"
+        f"| `{field.path}` | {field.show(field.default)} | {_codes(field.about)} | {field.about} |"
         for field in table.SIDECAR_FIELDS
         if field.path.startswith(("limits.", "timeouts."))
     ]
     return "\n".join(rows)
+
+
+def _codes(about: str) -> str:
+    """The reasons that a limit names; none: nobody is answered, or there is nothing to say."""
+    return ", ".join(f"`{code}`" for code in re.findall(r"EG\d{3}", about)) or "-"
 
 
 def metrics() -> str:

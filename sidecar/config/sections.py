@@ -129,14 +129,15 @@ class Timeouts:
     Attributes:
         head_ms: From the first byte of a request to the end of its head, or EG005.
         body_ms: For each limits.progress of a request body, or EG005.
-        idle_ms: A connection without a request in progress is closed.
+        idle_ms: A connection without a request in progress is closed, without a word.
         connect_ms: To reach the upstream, or EG020.
         response_ms: From the end of the request to the first byte of the answer, or EG022.
             Inference can think for minutes, so the default is generous.
-        stream_ms: Between two pieces of a response, or the exchange is cut.
+        stream_ms: Between two pieces of a response, or the exchange is cut, EG022.
         unread_ms: For each limits.progress of an answer that waits for a client to read it, or the
             connection is cut, EG013.
-        total_ms: One exchange from head to last byte.
+        total_ms: One exchange from head to last byte, or EG005 where the client is waited for, EG022
+            where the service is.
         linger_ms: After an error answer, unread bytes are discarded for so long, then closed.
     """
 

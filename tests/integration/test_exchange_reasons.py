@@ -1,13 +1,16 @@
 """Every reason of the exchange itself (EG0xx), through the real sidecar, over raw sockets."""
 
 import asyncio
+import json
 import re
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from sidecar.core.reason import Reason
 from tests import builders
-from tests.integration.harness import HOST, World
+from tests.integration.harness import HOST, LIMIT_S, World
 from tests.integration.reasons import produces
 
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: model\r\n"
@@ -28,6 +31,12 @@ async def raw(world: World, *pieces: bytes, wait_s: float = 10.0) -> tuple[int, 
         writer.close()
     reason = re.search(rb"x-epochgate-reason: (\w+)", answer, re.IGNORECASE)
     return int(answer.split()[1]), reason[1].decode() if reason else "", answer
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while not holds():
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -82,10 +91,35 @@ async def test_a_head_that_never_ends_is_answered_408(served: World) -> None:
 @produces(Reason.CONNECTION_LIMIT)
 @pytest.mark.sidecar(limits={"connections": 2})
 async def test_connections_above_the_limit_are_answered_and_closed(served: World) -> None:
+    before = len(served.service.requests)
     held = [await asyncio.open_connection(HOST, served.sidecar.inbound) for _ in range(2)]
+    for _, writer in held:  # a request in progress does not give way
+        writer.write(POST + b"Content-Length: 2\r\n\r\n{")
+    await until(lambda: len(served.service.requests) == before + 2)
     assert (await raw(served, POST + b"\r\n"))[:2] == (503, "EG012")
-    for _, writer in held:
+    for reader, writer in held:
+        writer.write(b"}")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+@produces(Reason.ANSWER_UNREAD)
+@pytest.mark.sidecar(timeouts={"unread": "300ms"})
+async def test_a_client_that_does_not_read_its_answer_is_cut(served: World) -> None:
+    """No status can be told any more: the metric and the outcome record say why."""
+    reader, writer = await asyncio.open_connection(HOST, served.sidecar.inbound, limit=1)
+    body = json.dumps({"model": "m", "repeat": 6_000_000}).encode()
+    writer.write(POST + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    await until(
+        lambda: any(
+            line["type"] == "outcome" and line["reason"] == "EG013"
+            for line in served.sidecar.records()
+        )
+    )
+    with suppress(ConnectionError):
+        while await reader.read(65536):
+            pass
+    writer.close()
 
 
 @produces(Reason.UPSTREAM_UNREACHABLE)
