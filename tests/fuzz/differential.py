@@ -50,6 +50,7 @@ SEEDS = (
     b"OPTIONS /f HTTP/1.1\r\nHost: [::1]:8080\r\nContent-Length: 0\r\n\r\n",
     b"DELETE http://a/g HTTP/1.1\r\nHost: a\r\nConnection: x-y, keep-alive\r\nX-Y: z\r\n\r\n",
     b"GET /h HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
+    b"GET /?x={|}^`[]~!$&'()*+,;=:@/?%2f%25%7f HTTP/1.1\r\nHost: a_b-c.~d:0080\r\n\r\n",
     b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n",
     b"PATCH /i HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nCookie: a=b\r\n"
     b"Content-Length: 30\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n--",
