@@ -4,13 +4,12 @@ The order for a permit, in one callback without an await (hardening E-G6):
 
     decide -> journal -> read the clocks -> lapsed? -> write upstream -> read the clocks -> late?
 
-The upstream connection exists before the decision is made and its write buffer is empty, so what is
-written leaves at once. A write that proves late is recorded, its connection aborted and nothing of
-the response relayed.
+The upstream connection exists before the decision and its write buffer is empty, so what is written
+leaves at once. A late write is recorded, its connection aborted, nothing of the response relayed.
 
 Rules:
 
-* Before each relayed piece, in both directions, the question is asked again (`recheck`).
+* The question is asked again (`recheck`) before each piece, and after each piece of the request.
 * An exchange that is cut can not be mistaken for a complete one: no last chunk, no full length. A
   reader of an event stream gets one more event that says why.
 * A response that begins before its request has ended is relayed, then both connections end.
@@ -115,7 +114,9 @@ class Exchange:
             data = self._take_body()
             if data and self._upstream is not None:
                 self._upstream.relay(data)
-            self._set_deadline(now)
+                now = self._plane.clock()  # a service may begin with the last piece of the body
+            if self.look(now, "late"):
+                self._set_deadline(now)
 
     def malformed(self, reason: Reason) -> None:
         """The body of the request can not be read, or took too long."""
@@ -313,8 +314,8 @@ class Exchange:
         self._plane.in_flight -= not self._over
         self._over = True
 
-    def look(self, now: Now) -> bool:
-        """Whether the exchange is still permitted; it is cut otherwise."""
+    def look(self, now: Now, end: Outcome = "cut") -> bool:
+        """Whether the exchange is still permitted; it is cut otherwise, with that end."""
         decision = self._decision
         if not isinstance(decision, Permit) or not self.sent or self._over:
             return not self._over
@@ -325,19 +326,19 @@ class Exchange:
             return True
         until = drained_at(snapshot, decision, reason, now)
         if until is None:
-            self._cut(reason, now)
+            self._cut(reason, now, end)
             return False
         if self._drained != until:
             self._drained = until
             self._set_deadline(now)
         return True
 
-    def _cut(self, reason: Reason, now: Now) -> None:
+    def _cut(self, reason: Reason, now: Now, end: Outcome) -> None:
         plane, connection, answer = self._plane, self._connection, self._response.answer
         plane.observer.stream_cut(reason)
         connection.drop_upstream()
         if answer is None:
-            self._tell(reason, plane.gate.snapshot, now, "cut")
+            self._tell(reason, plane.gate.snapshot, now, end)
             return
         event = denial.last_event(reason, plane.gate.snapshot, self._decision_id, now)
         last = None if connection.write_full else self._response.last_words(event)
@@ -345,7 +346,7 @@ class Exchange:
             connection.cut_off()
         else:
             connection.write(last)
-        self._end("cut", reason, answer.status, now, keep=False)
+        self._end(end, reason, answer.status, now, keep=False)
 
     def _fail(self, reason: Reason, now: Now, outcome: Outcome = "failed") -> None:
         self._connection.drop_upstream()

@@ -4,6 +4,7 @@ lease lasts, so that what it does next is late."""
 import asyncio
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.integration.harness import Sidecar
-from tests.late.launcher import POINTS
+from tests.late.launcher import LATE_BODY, POINTS
 from tests.late.pauses import Call, Delays, Freezer, Pause, Stopped
 from tests.valkey import HOST
 
@@ -79,17 +80,42 @@ class Lane:
         self.asked += 1
         number = str(self.asked)
         said = {"x-point": point, "x-number": number, **headers}
+        send = self._send_in_two if point in LATE_BODY else self._send
+        decision = await send(said)
+        if decision not in ("", "deny"):
+            self.relayed.add(number)
+        return decision == "permit"
+
+    async def _send(self, said: dict[str, str]) -> str:
+        """What the answer's head says was decided; nothing when there was none."""
         url = f"{self.sidecar.url}/v1/{self.name}/x"
+        decision = ""
         try:
             async with self.session.post(url, data=b"{}", headers=said) as response:
-                # The sidecar puts this on each answer of its own, and on no other.
-                denied = response.headers.get("x-epochgate-decision") == "deny"
-                if not denied:
-                    self.relayed.add(number)
+                decision = response.headers.get("x-epochgate-decision", "unsaid")
                 await response.read()
-                return not denied
         except aiohttp.ClientError:
-            return False  # cut: the head, if there was one, has been noted
+            pass  # cut
+        return decision
+
+    async def _send_in_two(self, said: dict[str, str]) -> str:
+        """The head, and then the body, as many clients do."""
+        reader, writer = await asyncio.open_connection(HOST, self.sidecar.inbound)
+        fields = {"host": "x", "content-length": "2", "connection": "close", **said}
+        lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
+        writer.write(f"POST /v1/{self.name}/x HTTP/1.1\r\n{''.join(lines)}\r\n".encode())
+        await asyncio.sleep(0.02)  # nothing tells when the sidecar has sent it on
+        try:
+            writer.write(b"{}")
+            head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        except ConnectionError:
+            return ""
+        finally:
+            writer.close()
+        if not head:
+            return ""
+        told = re.search(rb"\r\nx-epochgate-decision: ([a-z]+)", head)
+        return told[1].decode() if told else "unsaid"
 
     async def until_open(self) -> None:
         async with asyncio.timeout(LIMIT_S):

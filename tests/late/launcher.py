@@ -23,8 +23,9 @@ from sidecar.proxy.upstream import Upstream
 # must lead to: the write must not happen, or must prove late, or was in time.
 ABORTS = ("before the record", "after the record", "before the last look")
 LATE = ("after the last look", "before send", "before the write")
+LATE_BODY = ("before the body's write",)  # the head went out in time, and the body after it
 IN_TIME = ("after the write", "after the second look")
-POINTS = (*ABORTS, *LATE, *IN_TIME)
+POINTS = (*ABORTS, *LATE, *LATE_BODY, *IN_TIME)
 
 HEADER = b"x-stop-at"
 FREEZE = os.environ.get("LATE_FREEZE")
@@ -67,7 +68,7 @@ class Held:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        Journey.reach("before the write")
+        Journey.reach("before the body's write" if Journey.written else "before the write")
         self._transport.write(data)
         Journey.reach("after the write")
         Journey.written = True
@@ -81,8 +82,7 @@ def wrap() -> None:
 
     def noted(self: Recorder, decided: Any, head: Any, *rest: Any) -> str | None:
         asked = dict(head.headers).get(HEADER, b"") if head else b""
-        if asked and isinstance(decided, Permit):
-            Journey.begin(asked.decode())
+        Journey.begin(asked.decode() if isinstance(decided, Permit) else "")
         Journey.reach("before the record")
         decision_id = decision(self, decided, head, *rest)
         Journey.reach("after the record")

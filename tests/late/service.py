@@ -59,9 +59,10 @@ def listen() -> StampedSocket:
 
 async def execute(scope: Any, receive: Any, send: Any) -> None:
     """The application: what must not run late."""
-    scope["entry"]["executed"] = True
     while (await receive()).get("more_body"):
         pass
+    scope["entry"]["executed"] = True
+    scope["written"]()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"executed"})
 
@@ -83,10 +84,14 @@ class Logged:
             "written_wall_ns": self._stamps.get(scope["client"][1]), "executed": False, "status": 0,
         }  # fmt: skip
 
+        def written() -> None:
+            entry["written_wall_ns"] = self._stamps.get(scope["client"][1])
+
         async def noted(message: Any) -> None:
             entry["status"] = message.get("status", entry["status"])
             await send(message)
 
+        scope["written"] = written
         try:
             await self._app(scope, receive, noted)
         finally:

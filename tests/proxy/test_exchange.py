@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind
+from sidecar.proxy.upstream import Upstream
 from tests.proxy.streams import CHAT, STREAM_HEAD, streaming
 from tests.proxy.world import HOUR_MS, OK, Received, World, decision_id, request, running
 
@@ -296,6 +297,32 @@ async def test_a_write_that_proves_late_is_recorded_and_its_answer_is_never_rela
         assert (response.status, response.reason) == (503, "EG102")
         late = (decision_id(1), "late", Reason.LEASE_EXPIRED, True, 503)
         assert world.recorder.outcomes[-1] == late
+        assert b"secret" not in response.body
+        assert world.observer.ends[-1][0] == "late"
+
+
+async def test_a_piece_of_the_body_that_proves_late_is_recorded_like_a_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A service may begin with the last piece: a stop before it is what promise (ii) is for."""
+    async with running() as world:
+        world.lossy = True
+        world.service.answer = says(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
+        relay = Upstream.relay
+
+        def slow(self: Upstream, data: bytes) -> None:
+            world.clock.move(HOUR_MS)
+            relay(self, data)
+
+        monkeypatch.setattr(Upstream, "relay", slow)
+        client = await world.connect()
+        client.send(CHAT[:-3])
+        await world.until(lambda: bool(world.service.received))
+        client.send(CHAT[-3:])
+        response = await client.response()
+        assert (response.status, response.reason) == (503, "EG102")
+        late = (decision_id(0), "late", Reason.LEASE_EXPIRED, True, 503)
+        assert world.recorder.outcomes == [late]
         assert b"secret" not in response.body
         assert world.observer.ends[-1][0] == "late"
 
