@@ -57,7 +57,7 @@ def test_every_input_is_written_and_read_unchanged() -> None:
 
 
 def test_the_corpus_is_small_and_names_a_decoder() -> None:
-    paths = list(Path(corpus.FOLDER).iterdir())
+    paths = list(corpus.FOLDER.iterdir())
     assert {path.stem for path in paths} <= TARGETS.keys()
     assert sum(path.stat().st_size for path in paths) < CORPUS_MAX_BYTES
 
