@@ -1,0 +1,17 @@
+"""Rows T: slow clients, ends at the wrong moment, floods. One row is one test, for ever."""
+
+import pytest
+
+from tests.http.catalogue_timing import ROWS, TimedRow
+
+HERE = tuple(row for row in ROWS if row.run is not None)
+
+
+@pytest.mark.parametrize("row", HERE, ids=lambda row: row.id)
+async def test_row(row: TimedRow) -> None:
+    assert row.run is not None
+    assert await row.run() == row.expected
+
+
+def test_only_one_row_is_tested_elsewhere() -> None:
+    assert [row.id for row in ROWS if row.run is None] == ["T23"]
