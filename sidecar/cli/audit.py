@@ -7,14 +7,14 @@ field of a record is shown with its control characters spelled out.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import msgspec
 
-from sidecar.audit import checkpoints, reader, tail
+from sidecar.audit import checkpoints, collection, reader, tail
 from sidecar.audit.reader import Report
 from sidecar.cli.text import (
     BAD_DATA,
@@ -46,31 +46,69 @@ def audit() -> None:
     epilog="Example: epochgate audit verify /var/lib/epochgate/audit --key-file log.vkey"
 )
 @click.argument("folder", type=_FOLDER)
-@click.option("--key", help="Verifier key of the log: name+id+base64.")
-@click.option("--key-file", type=_FILE, help="File that holds it.")
+@click.option("--key", "keys", multiple=True, help="Verifier key of the log: name+id+base64.")
+@click.option("--key-file", type=_FILE, help="File that holds it; one key per line.")
 @_OUTPUT
 @click.pass_context
 def verify(
-    context: click.Context, folder: Path, key: str | None, key_file: Path | None, output: str
+    context: click.Context, folder: Path, keys: tuple[str, ...], key_file: Path | None, output: str
 ) -> None:
     """Check every record of the journal in FOLDER against its chain and its signed checkpoint.
 
-    Without a key, the one stored in FOLDER is used. Exit code 80: something is wrong. 81: nothing
-    is known to be wrong, but there is no signed checkpoint to check against.
+    A sidecar with several workers keeps a journal for each process in folders below FOLDER: all of
+    them are checked, each with the key of its name.
+
+    Without a key, the one stored beside a journal is used. Exit code 80: something is wrong. 81:
+    nothing is known to be wrong, but there is no signed checkpoint to check against.
     """
-    given, beside = _key(folder, key, key_file)
+    given = _given(keys, key_file)
+    folders = collection.find(folder)
     progress = _progress()
-    report = reader.verify(folder, given, progress)
+    if len(folders) > 1 and given:
+        reports = collection.verify(folders, given, progress)
+    elif len(given) > 1:
+        raise click.UsageError(f"{len(given)} keys, but there is one journal in {folder}")
+    else:
+        key = given[0] if given else None
+        reports = {path: _verified(path, key, progress) for path in folders}
     if progress is not None:
         click.echo(_CLEAR, nl=False, err=True)
-    if beside:
+    _tell(folder, reports, output)
+    if not all(report.verified for report in reports.values()):
+        failed = any(report.fault is not None for report in reports.values())
+        context.exit(VERIFICATION_FAILED if failed else UNVERIFIABLE)
+
+
+def _verified(
+    folder: Path, given: NoteKey | None, progress: Callable[[int, int], None] | None
+) -> Report:
+    """One journal, with the key that was given or with the one beside it."""
+    key = _beside(folder) if given is None else given
+    report = reader.verify(folder, key, progress)
+    if given is None and key is not None:
         report.unchecked.append(
             f"the key: {checkpoints.VKEY} lies beside the log, which proves nothing about somebody "
             "who could replace both; give --key"
         )
-    print_json(_as_json(report)) if output == "json" else _print(report)
-    if not report.verified:
-        context.exit(UNVERIFIABLE if report.fault is None else VERIFICATION_FAILED)
+    return report
+
+
+def _tell(folder: Path, reports: Mapping[Path, Report], output: str) -> None:
+    if len(reports) == 1:
+        for report in reports.values():
+            print_json(_as_json(report)) if output == "json" else _print(report)
+        return
+    named = {str(path.relative_to(folder)): report for path, report in reports.items()}
+    if output == "json":
+        results = {_result(report) for report in reports.values()}
+        worst = next(word for word in ("failed", "unverifiable", "verified") if word in results)
+        logs = {name: _as_json(report) for name, report in named.items()}
+        print_json({"result": worst, "logs": logs})
+        return
+    for name, report in named.items():
+        click.echo(f"{name}:")
+        _print(report)
+    click.echo(f"{len(reports)} journals; whether there were more was not checked")
 
 
 @audit.command("tail", epilog="Example: epochgate audit tail /var/lib/epochgate/audit -n 50 -f")
@@ -92,21 +130,28 @@ def tail_(folder: Path, count: int, follow: bool, output: str) -> None:  # noqa:
         time.sleep(FOLLOW_S)
 
 
-def _key(folder: Path, key: str | None, key_file: Path | None) -> tuple[NoteKey | None, bool]:
-    """The key to verify with, and whether it is only the one that lies beside the log."""
-    if key is not None and key_file is not None:
+def _given(keys: Sequence[str], key_file: Path | None) -> list[NoteKey]:
+    """The keys to verify with; none: those that lie beside the logs."""
+    if keys and key_file is not None:
         raise click.UsageError("give --key or --key-file, not both")
     try:
-        if key is not None:
-            return note.parse_key(key), False
         if key_file is not None:
-            return checkpoints.parse_vkey(key_file.read_bytes()), False
-        found = checkpoints.read_vkey(folder)
+            lines = key_file.read_bytes().splitlines() or [b""]
+            return [checkpoints.parse_vkey(line) for line in lines]
+        return [note.parse_key(key) for key in keys]
     except ProtocolError as error:
-        where = "--key" if key is not None else str(key_file or folder / checkpoints.VKEY)
-        what = f"{error.detail}: {where}; expected name+id+base64 on one line"
-        raise CliError(what, BAD_DATA) from None
-    return found, found is not None
+        raise _not_a_key(error, "--key" if keys else str(key_file)) from None
+
+
+def _beside(folder: Path) -> NoteKey | None:
+    try:
+        return checkpoints.read_vkey(folder)
+    except ProtocolError as error:
+        raise _not_a_key(error, str(folder / checkpoints.VKEY)) from None
+
+
+def _not_a_key(error: ProtocolError, where: str) -> CliError:
+    return CliError(f"{error.detail}: {where}; expected name+id+base64 on one line", BAD_DATA)
 
 
 def _progress() -> Callable[[int, int], None] | None:

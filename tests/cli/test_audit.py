@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from sidecar.audit.journal import Journal
 from sidecar.cli.audit import audit
 from sidecar.core.gate import Gate
 from sidecar.core.head import RequestHead
@@ -163,3 +164,45 @@ def test_tail_follows_what_is_appended(folder: Path) -> None:
 @pytest.mark.parametrize("command", [["--help"], ["verify", "--help"], ["tail", "--help"]])
 def test_help_ends_with_an_example(command: list[str]) -> None:
     assert call(*command).stdout.rstrip().splitlines()[-1].strip().startswith("Example: epochgate")
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """The logs of a sidecar with two workers."""
+    for name in ("follower", "worker-0", "worker-1"):
+        journal = Journal(tmp_path / name, journals.SEGMENT_BYTES)
+        journal.recover(journals.SIGNER, f"epochgate/test/{name}", "ab" * 8, name, builders.now())
+        journal.close()
+    return tmp_path
+
+
+def test_all_logs_of_a_sidecar_are_verified_and_named(logs: Path) -> None:
+    done = call("verify", logs)
+    assert done.exit_code == 0
+    assert done.stdout.count("verified: 0 records") == 3
+    assert "worker-1:\n" in done.stdout
+    said = json.loads(call("verify", logs, "-o", "json").stdout)
+    assert said["result"] == "verified"
+    assert sorted(said["logs"]) == ["follower", "worker-0", "worker-1"]
+
+
+def test_one_bad_log_of_several_exits_80(logs: Path) -> None:
+    (logs / "worker-1" / "00000000.jsonl").write_bytes(b"{}\n")
+    assert call("verify", logs).exit_code == 80
+    assert json.loads(call("verify", logs, "-o", "json").stdout)["result"] == "failed"
+
+
+def test_several_logs_take_a_file_of_keys(logs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    lines = [path.read_text() for path in sorted(logs.glob("*/log.vkey"))]
+    file.write_text("".join(lines))
+    assert call("verify", logs, "--key-file", file).exit_code == 0
+    file.write_text("".join(lines[:2]))
+    done = call("verify", logs, "--key-file", file)
+    assert done.exit_code == 80
+    assert "no key was given" in done.stdout
+
+
+def test_two_keys_for_one_log_are_a_mistake(folder: Path) -> None:
+    other = NoteKey("epochgate/test/other", KEY.public)
+    assert call("verify", folder, "--key", KEY, "--key", other).exit_code == 2
