@@ -1,27 +1,21 @@
 """One sidecar in several processes: what each of them guards when another is dead or frozen."""
 
 import asyncio
-import json
 import os
+import resource
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
 from sidecar import clock
-from sidecar.core.instant import NS_PER_MS
+from sidecar.audit import checkpoints, collection
 from tests.integration.harness import HOST, LIMIT_S, TTL_MS, World
 
 pytestmark = pytest.mark.sidecar(workers=2)
-
-REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -58,6 +52,16 @@ def worker_of(world: World) -> Counter[str]:
     )
 
 
+def permitted(world: World) -> list[int]:
+    """When; wall time."""
+    return [line["ts"] for line in world.sidecar.records() if line.get("decision") == "permit"]
+
+
+def stopped(world: World) -> set[str]:
+    """Logs whose last word is that they ended."""
+    return {line["inst"] for line in world.sidecar.records() if line["type"] == "stop"}
+
+
 async def fresh(world: World) -> tuple[int, str]:
     """Status and reason over a connection of its own."""
     async with aiohttp.ClientSession() as session:
@@ -67,21 +71,13 @@ async def fresh(world: World) -> tuple[int, str]:
             return response.status, response.headers.get("x-epochgate-reason", "")
 
 
-@asynccontextmanager
-async def connected(world: World) -> AsyncIterator[tuple[asyncio.StreamReader, Any]]:
-    reader, writer = await asyncio.open_connection(HOST, world.sidecar.inbound)
-    yield reader, writer
-    writer.close()
-
-
-def verified(world: World) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "sidecar", "audit", "verify", str(world.sidecar.journal), "-o",
-         "json"], capture_output=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+def verified(world: World) -> None:
+    """Every log is whole to its end, and under a checkpoint signed by the key of its name."""
+    folders = collection.find(world.sidecar.journal)
+    keys = [checkpoints.read_vkey(folder) for folder in folders]
+    assert len({str(key) for key in keys}) == len(folders) == 3
+    for report in collection.verify(folders, [key for key in keys if key]).values():
+        assert (report.verified, report.tail_records, report.fault) == (True, 0, None)
 
 
 async def metrics(world: World) -> dict[str, float]:
@@ -108,10 +104,9 @@ async def test_both_workers_serve_and_each_keeps_a_log_of_its_own(world: World) 
     assert values['epochgate_worker_running{worker="1"}'] == 1
     assert values['epochgate_gate_state{state="running"}'] == 1
     assert world.sidecar.end() == 0
-    stops = [line for line in world.sidecar.records() if line["type"] == "stop"]
-    assert len({line["inst"] for line in stops}) == len(stops) == 3
-    boots = {line["boot"] for line in world.sidecar.records()}
-    assert len(boots) == 3
+    assert len(stopped(world)) == 3
+    assert len({line["boot"] for line in world.sidecar.records()}) == 3
+    verified(world)
 
 
 async def test_a_killed_worker_is_replaced_and_nothing_passes_unrecorded(world: World) -> None:
@@ -151,6 +146,7 @@ async def test_a_killed_worker_is_replaced_and_nothing_passes_unrecorded(world: 
     ends = [fact for fact in world.sidecar.facts() if fact["event"] == "worker_ended"]
     assert [fact["status"] for fact in ends] == [-signal.SIGKILL]
     assert world.sidecar.end() == 0
+    verified(world)
 
 
 async def test_workers_deny_in_time_while_the_follower_is_frozen_and_go_on_after(
@@ -159,30 +155,20 @@ async def test_workers_deny_in_time_while_the_follower_is_frozen_and_go_on_after
     await world.open()
     await pids(world)
     os.kill(world.sidecar.pid, signal.SIGSTOP)
-    frozen = clock.now().boot
+    frozen = clock.now().wall
     try:
-        async with connected(world) as (reader, writer):
-            async with asyncio.timeout(LIMIT_S):
-                while True:
-                    writer.write(REQUEST)
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                    await reader.readexactly(size)
-                    if b" 503 " in head:
-                        break
-            assert b"EG102" in head
-            seen = len(world.service.seen)
-            for _ in range(20):
-                assert await fresh(world) == (503, "EG102")
-            assert len(world.service.seen) == seen
+        async with asyncio.timeout(LIMIT_S):
+            while (answer := await fresh(world))[0] == 200:
+                pass
+        assert answer == (503, "EG102")
+        seen = len(world.service.seen)
+        for _ in range(20):
+            assert await fresh(world) == (503, "EG102")
+        assert len(world.service.seen) == seen
+        assert max(permitted(world)) < frozen + TTL_MS
     finally:
         os.kill(world.sidecar.pid, signal.SIGCONT)
     await world.until(200)
-    late = frozen // NS_PER_MS + TTL_MS
-    permitted = [line for line in world.sidecar.records() if line.get("decision") == "permit"]
-    assert permitted
-    assert late  # the bound itself is held by the records' own times, below
-    assert world.sidecar.end() == 0
 
 
 async def test_workers_outlive_a_killed_follower_for_their_lease_and_no_longer(
@@ -195,12 +181,8 @@ async def test_workers_outlive_a_killed_follower_for_their_lease_and_no_longer(
     await until(lambda: all(ended(pid) for pid in workers))
     with pytest.raises(aiohttp.ClientConnectionError):
         await fresh(world)
-    permitted = [line["ts"] for line in world.sidecar.records() if line.get("decision") == "permit"]
-    assert max(permitted) < killed + TTL_MS
-    logs = [folder for folder in world.sidecar.journal.iterdir() if folder.name != "follower"]
-    assert len(logs) == 2
-    stops = [line["inst"] for line in world.sidecar.records() if line["type"] == "stop"]
-    assert len(stops) == 2, "each worker ended in order"
+    assert max(permitted(world)) < killed + TTL_MS
+    assert len(stopped(world)) == 2, "each worker ended in order"
     await world.sidecar.start()
     await world.until(200)
 
@@ -234,4 +216,44 @@ async def test_sigterm_drains_every_worker(world: World) -> None:
             assert (await stream.read()).endswith(b"data: [DONE]\n\n")
     assert world.sidecar.wait() == 0
     assert not [fact for fact in world.sidecar.facts() if fact["event"] == "worker_ended"]
-    assert len([line for line in world.sidecar.records() if line["type"] == "stop"]) == 3
+    assert len(stopped(world)) == 3
+
+
+async def test_what_holds_one_worker_holds_it_alone_and_is_seen(world: World) -> None:
+    """Its journal cannot grow any more; the other worker's can."""
+    await world.open()
+    first, _ = await pids(world)
+    sizes = {
+        path.parent.name: path.stat().st_size for path in world.sidecar.journal.rglob("*.jsonl")
+    }
+    resource.prlimit(first, resource.RLIMIT_FSIZE, (sizes["worker-0"], sizes["worker-0"]))
+    async with asyncio.timeout(LIMIT_S):
+        while (await world.state())["workers"][0]["reason"] != "EG702":
+            await fresh(world)
+    state = await world.state()
+    assert state["state"] == state["workers"][1]["state"] == "running"
+    assert state["workers"][0]["holds"] == ["EG702"]
+    values = await metrics(world)
+    assert [values[f'epochgate_worker_running{{worker="{n}"}}'] for n in (0, 1)] == [0, 1]
+    async with asyncio.timeout(LIMIT_S):
+        while (await fresh(world))[0] != 200:
+            pass
+
+
+async def test_a_frozen_worker_keeps_nobody_from_the_metrics_or_the_service(
+    world: World,
+) -> None:
+    """It is shown as it last was, and as silent; the other one takes the traffic."""
+    await world.open()
+    frozen, _ = await pids(world)
+    os.kill(frozen, signal.SIGSTOP)
+    async with asyncio.timeout(LIMIT_S):
+        while (await world.state())["workers"][0]["up"]:
+            await asyncio.sleep(0.05)
+    values = await metrics(world)
+    assert [values[f'epochgate_worker_up{{worker="{n}"}}'] for n in (0, 1)] == [0, 1]
+    async with asyncio.timeout(LIMIT_S):
+        while (await fresh(world))[0] != 200:
+            pass
+    os.kill(frozen, signal.SIGCONT)
+    await pids(world)
