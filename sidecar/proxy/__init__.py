@@ -6,7 +6,8 @@ Read in this order:
 * `body`: where a message ends. `http1`: heads and chunks written anew. `denial`: our own answers.
 * `upstream`: the connection behind; nothing is sent without a permit or an exemption.
 * `exchange`: one request and its response: decide, journal, look at the clocks, write, relay, cut.
-* `downstream`: one client connection. `server`: the listener, and what is shared by all.
+* `downstream`: one client connection. `listener`: what is listened on, and where that may lead.
+* `server`: all of it, and what is shared.
 
 Source: DESIGN 3; RFC 9110, RFC 9112.
 """

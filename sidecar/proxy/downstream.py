@@ -39,11 +39,12 @@ class Downstream(ClientSide):
 
     Attributes:
         buffer: Bytes received and not taken yet.
+        destination: Where the client was going before it was redirected; None: it was not.
     """
 
     __slots__ = (
         "_advancing", "_connections", "_exchange", "_more", "_reading", "_searched", "_since",
-        "_upstream", "_upstream_full", "buffer",
+        "_upstream", "_upstream_full", "buffer", "destination",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, connections: "Connections[Downstream]") -> None:
@@ -76,6 +77,7 @@ class Downstream(ClientSide):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         limits = self._plane.limits
         self._transport.set_write_buffer_limits(high=limits.buffer_bytes)
+        self.destination = self._plane.inbound.destination(transport)
         place = self._connections.add(self)
         self._safely(self._idle_from if place is Place.SERVED else self._refuse, place)
 
@@ -88,9 +90,11 @@ class Downstream(ClientSide):
         self.eof = True
         exchange = self._exchange
         if exchange is None:
-            if self._unread:  # else nothing would bound the wait for it
+            if not self._unread:
+                return False
+            if not self._ending:  # else nothing would bound the wait for its reader
                 self._safely(self._end_politely, self._plane.clock())
-            return self._ending
+            return True
         if exchange.sent and not exchange.request_done:
             self._transport.abort()
             return False
@@ -265,6 +269,8 @@ class Downstream(ClientSide):
             return False
         self._searched = 0
         asked = plane.shell.parse(buffer[start:end])
+        if asked.minor == 0 and not plane.inbound.has_reset:
+            raise ProtocolError(Reason.VERSION_UNSUPPORTED, "a cut could be taken for the end")
         self.buffer = buffer[end:]
         self._exchange = exchange = Exchange(plane, self, asked)
         exchange.begin()

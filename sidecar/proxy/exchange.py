@@ -17,7 +17,7 @@ Rules:
 Source: hardening 0, E-G6, E-G8, E-H7, b.2, b.3.
 """
 
-from sidecar.core.gate import Denial, Exempt, Permit, decide, drained_at, lapsed, recheck
+from sidecar.core.gate import Denial, Exempt, Permit, drained_at, lapsed, recheck
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import Snapshot
@@ -81,7 +81,7 @@ class Exchange:
         now = plane.clock()
         if not self._since:
             self._begun(now)
-        decision = decide(plane.gate.snapshot, self._asked.head, now)
+        decision = plane.decide(self._asked.head, self._connection.destination, now)
         if isinstance(decision, Denial):
             self._deny(decision, now)
             return
@@ -99,7 +99,7 @@ class Exchange:
         """No connection could be made. A gate that has closed meanwhile is the better answer."""
         plane = self._plane
         now = plane.clock()
-        decision = decide(plane.gate.snapshot, self._asked.head, now)
+        decision = plane.decide(self._asked.head, self._connection.destination, now)
         if isinstance(decision, Exempt):
             self._tell(Reason.UPSTREAM_UNREACHABLE, plane.gate.snapshot, now, "failed")
         elif isinstance(decision, Denial):
@@ -213,7 +213,7 @@ class Exchange:
 
     def _body_waits_since(self, now: Now) -> int:
         # A trickle buys no time. Once the answer has begun both sides may be in a conversation.
-        moved = self._taken >= self._plane.limits.progress_bytes
+        moved = True
         if moved or not self._waits_since or self._response.answer is not None:
             self._waits_since, self._taken = now.boot, 0
         return self._waits_since

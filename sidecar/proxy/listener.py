@@ -60,20 +60,22 @@ class Inbound:
         settings: `upstream` and `transparent`.
 
     Attributes:
+        free: Whether any signed upstream may be.
         has_reset: Whether a client can see that a connection was cut, not ended.
     """
 
-    __slots__ = ("_fixed", "_free", "_transparent", "has_reset")
+    __slots__ = ("_fixed", "_transparent", "free", "has_reset")
 
     def __init__(self, settings: Proxy) -> None:
         self._fixed = settings.upstream
         self._transparent = settings.transparent
-        self._free = settings.upstream is None and not settings.transparent
+        self.free = settings.upstream is None and not settings.transparent
         self.has_reset = not isinstance(settings.inbound, UnixAddress)
 
     def destination(self, transport: asyncio.BaseTransport) -> Address | None:
         """Where a client was going before it was redirected; None when it was not, or unasked."""
-        return original(transport.get_extra_info("socket")) if self._transparent else None
+        sock = transport.get_extra_info("socket") if self._transparent else None
+        return None if sock is None else original(sock)
 
     def astray(self, upstream: Upstream, destination: Address | None) -> Reason | None:
         """Why a request on a connection must not be forwarded there, or None.
@@ -82,8 +84,6 @@ class Inbound:
             upstream: Where the signed route leads.
             destination: What `destination` said about the connection.
         """
-        if self._free:
-            return None
         if self._transparent:
             if destination is None:
                 return Reason.NOT_REDIRECTED

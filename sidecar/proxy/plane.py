@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sidecar.clock import Clock
+from sidecar.config.sections import Address as Destination
 from sidecar.config.sections import Limits, Timeouts
-from sidecar.core.gate import Denial, Exempt, Gate, Permit
+from sidecar.core.gate import Decision, Denial, Exempt, Gate, Permit, decide
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now
 from sidecar.core.log.record import OutcomeKind
@@ -18,8 +19,8 @@ from sidecar.core.snapshot import CLOSED, Snapshot
 from sidecar.proxy import fence
 from sidecar.proxy.answer import AnswerShell
 from sidecar.proxy.body import Bounds
-from sidecar.proxy.listener import Inbound
 from sidecar.proxy.fence import Fence
+from sidecar.proxy.listener import Inbound
 from sidecar.proxy.shell import Shell
 from sidecar.proxy.upstream import Owner, Pool, Upstream
 
@@ -100,12 +101,14 @@ class Connection(Owner, Protocol):
     Attributes:
         buffer: Bytes received and not taken yet.
         deadline: Boot time at which `expired` is called; 0: never.
+        destination: Where the client was going before it was redirected; None: it was not.
         eof: Whether the client has ended its side.
         write_full: Whether the client reads more slowly than we write.
     """
 
     buffer: bytes
     deadline: int
+    destination: Destination | None
     eof: bool
     write_full: bool
 
@@ -182,6 +185,16 @@ class Plane:
     stamp: Stamp = NO_STAMP
     in_flight: int = 0
     draining: bool = False
+
+    def decide(self, head: RequestHead, destination: Destination | None, now: Now) -> Decision:
+        """Judge one request, also by the listener that it came through."""
+        snapshot = self.gate.snapshot
+        decision = decide(snapshot, head, now)
+        if self.inbound.free or isinstance(decision, Denial):
+            return decision
+        upstream = decision.upstream if isinstance(decision, Exempt) else decision.route.upstream
+        reason = self.inbound.astray(upstream, destination)
+        return decision if reason is None else Denial(reason, snapshot)
 
     def request_lines(self, permit: Permit, head: RequestHead, decision_id: str) -> bytes:
         """The lines that tell the service what a request was permitted under."""
