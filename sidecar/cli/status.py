@@ -23,7 +23,7 @@ _MS_PER_S = 1000
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table")
 @click.option("-w", "--watch", is_flag=True, help="Again every second, until interrupted.")
 def status(url: str, output: str, *, watch: bool) -> None:
-    """Show state, reason, lease, epoch and peers of a sidecar, or figures of an authority."""
+    """Show state, lease, epoch, peers and workers of a sidecar, or figures of an authority."""
     while True:
         value = fetch(url)
         if output == "json":
@@ -40,6 +40,7 @@ def _show(value: Mapping[str, Any]) -> None:
     try:
         rows = list(_sidecar(value) if "state" in value else _flat(value))
         peers = list(_peers(value.get("peers") or {}))
+        workers = [_worker(worker) for worker in value.get("workers") or ()]
     except (KeyError, TypeError, AttributeError, ValueError):
         message = "status: of a form that this version does not know; use -o json"
         raise CliError(message, BAD_DATA) from None
@@ -47,6 +48,9 @@ def _show(value: Mapping[str, Any]) -> None:
     if peers:
         click.echo()
         table(["peer", "last result", "last success"], peers)
+    if workers:
+        click.echo()
+        table(["worker", "pid", "state", "reason", "in flight", "restarts"], workers)
 
 
 def fetch(url: str) -> dict[str, Any]:
@@ -118,6 +122,14 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, obj
 def _peers(peers: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     for peer, known in peers.items():
         yield peer, known.get("result"), _when(known.get("last_success"))
+
+
+def _worker(known: Mapping[str, Any]) -> tuple[object, ...]:
+    state = known.get("state") if known["up"] else "silent"
+    return (
+        known["worker"], known["pid"], state, known.get("reason"), known.get("in_flight"),
+        known["restarts"],
+    )  # fmt: skip
 
 
 def _when(wall_ms: int | None) -> str | None:

@@ -79,6 +79,22 @@ def test_a_contained_sidecar_names_reason_and_causes(port: Port) -> None:
     assert "EG103 EG801" in out
 
 
+def test_workers_are_shown_and_a_silent_one_is_called_so(port: Port) -> None:
+    said = {"pid": 7, "restarts": 1, "reason": "EG702", "in_flight": 2, "state": "quarantined"}
+    port.state = {
+        **describe(running(), builders.now()),
+        "workers": [
+            {**said, "worker": 0, "up": True},
+            {**said, "worker": 1, "up": False},
+            {"worker": 2, "pid": None, "up": False, "restarts": 3},
+        ],
+    }
+    lines = {tuple(line.split()) for line in port.ask().output.splitlines()}
+    assert ("0", "7", "quarantined", "EG702", "2", "1") in lines
+    assert ("1", "7", "silent", "EG702", "2", "1") in lines
+    assert ("2", "-", "silent", "-", "-", "3") in lines
+
+
 def test_json_is_what_the_port_said(port: Port) -> None:
     port.state = describe(running(), builders.now())
     assert json.loads(port.ask("-o", "json").output) == port.state
