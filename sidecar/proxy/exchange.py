@@ -213,7 +213,7 @@ class Exchange:
 
     def _body_waits_since(self, now: Now) -> int:
         # A trickle buys no time. Once the answer has begun both sides may be in a conversation.
-        moved = True
+        moved = self._taken >= self._plane.limits.progress_bytes
         if moved or not self._waits_since or self._response.answer is not None:
             self._waits_since, self._taken = now.boot, 0
         return self._waits_since
