@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from sidecar.config import sections
 from sidecar.core import canonical, policy, routes
-from sidecar.core.gate import Permit
+from sidecar.core.gate import Denial, Permit
 from tests.http.behind import PROBE, Behind, Seen
 from tests.http.catalogue_target import ODD_PATHS
 from tests.http.rows import Row, Sent, get
@@ -58,9 +58,13 @@ class Answer:
     headers: dict[bytes, bytes]
     body: bytes
 
+    @property
+    def reason(self) -> str:
+        """Our code, or nothing."""
+        return self.headers.get(b"x-epochgate-reason", b"").decode()
+
     def __str__(self) -> str:
-        reason = self.headers.get(b"x-epochgate-reason", b"").decode()
-        return f"{self.status} {reason}".strip()
+        return f"{self.status} {self.reason}".strip()
 
 
 def expected(row: Row) -> Outcome:
@@ -146,6 +150,7 @@ async def outcome(world: World, row: Row, pieces: Sequence[bytes]) -> Outcome:
     service, recorder = behind(world), world.recorder
     other, seen_before = service.total_bytes - service.whole_bytes, len(service.received)
     decided_before = len(recorder.decisions)
+    malformed_before = len(world.observer.malformed_requests)
     probe = [PROBE_REQUEST] if row.sent else []
     answers = read_answers(await exchanged(world, [*pieces, *probe]))
     await settled(world)
@@ -153,6 +158,11 @@ async def outcome(world: World, row: Row, pieces: Sequence[bytes]) -> Outcome:
     decisions = [item[0] for item in recorder.decisions[decided_before:]]
     assert len(decisions) >= len(answers), "an answer without a record"
     permits = sum(isinstance(item, Permit) for item in decisions)
+    told = [answer.reason for answer in answers if answer.reason]
+    assert told == [item.code for item in world.observer.malformed_requests[malformed_before:]]
+    denials = [item.reason.code for item in decisions if isinstance(item, Denial)]
+    # What was permitted and proved broken later has its permit and an outcome on record instead.
+    assert denials == told or (row.in_body and permits)
     probed = bool(answers) and answers[-1].body == b"probe"
     if probed:
         assert seen.pop().target == PROBE

@@ -17,7 +17,7 @@ from tests.http.requests import ROWS as REQUESTS
 from tests.http.rows import Row
 
 README = Path(__file__).parent / "README.md"
-SHOWN_MAX = 90  # characters of an input
+SHOWN_MAX = 140  # characters of an input; of a longer one, its beginning and its end
 ANSWERS = catalogue_answers.ROWS
 
 Line = tuple[str, ...]
@@ -28,7 +28,8 @@ def shown(data: bytes) -> str:
     text = repr(data)[2:-1].replace("|", "\\|").replace("`", "\\x60")
     if len(text) <= SHOWN_MAX:
         return f"`{text}`"
-    return f"`{text[: SHOWN_MAX - 12]}` … ({len(data):,} bytes)"
+    half = SHOWN_MAX // 2
+    return f"`{text[:half]}` … `{text[-half:]}` ({len(data):,} bytes)"
 
 
 def told(outcome: Outcome) -> str:
