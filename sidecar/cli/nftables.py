@@ -158,7 +158,7 @@ def _split(listing: str) -> Iterator[tuple[str, str]]:
             place = text.removesuffix(" {")
         elif text == "}":
             place = ""
-        elif text and text != f"table {TABLE} {{":
+        elif text and not text.startswith("#") and text != f"table {TABLE} {{":
             yield place, text
     if unfinished:
         yield place, unfinished

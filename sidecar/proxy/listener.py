@@ -115,7 +115,7 @@ def original(sock: Accepted) -> Address | None:
 
 @lru_cache(maxsize=256)
 def _ip(host: str) -> IpAddress:
-    address = ipaddress.ip_address(host)
+    address = ipaddress.ip_address(host.partition("%")[0])  # the kernel tells no scope by name
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
 
@@ -221,6 +221,7 @@ def _open_unix(where: UnixAddress) -> socket.socket:
     """
     _refuse_taken(where.path)
     beside = where.beside
+    _refuse_taken(beside)
     beside.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

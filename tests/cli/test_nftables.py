@@ -59,6 +59,10 @@ def test_what_is_listed_after_an_install_is_what_is_wanted(config: SidecarConfig
     assert parse(LISTED)[1]["chain entering", "outside"] == 3
 
 
+def test_a_remark_of_nft_is_no_rule(config: SidecarConfig) -> None:
+    assert wrong(config, f"# Warning: seen before\n{LISTED}") == []
+
+
 def test_the_script_replaces_the_table_in_one_transaction(config: SidecarConfig) -> None:
     lines = script(wanted(config)).splitlines()
     assert lines[:3] == [

@@ -81,12 +81,13 @@ def test_the_kernel_tells_where_a_connection_was_going(sock: Accepted, there: Ad
         Accepted("10.0.0.2", 17001, v4("10.0.0.2", 17001)),
         Accepted("::ffff:10.0.0.2", 17001, v4("10.0.0.2", 17001)),
         Accepted("fd00::2", 17001, v6("fd00::2", 17001), 41),
+        Accepted("fe80::2%eth0", 17001, v6("fe80::2", 17001), 41),
         Accepted("10.0.0.2", 17001, OSError(2, "No such file or directory")),
         Accepted("10.0.0.2", 17001, OSError(92, "Protocol not available")),
         Accepted("10.0.0.2", 17001, b"\x02\x00"),
         Accepted("/run/x.sock", 0, b""),
     ],
-    ids=["v4", "v4-on-both", "v6", "untracked", "no-tracking", "short", "unix"],
+    ids=["v4", "v4-on-both", "v6", "v6-link-local", "untracked", "no-tracking", "short", "unix"],
 )
 def test_a_connection_that_was_not_redirected_has_no_destination(sock: Accepted) -> None:
     assert original(sock) is None
@@ -219,6 +220,19 @@ def test_what_is_no_socket_is_never_replaced(tmp_path: Path, kind: str) -> None:
     with pytest.raises(OSError, match="no socket"):
         open_sockets(Proxy(UnixAddress(path)))
     assert [item.name for item in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_file_of_the_name_that_is_bound_first_is_not_removed(tmp_path: Path) -> None:
+    beside = UnixAddress(tmp_path / "s").beside
+    beside.write_text("precious")
+    with pytest.raises(OSError, match="no socket"):
+        open_sockets(Proxy(UnixAddress(tmp_path / "s")))
+    assert beside.read_text() == "precious"
+    beside.unlink()
+    with socket.socket(socket.AF_UNIX) as old:  # killed between bind and rename
+        old.bind(str(beside))
+    [sock] = open_sockets(Proxy(UnixAddress(tmp_path / "s")))
+    sock.close()
 
 
 async def test_the_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:

@@ -105,6 +105,20 @@ def test_an_occupied_port_is_named(sidecar: Sidecar, which: str) -> None:
         refused(sidecar, path, 69, f"{which} port", str(port), f"spec.listen.{which}")
 
 
+@pytest.mark.parametrize("what", ["another process", "no socket"])
+def test_an_occupied_unix_socket_is_named(sidecar: Sidecar, what: str) -> None:
+    place = sidecar.folder / "s"
+    path = change(sidecar, "listen", "inbound", "unix:s")
+    with socket.socket(socket.AF_UNIX) as taken:
+        if what == "no socket":
+            place.write_text("precious")
+        else:
+            taken.bind(str(place))
+            taken.listen()
+        refused(sidecar, path, 69, "inbound port", f"unix:{place}", what, "spec.listen.inbound")
+    assert place.exists()
+
+
 def test_an_instance_key_that_others_may_read_is_refused(sidecar: Sidecar) -> None:
     key = sidecar.folder / "state" / "instance.key"
     key.write_text("{}")
