@@ -12,8 +12,8 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from sidecar.fence.check import Refusal
-from sidecar.fence.guard import Guard, problem
+from sidecar.fence.check import LATE, Refusal
+from sidecar.fence.guard import Guard, Permit, problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -31,13 +31,21 @@ class Fence:
         app: The application.
         key_file: Where the sidecar writes its key (`spec.fence.keyFile`).
         exempt: Whole targets that need no permit, such as "/health"; GET and HEAD only.
+        slow_bodies: Whether a body may take longer than the permit that its head came with. Then
+            only the head has to be in time.
     """
 
     def __init__(
-        self, app: App, key_file: str | os.PathLike[str], exempt: Iterable[str] = ()
+        self,
+        app: App,
+        key_file: str | os.PathLike[str],
+        exempt: Iterable[str] = (),
+        *,
+        slow_bodies: bool = False,
     ) -> None:
         self._app = app
         self._guard = Guard(key_file, exempt)
+        self._slow_bodies = slow_bodies
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One connection, as ASGI has it."""
@@ -48,9 +56,13 @@ class Fence:
         if kind not in ("http", "websocket"):
             raise RuntimeError(f"a fence cannot judge a connection of type {kind}")
         method = scope["method"].encode("ascii") if kind == "http" else b"GET"
-        refusal = self._guard.refusal(method, targets(scope), list(scope["headers"]))
+        headers = [(name.lower(), value) for name, value in scope["headers"]]
+        refusal = self._guard.refusal(method, targets(scope), headers)
         if refusal is None:
-            await self._app(scope, receive, send)
+            if kind == "http" and not self._slow_bodies:
+                await _Watched(Permit(headers), receive, send).run(self._app, scope)
+            else:
+                await self._app(scope, receive, send)
         elif kind == "http":
             await _answer(refusal, send, "http.response", empty=method == b"HEAD")
         else:
@@ -59,6 +71,43 @@ class Fence:
                 await _answer(refusal, send, DENIAL_RESPONSE, empty=False)
             else:
                 await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+
+
+class TooLate(OSError):  # noqa: N818 (what it says)
+    """What an application gets instead of the last piece of a body that came too late."""
+
+
+class _Watched:
+    """A permitted request: the clocks are read again when the last piece of its body is there."""
+
+    def __init__(self, permit: Permit, receive: Receive, send: Send) -> None:
+        self._permit, self._receive, self._send = permit, receive, send
+        self._late = self._begun = False
+
+    async def run(self, app: App, scope: Message) -> None:
+        """Call the application; answer in its place when it must not begin."""
+        try:
+            await app(scope, self._next, self._answer)
+        except TooLate:
+            pass
+        finally:
+            # Whatever the application has made of the error: the caller is told why.
+            if self._late and not self._begun:
+                await _answer(LATE, self._send, "http.response", empty=scope["method"] == "HEAD")
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            self._late = self._late or not self._permit.in_time()
+        if self._late:
+            # An error and not a disconnect: who overlooks that would go on with half a body.
+            raise TooLate("the last piece of the body came too late")
+        return message
+
+    async def _answer(self, message: Message) -> None:
+        if not self._late:
+            self._begun = True
+            await self._send(message)
 
 
 def targets(scope: Message) -> list[bytes]:

@@ -67,6 +67,7 @@ MISSING = Refusal("missing", 403, "The request did not come through the gate.")
 INVALID = Refusal("invalid", 403, "The permit is not one for this request.")
 NO_KEY = Refusal("invalid", 403, "The service cannot read its fence key.")
 NO_TARGET = Refusal("invalid", 403, "This server does not tell the exact request target.")
+CUT_SHORT = Refusal("invalid", 403, "The body ended before its announced end.")
 
 
 def mac(
@@ -113,11 +114,22 @@ def verify(
         return MISSING
     not_after = fields[NOT_AFTER]
     ours = mac(key, method, target, fields[DECISION_ID], fields[EPOCH], not_after)
-    deadlines = _DEADLINES.fullmatch(not_after)
-    if not hmac.compare_digest(ours, fields[FENCE]) or deadlines is None:
+    if not hmac.compare_digest(ours, fields[FENCE]) or not _DEADLINES.fullmatch(not_after):
         return INVALID
-    in_time = now.wall_ms < int(deadlines[1]) and now.boot_ms < int(deadlines[2])
-    return None if in_time else LATE
+    return None if in_time(not_after, now) else LATE
+
+
+def in_time(not_after: bytes, now: Clocks) -> bool:
+    """Whether both clocks are before their deadlines.
+
+    Args:
+        not_after: Value of the header of a request that `verify` has let pass.
+        now: Both clocks, read for this call.
+    """
+    deadlines = _DEADLINES.fullmatch(not_after)
+    if deadlines is None:
+        return False
+    return now.wall_ms < int(deadlines[1]) and now.boot_ms < int(deadlines[2])
 
 
 def parse_key(raw: bytes) -> bytes | None:

@@ -5,6 +5,8 @@ Rules:
 * The key is read when the first request comes, and again when a MAC does not match and the file has
   changed: the sidecar makes a new key each time it starts.
 * The clocks are read after everything slow, right before the application is called.
+* A body is a part of its request. Services begin with its last piece, so when that is there the
+  clocks are read again.
 * An exempt target (health, metrics) passes unchecked: GET and HEAD only, the whole target byte for
   byte. The signed route table exempts the same way in the sidecar.
 
@@ -90,6 +92,19 @@ class Guard:
         self._key = key
         self._version = version
         return True
+
+
+class Permit:
+    """A request that was let pass, until its body is there."""
+
+    __slots__ = ("_not_after",)
+
+    def __init__(self, headers: Headers) -> None:
+        self._not_after = dict(headers).get(check.NOT_AFTER)
+
+    def in_time(self) -> bool:
+        """Whether it may still begin, now. An exempt request always may."""
+        return self._not_after is None or check.in_time(self._not_after, read_clocks())
 
 
 def problem(refusal: Refusal) -> tuple[list[tuple[str, str]], bytes]:

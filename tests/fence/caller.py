@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from sidecar.fence import check, guard
 
 HOST = "127.0.0.1"
@@ -63,6 +65,20 @@ def signed(method: str, target: str, not_after: str, key: bytes = KEY) -> dict[s
     }
 
 
+def late_after(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on so many looks at the clocks are in time, and all others after every deadline."""
+    left, read = [None] * looks, guard.read_clocks
+
+    def clocks() -> check.Clocks:
+        now = read()
+        if left:
+            left.pop()
+            return now
+        return check.Clocks(now.boot_ms + FAR_MS, now.wall_ms + FAR_MS)
+
+    monkeypatch.setattr(guard, "read_clocks", clocks)
+
+
 def ask(
     port: int, method: str, target: str, headers: Mapping[str, str], *more: str, body: bytes = b""
 ) -> Answer:
@@ -72,7 +88,12 @@ def ask(
     head = [f"{method} {target} HTTP/1.1", "host: x", "connection: close", *framing, *lines, *more]
     with socket.create_connection((HOST, port), timeout=LIMIT_S) as client:
         client.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-        received = b"".join(iter(lambda: client.recv(65536), b""))
+        return receive(client)
+
+
+def receive(client: socket.socket) -> Answer:
+    """Everything until the server ends the connection."""
+    received = b"".join(iter(lambda: client.recv(65536), b""))
     top, _, rest = received.partition(b"\r\n\r\n")
     first, *fields = top.decode("latin-1").split("\r\n")
     told = dict(field.lower().split(": ", 1) for field in fields)

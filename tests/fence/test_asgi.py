@@ -1,5 +1,6 @@
 """Real ASGI servers, a client that sends its request line byte for byte."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -8,8 +9,18 @@ from typing import Any
 
 import pytest
 
-from sidecar.fence.asgi import Fence, Message, Receive, Send, targets
-from tests.fence.caller import FAR_MS, HOST, LIMIT_S, TARGETS, ask, fenced, write_key
+from sidecar.fence.asgi import App as AsgiApp
+from sidecar.fence.asgi import Fence, Message, Receive, Send, TooLate, targets
+from tests.fence.caller import (
+    FAR_MS,
+    HOST,
+    LIMIT_S,
+    TARGETS,
+    ask,
+    fenced,
+    late_after,
+    write_key,
+)
 from tests.fence.servers import Running, hypercorn_with, running, uvicorn_with
 
 SERVERS = ["uvicorn with h11", "uvicorn with httptools", "hypercorn"]
@@ -24,6 +35,7 @@ class App:
 
     def __init__(self) -> None:
         self.called: list[tuple[str, str]] = []
+        self.executed = 0
         self.lifespan: list[str] = []
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -43,6 +55,7 @@ class App:
         while (message := await receive()).get("more_body"):
             body += message["body"]
         body += message["body"]
+        self.executed += 1
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"executed " + body})
 
@@ -127,6 +140,86 @@ def test_an_exempt_target_passes_and_its_neighbours_do_not(port: int, app: App) 
     assert ask(port, "POST", "/health", {}).status == 403
     assert ask(port, "GET", "/health?x=1", {}).status == 403
     assert app.called == [("http", "/health")]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_body_whose_last_piece_comes_too_late_is_not_executed(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service begins with the last piece; the head alone in time is not enough."""
+    key_file, app = write_key(tmp_path / "fence.key"), App()
+    with running(serve(server, Fence(app, key_file))) as port:
+        assert ask(port, "POST", "/x", fenced("POST", "/x"), body=b"hello").status == 200
+        permit = fenced("POST", "/x")
+        late_after(1, monkeypatch)
+        answer = ask(port, "POST", "/x", permit, body=b"hello")
+    assert (answer.status, answer.kind) == (503, "late")
+    assert app.executed == 1
+
+
+def test_slow_bodies_are_let_pass_where_the_service_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file, app = write_key(tmp_path / "fence.key"), App()
+    fence = Fence(app, key_file, slow_bodies=True)
+    with running(serve("uvicorn with h11", fence)) as port:
+        permit = fenced("POST", "/x")
+        late_after(1, monkeypatch)
+        assert ask(port, "POST", "/x", permit, body=b"hello").status == 200
+        assert ask(port, "POST", "/x", permit, body=b"hello").kind == "late"
+    assert app.executed == 1
+
+
+async def late_body(app: AsgiApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """What is sent when an application is called in time and its body comes too late."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    headers = [(name.encode(), value.encode()) for name, value in fenced("POST", "/x").items()]
+    scope = {
+        "type": "http", "method": "POST", "raw_path": b"/x", "query_string": b"",
+        "headers": headers,
+    }  # fmt: skip
+    late_after(1, monkeypatch)
+    await Fence(app, write_key(tmp_path / "fence.key"))(scope, receive, send)
+    return sent
+
+
+async def test_an_application_that_hides_the_error_is_answered_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frameworks turn any error while reading a body into an answer of their own."""
+
+    async def hides(scope: Message, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(OSError):
+            await receive()
+        with pytest.raises(TooLate):
+            await receive()
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b"bad request"})
+
+    start, body = await late_body(hides, tmp_path, monkeypatch)
+    assert start["status"] == 503
+    assert b"fence:late" in body["body"]
+
+
+async def test_an_answer_that_had_begun_is_left_without_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def eager(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with contextlib.suppress(OSError):
+            await receive()
+        await send({"type": "http.response.body", "body": b"done"})
+
+    assert [message["type"] for message in await late_body(eager, tmp_path, monkeypatch)] == [
+        "http.response.start"
+    ]
 
 
 def test_lifespan_passes(tmp_path: Path, app: App) -> None:

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,17 @@ import pytest
 import sidecar.fence
 from sidecar.fence import check
 from sidecar.fence.check import INVALID, LATE, Clocks
-from tests.fence.caller import KEY, LIMIT_S, TARGETS, ask, fenced, write_key
+from tests.fence.caller import (
+    HOST,
+    KEY,
+    LIMIT_S,
+    TARGETS,
+    Answer,
+    ask,
+    fenced,
+    receive,
+    write_key,
+)
 
 FOLDER = Path(sidecar.fence.__file__).parent
 README = (FOLDER / "README.md").read_text("utf-8")
@@ -27,7 +39,10 @@ SERVER = """
 const { fence } = require('./fence.js')
 const check = fence(process.argv[2], ['/health'])
 const server = require('node:http').createServer((request, response) => {
-  check(request, response, () => response.end('executed'))
+  check(request, response, () => {
+    request.on('end', () => check.again(request, response, () => response.end('executed')))
+    request.resume()
+  })
 })
 server.listen(0, '127.0.0.1', () => console.log(server.address().port))
 """
@@ -140,6 +155,17 @@ def test_the_node_text_judges_as_the_check_does(node: Path) -> None:
     assert json.loads(ran.stdout) == expected
 
 
+def in_two(port: int, permit: dict[str, str], until_ms: int = 0) -> Answer:
+    """A request whose head comes at once, and its body after `until_ms`."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in permit.items())
+    head = f"POST /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n{lines}\r\n"
+    with socket.create_connection((HOST, port), timeout=LIMIT_S) as client:
+        client.sendall(head.encode())
+        time.sleep(until_ms / 1000)  # no event says that a deadline has passed
+        client.sendall(b"{}")
+        return receive(client)
+
+
 @needs_node
 def test_the_node_text_executes_what_is_permitted_and_refuses_the_rest(
     node: Path, port: int
@@ -154,6 +180,8 @@ def test_the_node_text_executes_what_is_permitted_and_refuses_the_rest(
     assert ask(port, "POST", "/health", {}).status == 403
     for name, value in headers.items():
         assert ask(port, "POST", "/x", headers, f"{name}: {value}").kind == "invalid"
+    assert in_two(port, fenced("POST", "/x")).status == 200
+    assert in_two(port, fenced("POST", "/x", left_ms=1_000), until_ms=1_000).kind == "late"
     other = os.urandom(32)
     write_key(node / "fence.key", other)
     assert ask(port, "POST", "/x", fenced("POST", "/x", key=other)).status == 200

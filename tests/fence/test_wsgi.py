@@ -2,13 +2,21 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sidecar.fence.wsgi import Environ, Fence, StartResponse, targets
-from tests.fence.caller import TARGETS, ask, fenced, write_key
+from sidecar.fence.wsgi import (
+    MEMORY_BYTES,
+    Environ,
+    Fence,
+    StartResponse,
+    take_body,
+    targets,
+)
+from tests.fence.caller import TARGETS, ask, fenced, late_after, write_key
 from tests.fence.servers import running, waitress_with, wsgiref_with
 
 
@@ -17,10 +25,12 @@ class App:
 
     def __init__(self) -> None:
         self.called: list[str] = []
+        self.bodies: list[bytes] = []
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         self.called.append(environ["PATH_INFO"])
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        self.bodies.append(body)
         start_response("200 OK", [("content-type", "text/plain")])
         return [b"executed " + body]
 
@@ -81,6 +91,83 @@ def test_an_exempt_target_passes_and_its_neighbours_do_not(port: int, app: App) 
     assert ask(port, "POST", "/health", {}).status == 403
     assert ask(port, "GET", "/health?x=1", {}).status == 403
     assert app.called == ["/health"]
+
+
+def test_a_body_whose_last_piece_comes_too_late_is_not_executed(
+    port: int, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service begins with the last piece; the head alone in time is not enough."""
+    permit = fenced("POST", "/x")
+    late_after(1, monkeypatch)
+    answer = ask(port, "POST", "/x", permit, body=b"hello")
+    assert (answer.status, answer.kind) == (503, "late")
+    assert app.called == []
+
+
+def test_slow_bodies_are_let_pass_where_the_service_says_so(
+    tmp_path: Path, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fence = Fence(app, write_key(tmp_path / "fence.key"), slow_bodies=True)
+    with running(waitress_with(fence)) as port:
+        permit = fenced("POST", "/x")
+        late_after(1, monkeypatch)
+        assert ask(port, "POST", "/x", permit, body=b"hello").status == 200
+        assert ask(port, "POST", "/x", permit, body=b"hello").kind == "late"
+    assert app.called == ["/x"]
+
+
+@pytest.mark.parametrize("size", [0, 1, MEMORY_BYTES, MEMORY_BYTES + 1, 3 * MEMORY_BYTES])
+def test_the_application_gets_the_body_whole(port: int, app: App, size: int) -> None:
+    body = bytes(index % 251 for index in range(1021)) * (size // 1021 + 1)
+    answer = ask(port, "POST", "/x", fenced("POST", "/x"), body=body[:size])
+    assert answer.status == 200
+    assert app.bodies == [body[:size]]
+
+
+def environment(source: bytes, **more: Any) -> Environ:
+    permit = {name.upper().replace("-", "_"): value for name, value in fenced("POST", "/x").items()}
+    return {
+        "REQUEST_METHOD": "POST", "RAW_URI": "/x", "PATH_INFO": "/x", "wsgi.input": BytesIO(source),
+        **{f"HTTP_{name}": value for name, value in permit.items()}, **more,
+    }  # fmt: skip
+
+
+def test_a_body_that_was_cut_short_is_not_executed(tmp_path: Path, app: App) -> None:
+    """A sidecar that cuts an upload leaves half a body behind; servers hand it on as it is."""
+    told: list[str] = []
+    fence = Fence(app, write_key(tmp_path / "fence.key"))
+    environ = environment(b"hel", CONTENT_LENGTH="5")
+    [body] = fence(environ, lambda status, _: told.append(status))
+    assert told == ["403 Forbidden"]
+    assert b"ended before" in body
+    assert app.called == []
+
+
+def test_a_body_without_length_is_taken_only_from_a_server_that_knows_its_end() -> None:
+    for more, expected in [({}, b""), ({"wsgi.input_terminated": True}, b"hello")]:
+        body, complete = take_body(environment(b"hello", **more))
+        assert (body.read(), complete) == (expected, True)
+
+
+def test_a_large_body_is_closed_with_the_answer(tmp_path: Path) -> None:
+    kept: list[Any] = []
+
+    class Chunks(list[bytes]):
+        def close(self) -> None:
+            kept.append("closed")
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        kept.append(environ["wsgi.input"])
+        return Chunks([b"ok"])
+
+    size = MEMORY_BYTES + 1
+    fence = Fence(app, write_key(tmp_path / "fence.key"))
+    answer: Any = fence(environment(bytes(size), CONTENT_LENGTH=str(size)), lambda *_: None)
+    assert list(answer) == [b"ok"]
+    assert not kept[0].closed
+    answer.close()
+    assert kept[0].closed
+    assert kept[1] == "closed"
 
 
 def test_a_server_that_does_not_tell_the_raw_target_gets_nothing_executed(

@@ -62,7 +62,6 @@ async def execute(scope: Any, receive: Any, send: Any) -> None:
     while (await receive()).get("more_body"):
         pass
     scope["entry"]["executed"] = True
-    scope["written"]()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"executed"})
 
@@ -81,20 +80,18 @@ class Logged:
             "not_after": fields.get("x-epochgate-not-after"), "point": fields.get("x-point", ""),
             "number": fields.get("x-number", ""),
             "arrived_boot_ns": boot, "arrived_wall_ns": wall,
-            "written_wall_ns": self._stamps.get(scope["client"][1]), "executed": False, "status": 0,
+            "executed": False, "status": 0,
         }  # fmt: skip
-
-        def written() -> None:
-            entry["written_wall_ns"] = self._stamps.get(scope["client"][1])
 
         async def noted(message: Any) -> None:
             entry["status"] = message.get("status", entry["status"])
             await send(message)
 
-        scope["written"] = written
         try:
             await self._app(scope, receive, noted)
         finally:
+            # Of the latest segment: a request is written when its last piece is.
+            entry["written_wall_ns"] = self._stamps.get(scope["client"][1])
             self._log.write(json.dumps(entry) + "\n")
 
 
