@@ -133,11 +133,11 @@ async def forwarded(world: World, tap: Tap, pieces: Sequence[bytes]) -> tuple[li
     return tap.take(), unfinished
 
 
-def permitted(world: World, before: int) -> Counter[tuple[bytes, bytes]]:
-    """Method and target of what was permitted since; exempt requests are not recorded."""
+def permitted(world: World) -> Counter[tuple[bytes, bytes]]:
+    """Method and target of what was permitted; exempt requests are not recorded."""
     return Counter(
         (head.method, head.target)
-        for decision, head, _ in world.recorder.decisions[before:]
+        for decision, head, _ in world.recorder.decisions
         if isinstance(decision, Permit) and head is not None
     )
 
@@ -237,7 +237,8 @@ async def case(
     world: World, tap: Tap, ports: dict[str, int], pieces: Sequence[bytes], tally: Tally
 ) -> None:
     """One client's bytes, from the data plane to every server."""
-    before = len(world.recorder.decisions)
+    for kept in (world.recorder.decisions, world.recorder.outcomes, tap.received):
+        kept.clear()
     raws, unfinished = await forwarded(world, tap, pieces)
     reached: Counter[tuple[bytes, bytes]] = Counter()
     for raw in raws:
@@ -247,23 +248,23 @@ async def case(
     tally.cases += 1
     tally.connections += len(raws)
     recorded = Counter({one: times for one, times in reached.items() if one not in EXEMPT})
-    permits = permitted(world, before)
+    permits = permitted(world)
     if not recorded <= permits:
         raise Disagreement(f"reached the service: {recorded}, permitted: {permits}")
     # A permit may be taken back before anything was written, and what nobody has read is lost with
     # the connection of a client that left; else each permit reached the service.
-    unseen = permits - recorded - taken_back(world, before)
+    unseen = permits - recorded - taken_back(world)
     if unseen.total() > unfinished:
         raise Disagreement(f"permitted and never seen: {unseen}")
 
 
-def taken_back(world: World, before: int) -> Counter[tuple[bytes, bytes]]:
-    """Permits since `before` of which nothing was written."""
+def taken_back(world: World) -> Counter[tuple[bytes, bytes]]:
+    """Permits of which nothing was written."""
     unsent = {ended.decision_id for ended in world.recorder.outcomes if not ended.sent}
     return Counter(
         (head.method, head.target)
         for number, (_, head, _) in enumerate(world.recorder.decisions)
-        if number >= before and head is not None and decision_id(number) in unsent
+        if head is not None and decision_id(number) in unsent
     )
 
 
