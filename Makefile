@@ -18,7 +18,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
   --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
-.PHONY: help demo test check lint types layers format coverage simulate fuzz fuzz-differential bench \
+.PHONY: help demo test check lint types layers format coverage simulate late fuzz fuzz-differential bench \
   lock venv clean
 
 help: ## list the targets
@@ -54,6 +54,9 @@ coverage: $(READY) ## run the tests and report the lines and branches they miss
 
 simulate: $(READY) ## run the protocol in simulation; SEED=n replays one seed
 	@$(PY) -m tests.simulation $(SEED)
+
+late: $(READY) ## stop sidecars over and over; what becomes of late writes (ARGS="--rounds 100")
+	@$(PY) -m tests.late $(ARGS)
 
 fuzz: $(VENV)/.fuzzer ## fuzz the decoders, guided by coverage (TARGET=request SECONDS=60 KEEP=1)
 	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(KEEP),--keep) $(TARGET)
