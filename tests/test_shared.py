@@ -68,6 +68,16 @@ def test_a_writer_that_dies_in_the_middle_leaves_the_one_before(memory: int) -> 
     assert (reader.read(), reader.generation) == (None, 1)
 
 
+def test_a_number_that_is_seen_before_its_frame_brings_back_nothing(memory: int) -> None:
+    """Its place still holds an older frame, and that one is whole."""
+    writer, reader = Writer(memory, alone=False), Reader(memory)
+    for body in (b"one", b"two"):
+        writer.publish(body)
+    assert reader.read() == b"two"
+    mmap.mmap(memory, 0)[:NEWEST] = (3).to_bytes(NEWEST, "little")
+    assert (reader.read(), reader.generation) == (None, 2)
+
+
 def test_an_older_frame_is_never_read_again(memory: int) -> None:
     writer, reader = Writer(memory, alone=False), Reader(memory)
     for body in (b"one", b"two", b"three"):

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 from sidecar.roles.brief import Brief
@@ -60,6 +61,19 @@ async def test_a_worker_that_was_told_to_end_is_not_replaced(tmp_path: Path) -> 
         await task
     assert worker.restarts == 0
     assert heard(stream, logs.WORKER_ENDED) == []
+
+
+def test_a_worker_that_does_not_listen_is_told_without_waiting() -> None:
+    worker = Worker(0, unfit, logs.setup("info", io.StringIO(), lambda _: None))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)  # noqa: FBT003
+        worker._channel = ours
+        for _ in range(100_000):
+            worker.notify()
+        assert theirs.recv(1) == b"\0"
+        theirs.close()
+        worker.notify()
 
 
 def test_whoever_is_not_there_is_told_and_ended_without_a_fault() -> None:

@@ -7,12 +7,17 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import aiohttp
 import pytest
 
 from sidecar import clock
 from sidecar.audit import checkpoints, collection
+from sidecar.core import share
+from sidecar.core.snapshot import CLOSED
+from sidecar.roles.workers import Parts
 from tests.integration.harness import HOST, LIMIT_S, TTL_MS, World
 
 pytestmark = pytest.mark.sidecar(workers=2)
@@ -85,6 +90,17 @@ async def metrics(world: World) -> dict[str, float]:
         text = await response.text()
     pairs = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in pairs}
+
+
+def test_a_snapshot_is_in_memory_before_anybody_is_told() -> None:
+    seen: list[str] = []
+    board = SimpleNamespace(
+        publish=lambda body: seen.append(share.decode(body, CLOSED).absent.code)
+    )
+    told = SimpleNamespace(notify=lambda: seen.append("told"))
+    parts = SimpleNamespace(board=board, workers=(told, told))
+    Parts.share(cast("Parts", parts), CLOSED)
+    assert seen == ["EG905", "told", "told"]
 
 
 async def test_both_workers_serve_and_each_keeps_a_log_of_its_own(world: World) -> None:
