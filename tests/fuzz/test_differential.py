@@ -63,6 +63,7 @@ async def test_every_client_sees_the_responses_that_were_relayed() -> None:
     [
         (View((SEEN, SEEN)), "one request more"),
         (View(()), "0 requests of 1"),
+        (View((SEEN,), waits=True), "waits for more"),
         (View(({**SEEN, "method": "POST"},)), "another method"),
         (View(({**SEEN, "target": "/b"},)), "another target"),
         (View(({**SEEN, "headers": [["host", "a"], ["host", "b"]]},)), "another headers"),
