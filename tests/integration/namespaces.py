@@ -19,6 +19,16 @@ GATE_V4, GATE_V6 = "10.117.0.1", "fd00:117::1"
 OUTSIDE_V4, OUTSIDE_V6 = "10.117.0.2", "fd00:117::2"
 
 
+# What the rules are made of; a kernel may lack a part of it.
+_KERNEL = (
+    "add table inet probe; add chain inet probe a { type nat hook prerouting priority dstnat; }; "
+    "add rule inet probe a fib daddr type local tcp dport 1 redirect to :2",
+    "add chain inet probe b { type filter hook output priority filter; }; "
+    "add rule inet probe b meta skuid != 1 tcp dport 1 counter reject with tcp reset",
+    "delete table inet probe",
+)
+
+
 class NotPermittedError(Exception):
     """This machine does not let us; the message says what is missing."""
 
@@ -95,7 +105,8 @@ class Net:
             side.run("ip", "address", "add", f"{v4}/24", "dev", link)
             side.run("ip", "address", "add", f"{v6}/64", "dev", link, "nodad")
             side.run("ip", "link", "set", link, "up")
-        self.gate.run("nft", "list", "tables")
+        for command in _KERNEL:
+            self.gate.run("nft", command)
 
     def close(self) -> None:
         self.gate.close()

@@ -58,6 +58,14 @@ def v6(host: str, port: int) -> bytes:
     )
 
 
+@pytest.fixture
+def ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+
+
 # Where a redirected connection was going.
 
 
@@ -265,6 +273,7 @@ async def test_a_socket_that_is_handed_in_is_served_and_its_file_stays(tmp_path:
     kept.close()
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_a_transparent_listener_on_every_address_takes_both_families() -> None:
     [sock] = open_sockets(Proxy(Address("::", 0), transparent=True))
     with sock:
@@ -272,6 +281,13 @@ def test_a_transparent_listener_on_every_address_takes_both_families() -> None:
         for host in ("127.0.0.1", "::1"):
             with socket.create_connection((host, port), timeout=5):
                 pass
+
+
+@pytest.mark.usefixtures("ipv6")
+def test_a_plain_listener_on_every_ipv6_address_takes_nothing_else() -> None:
+    [sock] = open_sockets(Proxy(Address("::", 0)))
+    with sock, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", sock.getsockname()[1]), timeout=5)
 
 
 def test_a_host_name_is_listened_on_with_each_of_its_addresses() -> None:
