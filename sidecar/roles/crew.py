@@ -17,9 +17,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import msgspec
 
+import sidecar
 from sidecar import clock, shared
 from sidecar.core.instant import NS_PER_MS
 from sidecar.roles import brief
@@ -32,6 +34,13 @@ PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 5.0
 STEADY_MS = 10_000  # a worker that lived so long did not end because of how it began
 SILENT_MS = 2_000  # a report is due every tenth of a second
+
+# The package that runs here, wherever it was found: never one that lies in the working directory.
+_ROOT = str(Path(sidecar.__file__).resolve().parents[1])
+_CODE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from sidecar.roles.worker import main; "
+    "sys.exit(main(int(sys.argv[2])))"
+)
 
 
 class Worker:
@@ -96,7 +105,7 @@ class Worker:
             ours.setblocking(False)  # noqa: FBT003 (its one argument)
             self._channel = ours
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "sidecar.roles.worker", str(theirs.fileno()),
+                *_interpreter(), _CODE, _ROOT, str(theirs.fileno()),
                 stdin=subprocess.DEVNULL, pass_fds=passed,
             )  # fmt: skip
             theirs.close()
@@ -105,6 +114,8 @@ class Worker:
                 self._signal(self._process.terminate)
             return await self._process.wait()
         finally:
+            if self._process is not None and self._process.returncode is None:
+                self._signal(self._process.kill)  # we were cancelled: this process is ending
             self._over()
             ours.close()
             theirs.close()
@@ -183,6 +194,14 @@ class Worker:
                 "audit": report.audit,
             }
         return shown
+
+
+def _interpreter() -> tuple[str, ...]:
+    """This one, as careful about where it imports from as this process is, and more."""
+    flags = ["-I"] if sys.flags.isolated else ["-P"]
+    if sys.flags.ignore_environment and not sys.flags.isolated:
+        flags.append("-E")
+    return (sys.executable, *flags, "-c")
 
 
 def _age_ms(report: Report) -> int:

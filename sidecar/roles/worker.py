@@ -10,7 +10,7 @@ Rules:
 * When that process is frozen, the worker denies from the end of its lease on, and goes on once a
   new one comes.
 
-`python -m sidecar.roles.worker DESCRIPTOR`, never by hand. Source: hardening E-G9, S02.
+Started by `crew.py`, never by hand. Source: hardening E-G9, S02.
 """
 
 import asyncio
@@ -208,7 +208,14 @@ def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -
 
 
 def main(descriptor: int) -> int:
-    """Run a worker to its end; its exit status."""
+    """Run a worker to its end.
+
+    Args:
+        descriptor: Of the channel to the process that started it.
+
+    Returns:
+        Its exit status.
+    """
     with socket.socket(fileno=descriptor) as channel:
         try:
             uvloop.run(run_worker(channel))
@@ -216,7 +223,3 @@ def main(descriptor: int) -> int:
             sys.stderr.write(f"error: worker: {error}\n")
             return EXIT_UNAVAILABLE
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

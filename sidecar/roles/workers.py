@@ -36,7 +36,7 @@ from sidecar.core.gate import Gate
 from sidecar.core.log import checkpoint
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import Reason
-from sidecar.core.snapshot import Snapshot
+from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 from sidecar.proxy.listener import open_sockets
 from sidecar.roles import brief, following, logbook, serving
 from sidecar.roles.brief import Brief
@@ -266,6 +266,7 @@ async def _drain(
     for worker in parts.workers:
         worker.end()
     _, running = await asyncio.wait(crew, timeout=settings.delay_ms / 1000)
+    parts.gate.place(Hold(Reason.DRAINING, HoldKind.PASSING))
     # From now on nobody accepts: a client shall be refused, not left waiting in the backlog.
     _close(parts.config, socks)
     if running:

@@ -6,8 +6,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
+import pytest
+
+from sidecar.roles import crew
 from sidecar.roles.brief import Brief
 from sidecar.roles.crew import Worker
 from sidecar.telemetry import logs
@@ -32,13 +36,13 @@ async def test_one_that_cannot_start_is_tried_again_with_a_growing_pause(
     worker = Worker(0, unfit, logs.setup("info", stream, lambda _: None))
     task = asyncio.get_running_loop().create_task(worker.keep())
     async with asyncio.timeout(LIMIT_S):
-        while worker.restarts < 3:
+        while worker.restarts < 2:
             await asyncio.sleep(0.01)
     worker.end()
     async with asyncio.timeout(LIMIT_S):
         await task
     told = heard(stream, logs.WORKER_ENDED)
-    assert [line["again_ms"] for line in told[:3]] == [100, 200, 400]
+    assert [line["again_ms"] for line in told[:2]] == [100, 200]
     assert all(line["status"] not in (0, None) for line in told)
     assert not worker.up
     state = worker.state()
@@ -63,13 +67,43 @@ async def test_a_worker_that_was_told_to_end_is_not_replaced(tmp_path: Path) -> 
     assert heard(stream, logs.WORKER_ENDED) == []
 
 
+async def test_a_worker_does_not_outlive_a_process_that_fails() -> None:
+    worker = Worker(1, unfit, logs.setup("info", io.StringIO(), lambda _: None))
+    task = asyncio.get_running_loop().create_task(worker.keep())
+    async with asyncio.timeout(LIMIT_S):
+        while (pid := worker.state()["pid"]) is None:
+            await asyncio.sleep(0.001)
+    assert isinstance(pid, int)
+    os.kill(pid, signal.SIGSTOP)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    with pytest.raises(ProcessLookupError):  # gone and waited for
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                os.kill(pid, 0)
+                await asyncio.sleep(0.01)
+
+
+def test_a_package_in_the_working_directory_is_not_what_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = tmp_path / "sidecar"
+    planted.mkdir()
+    (planted / "__init__.py").write_text("raise SystemExit('planted')")
+    code = crew._CODE.replace("sys.exit(main(int(sys.argv[2])))", "print(main.__module__)")
+    done = subprocess.run(
+        [*crew._interpreter(), code, crew._ROOT], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.stdout == b"sidecar.roles.worker\n", done.stderr
+
+
 def test_a_worker_that_does_not_listen_is_told_without_waiting() -> None:
     worker = Worker(0, unfit, logs.setup("info", io.StringIO(), lambda _: None))
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)  # noqa: FBT003
         worker._channel = ours
-        for _ in range(100_000):
+        for _ in range(2_000):
             worker.notify()
         assert theirs.recv(1) == b"\0"
         theirs.close()
