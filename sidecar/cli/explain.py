@@ -41,15 +41,17 @@ ADVICE: dict[str, Advice] = {
         "Whether the client should send so much; raise limits.body or set it to 0 for no limit.",
     ),
     "EG005": Advice(
-        "The head did not arrive within timeouts.head, or of the body less than limits.progress within "
-        "timeouts.body.",
+        "The head did not arrive within timeouts.head, or of the body less than limits.progress "
+        "within timeouts.body.",
         "The network between client and sidecar, and clients that open connections and wait.",
     ),
     "EG006": Advice(
         "CONNECT and TRACE are never forwarded.", "The client; no setting changes this."
     ),
     "EG007": Advice("The method is none that the sidecar forwards.", _CLIENT),
-    "EG008": Advice("Only HTTP/1.0 and HTTP/1.1 are read.", _CLIENT),
+    "EG008": Advice(
+        "Only HTTP/1.0 and HTTP/1.1 are read; on a Unix socket only HTTP/1.1.", _CLIENT
+    ),
     "EG009": Advice(
         "A transfer coding other than chunked was used.",
         "The client or a proxy before the sidecar; compression belongs in Content-Encoding.",
@@ -60,8 +62,8 @@ ADVICE: dict[str, Advice] = {
         "Whether the client can use server-sent events over plain HTTP instead.",
     ),
     "EG012": Advice(
-        "As many client connections as limits.connections are open, and on none of them is a request "
-        "waited for.",
+        "As many client connections as limits.connections are open, and on none of them is a "
+        "request waited for.",
         "epochgate_downstream_connections, and clients that open a connection per request.",
     ),
     "EG013": Advice(

@@ -136,8 +136,8 @@ class Timeouts:
         stream_ms: Between two pieces of a response, or the exchange is cut, EG022.
         unread_ms: For each limits.progress of an answer that waits for a client to read it, or the
             connection is cut, EG013.
-        total_ms: One exchange from head to last byte, or EG005 where the client is waited for, EG022
-            where the service is.
+        total_ms: One exchange from head to last byte, or EG005 where the client is waited for,
+            EG022 where the service is.
         linger_ms: After an error answer, unread bytes are discarded for so long, then closed.
     """
 

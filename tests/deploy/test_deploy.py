@@ -253,7 +253,7 @@ def etc(tmp_path: Path) -> Callable[[str], Path]:
 def test_the_example_of_a_sidecar_is_accepted(etc: Callable[[str], Path]) -> None:
     text = (DEPLOY / "examples" / "sidecar.yaml").read_text()
     config = read.read_sidecar(etc(text), {}).config
-    assert (config.proxy.inbound.port, config.status.port) == (17001, 17011)
+    assert (str(config.proxy.inbound), config.status.port) == ("0.0.0.0:17001", 17011)
     assert (config.sync.quorum, config.sync.ttl_ms, len(config.sync.peers)) == (2, 4000, 3)
     assert {(p.username, p.password) for p in config.sync.peers} == {("reader", "reads-only")}
 
