@@ -44,7 +44,7 @@ from sidecar.roles.crew import Worker
 from sidecar.roles.fencing import fence_key
 from sidecar.roles.logbook import Logbook
 from sidecar.roles.opening import listen, open_peers
-from sidecar.roles.start import verified
+from sidecar.roles.start import StartError, verified, why
 from sidecar.roles.transitions import Transitions
 from sidecar.telemetry import admin, logs
 from sidecar.telemetry.figures import Figures
@@ -139,14 +139,24 @@ async def run_workers(config: SidecarConfig, number: int, stop: asyncio.Event) -
     Raises:
         ConfigError, StartError, KeyFileError: it cannot start; no worker was started.
     """
-    memory = shared.create("epochgate-snapshot", share.MAX_BYTES)
+    memory, board = _shared_memory()
     try:
         socks: list[socket.socket] = []
-        parts = _build(config, number, memory, socks)
+        parts = _build(config, number, (memory, board), socks)
         await _run(parts, socks, stop)
     finally:
+        board.close()
         os.close(memory)
     parts.log.info(logs.STOPPED)
+
+
+def _shared_memory() -> tuple[int, shared.Writer]:
+    try:
+        memory = shared.create("epochgate-snapshot", share.MAX_BYTES)
+        return memory, shared.Writer(memory, alone=True)
+    except OSError as error:
+        how = f"{why(error)}; it takes Linux 5.1 or later, or spec.workers: 1"
+        raise StartError(f"shared memory: {how}") from None
 
 
 async def _run(parts: Parts, socks: list[socket.socket], stop: asyncio.Event) -> None:
@@ -181,11 +191,13 @@ async def _run(parts: Parts, socks: list[socket.socket], stop: asyncio.Event) ->
         for peer in peers.values():
             peer.close()
         parts.logbook.journal.close()
-        parts.board.close()
 
 
 def _build(
-    config: SidecarConfig, number: int, memory: int, socks: Sequence[socket.socket]
+    config: SidecarConfig,
+    number: int,
+    snapshots: tuple[int, shared.Writer],
+    socks: Sequence[socket.socket],
 ) -> Parts:
     """Make every part, in order; no worker runs and nothing listens yet."""
     trust = verified(config)
@@ -207,10 +219,10 @@ def _build(
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)
     transitions = Transitions(book.recorder, observer)
-    board = shared.Writer(memory, alone=True)
+    memory, board = snapshots
     seal = fence_key(config.fence_key_file)
 
-    def describe(index: int, reports: int) -> Brief:
+    def brief_for(index: int, reports: int) -> Brief:
         return Brief(
             index=index,
             origin=checkpoint.origin(trust.domain, f"{name}-worker-{index}"),
@@ -222,7 +234,7 @@ def _build(
             socks=tuple(sock.fileno() for sock in socks),
         )
 
-    workers = tuple(Worker(index, describe, log) for index in range(number))
+    workers = tuple(Worker(index, brief_for, log) for index in range(number))
     parts = Parts(config, trust, log, gate, book, metrics, observer, transitions, board, workers)
     metrics.others = parts.figures
     observers += [parts.share, transitions.look]

@@ -6,18 +6,24 @@ import resource
 import signal
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from sidecar import clock
 from sidecar.audit import checkpoints, collection
+from sidecar.config.read import read_sidecar
 from sidecar.core import share
 from sidecar.core.snapshot import CLOSED
+from sidecar.proxy.fence import Fence
+from sidecar.roles import workers
 from sidecar.roles.workers import Parts
+from tests.config import builders as config_builders
 from tests.integration.harness import HOST, LIMIT_S, TTL_MS, World
 
 pytestmark = pytest.mark.sidecar(workers=2)
@@ -67,6 +73,16 @@ def stopped(world: World) -> set[str]:
     return {line["inst"] for line in world.sidecar.records() if line["type"] == "stop"}
 
 
+def sealed(request: web.Request, key: str) -> bool:
+    """Whether a request carries the seal of that key."""
+    said = [request.headers[f"x-epochgate-{name}"] for name in ("epoch", "not-after")]
+    decision_id = request.headers["x-epochgate-decision-id"].encode()
+    bound = "\n".join(said).encode()
+    fence = Fence(bytes.fromhex(key))
+    line = fence.line(request.method.encode(), request.path_qs.encode(), decision_id, bound)
+    return line == b"x-epochgate-fence: %b\r\n" % request.headers["x-epochgate-fence"].encode()
+
+
 async def fresh(world: World) -> tuple[int, str]:
     """Status and reason over a connection of its own."""
     async with aiohttp.ClientSession() as session:
@@ -103,12 +119,22 @@ def test_a_snapshot_is_in_memory_before_anybody_is_told() -> None:
     assert seen == ["EG905", "told", "told"]
 
 
+def test_auto_is_a_worker_for_each_core_that_may_be_used(tmp_path: Path) -> None:
+    text = config_builders.SIDECAR + "  workers: auto\n"
+    config = read_sidecar(config_builders.write(tmp_path, text), {}).config
+    assert workers.count(config) == min(64, len(os.sched_getaffinity(0)))
+    assert workers.count(replace(config, workers=3)) == 3
+
+
+@pytest.mark.sidecar(workers=2, fence={"keyFile": "fence.key"})
 async def test_both_workers_serve_and_each_keeps_a_log_of_its_own(world: World) -> None:
     await world.open()
     await pids(world)
     async with asyncio.timeout(LIMIT_S):
         while len(worker_of(world)) < 2:
             assert (await fresh(world))[0] == 200
+    key = (world.sidecar.folder / "fence.key").read_text()
+    assert {sealed(request, key) for request in world.service.requests} == {True}
     async with asyncio.timeout(LIMIT_S):
         while True:
             values = await metrics(world)
@@ -191,10 +217,10 @@ async def test_workers_outlive_a_killed_follower_for_their_lease_and_no_longer(
     world: World,
 ) -> None:
     await world.open()
-    workers = await pids(world)
+    crew = await pids(world)
     world.sidecar.end(signal.SIGKILL)
     killed = clock.now().wall
-    await until(lambda: all(ended(pid) for pid in workers))
+    await until(lambda: all(ended(pid) for pid in crew))
     with pytest.raises(aiohttp.ClientConnectionError):
         await fresh(world)
     assert max(permitted(world)) < killed + TTL_MS
