@@ -6,6 +6,7 @@ write requests is a fault, so a test that forwards anything odd fails even when 
 """
 
 import asyncio
+import os
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from typing import cast
 
 from tests.proxy.world import OK, Received, Service
 
+# A loopback address of this process alone. Each byte that arrives is counted here, and a port that
+# another test has just given back may still be called by whoever knew it.
+ADDRESS = f"127.9.{os.getpid() // 250 % 256}.{1 + os.getpid() % 250}"
 LINE = re.compile(rb"[A-Z]+ /[!-~]* HTTP/1\.1")
 FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+: (?:[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*)?")
 PROBE = b"/probe"
@@ -72,7 +76,7 @@ class Behind(Service):
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Link(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: Link(self), ADDRESS, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -175,13 +179,19 @@ class Link(asyncio.Protocol):
             if self.transport.is_closing():
                 return
             self.transport.write(piece)
-            await asyncio.sleep(0)
+            await turn()
         if self.service.ends == "close":
             self.transport.close()
         elif self.service.ends == "reset":
             while self.transport.get_write_buffer_size() and not self.transport.is_closing():
                 await asyncio.sleep(0)
             reset(self.transport)
+
+
+async def turn() -> None:
+    """Let others read what was written: the loop looks in the next turn, they run after us."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def reset(transport: asyncio.Transport) -> None:

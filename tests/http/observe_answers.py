@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.http.behind import OK, PROBE, PROBED, Seen
+from tests.http.behind import OK, PROBE, PROBED, Seen, turn
 from tests.http.catalogue_answers import AnswerRow
 from tests.http.observe import PROBE_REQUEST, Answer, behind, read_answers, settled
 from tests.proxy.world import WAIT_S, Client, World
@@ -110,6 +110,6 @@ async def written(world: World, row: AnswerRow, pieces: Sequence[bytes]) -> None
                 if link.transport.is_closing():
                     break
                 link.transport.write(piece)
-                await asyncio.sleep(0)
+                await turn()
         while not row.reused and service.links:
             await asyncio.sleep(0)
