@@ -16,6 +16,7 @@ Source: DESIGN 3; hardening E-W3; Linux: linux/netfilter_ipv4.h, ip6_tables.h, u
 """
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import stat
@@ -32,6 +33,9 @@ from sidecar.core.routes import Upstream
 
 BACKLOG = 1024
 UNIX_MODE = 0o660  # owner and group: who may speak to the gate is a matter of file permissions
+
+# `localhost` may name an address of a family that this machine does not have.
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 _SO_ORIGINAL_DST = 80  # at SOL_IP; IP6T_SO_ORIGINAL_DST has the same number at SOL_IPV6
 _V4 = struct.Struct("!HH4s8x")  # sockaddr_in: family (host order, not read), port, address
@@ -188,13 +192,18 @@ def open_sockets(settings: Proxy) -> list[socket.socket]:
         where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     made: list[socket.socket] = []
-    try:
-        for family, address in dict.fromkeys((item[0], item[4]) for item in found):
+    absent: OSError | None = None
+    for family, address in dict.fromkeys((item[0], item[4]) for item in found):
+        try:
             made.append(_listening(family, address, both=False))
-    except OSError:
-        for sock in made:
-            sock.close()
-        raise
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                for sock in made:
+                    sock.close()
+                raise
+            absent = error
+    if absent is not None and not made:
+        raise absent
     return made
 
 

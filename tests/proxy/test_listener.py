@@ -301,6 +301,20 @@ def test_a_host_name_is_listened_on_with_each_of_its_addresses() -> None:
             sock.close()
 
 
+NOT_HERE = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
+LOOPBACK = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))
+
+
+def test_a_name_may_have_addresses_that_this_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [NOT_HERE, LOOPBACK])
+    [sock] = open_sockets(Proxy(Address("name", 0)))
+    with sock:
+        assert sock.getsockname()[0] == "127.0.0.1"
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [NOT_HERE])
+    with pytest.raises(OSError, match="assign requested address"):
+        open_sockets(Proxy(Address("name", 0)))
+
+
 def test_a_port_that_is_taken_leaves_nothing_open() -> None:
     descriptors = Path("/proc/self/fd")
     before = len(list(descriptors.iterdir()))
