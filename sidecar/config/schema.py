@@ -96,7 +96,7 @@ def _value(field: Field) -> dict[str, Any]:
             value["pattern"] = _PATTERNS[field.unit]
     value["description"] = _about(field)
     if field.default is not None:
-        default = field.default
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
         as_it_is = field.unit in (*_PLAIN, Unit.FLAG, Unit.PORTS)
         value["default"] = default if as_it_is else field.show(default)
     return value
