@@ -109,7 +109,7 @@ def scan(data: bytes, searched: int, limits: Limits) -> tuple[int, int]:
             return start, 0
     if not _BEFORE_A < data[start] < _AFTER_Z:
         raise ProtocolError(Reason.REQUEST_MALFORMED, "request line begins with no method")
-    found = data.find(b"\r\n\r\n", max(start, searched - 3))
+    found = data.find(b"\r\n\r\n", max(start, searched - 3), start + limits.head_bytes)
     end = found + 4 if found >= 0 else 0
     if not end or end - start > min(limits.target_bytes, limits.head_bytes):
         _check_prefix(data[start : end or len(data)], max(0, searched - start - 1), limits)
@@ -134,7 +134,8 @@ def _check_prefix(head: bytes, searched: int, limits: Limits) -> None:
     line_max = limits.target_bytes + LINE_EXTRA_BYTES
     if len(head) >= line_max and head.find(b"\n", 0, line_max) < 0:
         faults.append((line_max, Reason.REQUEST_TARGET_TOO_LONG))
-    bare = BARE.search(head, searched)
+    # What stands behind the limit cannot come first, and there may be much of it.
+    bare = BARE.search(head, searched, limits.head_bytes + 2)
     if bare is not None:
         # A bare CR shows itself only with the byte after it.
         faults.append((bare.start() + (2 if bare[0] == b"\r" else 1), Reason.REQUEST_MALFORMED))
