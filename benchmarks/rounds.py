@@ -158,7 +158,7 @@ class Turns:
             self._progress.step(what, self._bench.seconds)
             try:
                 figured = self._one(one)
-            except (LoadError, FleetError, CliError) as error:
+            except (LoadError, FleetError, CliError, OSError) as error:
                 # Kept in the result: a round that failed is a finding, not a nuisance.
                 self.failures.append(f"round {number}: {one.name}: {error}")
                 click.echo(self.failures[-1], err=True)

@@ -29,7 +29,9 @@ def test_every_event_of_every_stream_is_seen(tmp_path: Path) -> None:
     assert found.requests >= 3
     assert found.count == found.requests * EVENTS
     for name in ("first byte", "delay", "gap"):
-        assert 0 < found.figures[f"{name}: p50, µs"] <= found.figures[f"{name}: p99, µs"]
+        # Events that waited together come at once: a gap can be nothing.
+        assert 0 <= found.figures[f"{name}: p50, µs"] <= found.figures[f"{name}: p99, µs"]
+    assert found.figures["delay: p50, µs"] > 0
 
 
 def test_a_connection_has_one_stream_after_another_until_it_is_cut(tmp_path: Path) -> None:

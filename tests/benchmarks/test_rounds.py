@@ -33,6 +33,10 @@ def fails(_: Run) -> dict[str, float]:
     raise LoadError("no answer")
 
 
+def breaks(_: Run) -> dict[str, float]:
+    raise ConnectionResetError("reset")
+
+
 def turns(bench: Bench) -> rounds.Turns:
     return rounds.Turns(bench, 1, 1, Progress(1))
 
@@ -68,6 +72,12 @@ def test_a_failed_turn_is_kept_and_the_others_go_on(gate: Gate) -> None:
     found.all(1, [gate, gate])
     assert found.failures == ["round 1: epochgate: no answer; the gate was open"] * 2
     assert found.series == {}
+
+
+def test_a_connection_that_breaks_ends_the_turn_and_not_the_run(gate: Gate) -> None:
+    found = turns(bench(breaks))
+    found.all(1, [gate])
+    assert found.failures == ["round 1: epochgate: reset"]
 
 
 def test_ratios_are_of_ours_against_each_other() -> None:

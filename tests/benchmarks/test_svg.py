@@ -24,6 +24,9 @@ def test_bars_are_as_long_as_their_figures() -> None:
     text = "".join(BARS.draw(0, 0, 600))
     small, large = (float(one) for one in re.findall(r'<rect[^>]* width="([\d.]+)"', text))
     assert large / small == pytest.approx(2, rel=0.01)
+    (mark,) = re.findall(r'<text class="faint" x="([\d.]+)"[^>]*>10</text>', text)
+    (begin, *_) = re.findall(r'<rect[^>]* x="([\d.]+)"', text)
+    assert float(begin) + small == pytest.approx(float(mark), abs=0.2)
     assert ">10</text>" in text
     assert ">20</text>" in text
 
