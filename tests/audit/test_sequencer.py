@@ -23,6 +23,7 @@ from sidecar.core.snapshot import HoldKind
 from tests import builders
 from tests.audit import journals
 from tests.audit.journals import DENIAL, HEAD, KEY, ORIGIN, SIGNER
+from tests.compiled import COMPILED, WHY
 
 
 class Clock:
@@ -166,6 +167,8 @@ class Disk:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    if COMPILED:
+        pytest.skip(WHY)
     return Disk(monkeypatch)
 
 

@@ -9,6 +9,7 @@ import pytest
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind
 from sidecar.proxy.upstream import Upstream
+from tests.compiled import replaces_a_method
 from tests.proxy.streams import CHAT, STREAM_HEAD, streaming
 from tests.proxy.world import HOUR_MS, OK, Received, World, decision_id, request, running
 
@@ -274,6 +275,7 @@ async def test_a_write_that_proves_late_is_recorded_and_its_answer_is_never_rela
         assert world.observer.ends[-1][0] == "late"
 
 
+@replaces_a_method
 async def test_a_piece_of_the_body_that_proves_late_is_recorded_like_a_head(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -345,6 +347,7 @@ async def test_an_error_within_an_exempt_answer_is_no_second_answer(
         assert "AttributeError" in caplog.text
 
 
+@replaces_a_method
 async def test_a_gate_that_closes_while_connecting_denies() -> None:
     async with running(warm_connections=0) as world:
         client = await world.connect()

@@ -3,11 +3,13 @@
 import pytest
 
 from sidecar.core.instant import BootNs, WallMs
+from sidecar.core.lease import Lease
+from sidecar.core.quorum import PeerId
 from sidecar.fence import check
 from sidecar.fence.check import Clocks
 from sidecar.proxy import fence
 from sidecar.proxy.fence import Fence
-from tests.proxy.world import ODD_PATHS, World, decision_id, request, running
+from tests.proxy.world import BEAT, EPOCH, ODD_PATHS, World, decision_id, request, running
 
 KEY = bytes(range(32))
 IN_TIME = Clocks(boot_ms=0, wall_ms=0)
@@ -80,10 +82,8 @@ async def test_the_seal_is_no_answer_to_the_client() -> None:
 
 
 def test_a_deadline_is_rounded_down() -> None:
-    class Lease:
-        deadline, wall_deadline = BootNs(1_999_999), WallMs(7)
-
-    assert fence.not_after(Lease()) == b"7;boot=1"  # type: ignore[arg-type]
+    lease = Lease(1, EPOCH.sha256, BEAT, (PeerId("a"),), BootNs(1_999_999), WallMs(7), "clock")
+    assert fence.not_after(lease) == b"7;boot=1"
 
 
 def test_a_key_has_32_bytes() -> None:
