@@ -1,17 +1,14 @@
 """A bounded run of the differential fuzzer, and that it sees what it is there for."""
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from sidecar.proxy import http1
-from sidecar.proxy.shell import Asked
 from tests.fuzz import answers, differential, servers
 from tests.fuzz.differential import Meant, Tally, View, judge, read_forwarded
 from tests.fuzz.mutate import REQUEST_MUTATIONS
-from tests.fuzz.tap import Disagreement, tapped
+from tests.fuzz.tap import Disagreement, Tap, tapped
 from tests.proxy.world import MemoryRecorder
 
 SEED = 1
@@ -98,12 +95,12 @@ async def test_servers_that_differ_over_the_same_bytes_are_shown() -> None:
 async def test_a_body_that_is_forwarded_as_a_request_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain = http1.request_head
+    plain = Tap.take
 
-    def unframed(asked: Asked, ours: bytes) -> bytes:
-        return plain(replace(asked, length=None), ours)
+    def unframed(tap: Tap) -> list[bytes]:
+        return [raw.replace(b"content-length: %d\r\n" % len(INNER), b"") for raw in plain(tap)]
 
-    monkeypatch.setattr(http1, "request_head", unframed)
+    monkeypatch.setattr(Tap, "take", unframed)
     async with tapped() as (world, tap):
         with pytest.raises(Disagreement, match="reached the service"):
             await differential.case(world, tap, {}, [OUTER], Tally())
