@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from benchmarks import bulk, events, figures, fresh, idle, proxy, rounds
+from benchmarks import bulk, events, figures, fresh, hostile, idle, proxy, rounds
 from benchmarks.progress import Progress
 from benchmarks.rounds import Bench
 from sidecar.cli import text
 
 BENCHES: tuple[Bench, ...] = (
-    proxy.BENCH, fresh.BENCH, events.BENCH, bulk.BENCH, idle.BENCH,
+    proxy.BENCH, fresh.BENCH, events.BENCH, bulk.BENCH, idle.BENCH, hostile.BENCH,
 )  # fmt: skip
 ROUNDS = 3
 DECIDE_ROUNDS, DECIDE_LOOPS, DECIDE_S = 7, 20_000, 15

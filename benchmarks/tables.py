@@ -55,6 +55,16 @@ COLUMNS: dict[str, Columns] = {
         ("idle CPU ms/s", "idle CPU, ms per s"),
     ),
 }
+HOSTILE: Columns = (
+    ("good p50 µs", "good p50, µs"),
+    ("p99 µs", "good p99, µs"),
+    ("failed", "good, failed"),
+    ("CPU ms/s", "CPU of proxy, ms per s"),
+    ("attacker's", "CPU of attacker, ms per s"),
+    ("MiB before", "memory before, MiB"),
+    ("at most", "memory at most, MiB"),
+    ("descriptors", "descriptors at most"),
+)
 RATIOS: dict[str, Columns] = {
     "proxy": (
         ("full: CPU", "full: CPU"),
@@ -116,6 +126,23 @@ def workload(document: Document) -> str:
     ])  # fmt: skip
 
 
+def hostile(document: Document) -> str:
+    """Every attack on every contestant."""
+    found = document["summary"]
+    attacks = dict.fromkeys(name.split(": ")[1] for name in found if name.count(": ") > 1)
+    rows = [
+        (attack, one, *(_cell(found.get(f"{one}: {attack}: {what}")) for _, what in HOSTILE))
+        for attack in attacks
+        for one in document["contestants"]
+    ]
+    left_out = [f"Left out: {one}: {why}." for one, why in document["skipped"].items()]
+    if "slow headers" not in attacks:
+        left_out.append("Left out: the attacks of slowhttptest: it was not installed.")
+    headers = ("attacked by", "", *(header for header, _ in HOSTILE))
+    failed = [f"Not counted: {said}." for said in document["failures"]]
+    return "\n\n".join([table(headers, rows), *left_out, *failed])
+
+
 def aims(found: Mapping[str, Document]) -> str:
     """Every target beside what was measured for it."""
     measured = {
@@ -172,4 +199,5 @@ def _range(found: Mapping[str, float] | None) -> str:
 SECTIONS: dict[str, Callable[[Document], str]] = {
     "decide": decide,
     **dict.fromkeys(COLUMNS, workload),
+    "hostile": hostile,
 }
