@@ -133,7 +133,7 @@ BENCH = Bench(
     about="Workload 5: 256 MiB up and down, on one connection.",
     size_name="mib",
     size=256,
-    seconds=6,
+    seconds=4,
     measure=measure,
     ratios={
         "up: throughput": "up: throughput, MiB/s", "down: throughput": "down: throughput, MiB/s",

@@ -80,7 +80,7 @@ BENCH = Bench(
     about="Workload 6: 10,000 idle connections; memory of each.",
     size_name="connections",
     size=CONNECTIONS,
-    seconds=13,
+    seconds=10,
     measure=measure,
     ratios={"memory": "memory, KiB per connection"},
     shape=Shape(connections=CONNECTIONS + SPARE),
