@@ -32,7 +32,7 @@ from sidecar.proxy.upstream import Pool
 
 TICK_S = 0.25  # timeouts are late by at most this
 WAIT_STEP_S = 0.02
-TURN_LINES = 1024  # lines of a chunked body that are read in one turn: a millisecond or two
+TURN_LINES = 256  # lines of a chunked body that are read in one turn: half a millisecond
 
 
 class Server:
