@@ -179,11 +179,11 @@ async def run_worker(channel: socket.socket) -> None:
     ended = stopping()
     worker = Worker(receive(channel), channel)
     channel.setblocking(False)  # noqa: FBT003 (its one argument)
+    worker.feed.start()  # first: nobody shall be denied for want of a look
     try:
         await worker.server.start()
     except OSError as error:
         raise serving.not_bound(worker.config.proxy, error) from None
-    worker.feed.start()
     try:
         async with asyncio.TaskGroup() as tasks:
             last = tasks.create_task(worker.logbook.run())

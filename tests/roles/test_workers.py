@@ -189,6 +189,10 @@ async def test_a_killed_worker_is_replaced_and_nothing_passes_unrecorded(world: 
     assert [fact["status"] for fact in ends] == [-signal.SIGKILL]
     assert world.sidecar.end() == 0
     verified(world)
+    # Between the record and the write the kill may have come: recorded, and never seen.
+    unused = world.sidecar.permits() - Counter(world.service.seen)
+    assert len(unused) <= len(asking)
+    world.service.seen += unused.elements()
 
 
 async def test_workers_deny_in_time_while_the_follower_is_frozen_and_go_on_after(
@@ -262,9 +266,12 @@ async def test_sigterm_drains_every_worker(world: World) -> None:
 
 
 async def test_what_holds_one_worker_holds_it_alone_and_is_seen(world: World) -> None:
-    """Its journal cannot grow any more; the other worker's can."""
+    """Its journal cannot grow any more; the other worker's can, and the logs are far below that."""
     await world.open()
     first, _ = await pids(world)
+    async with asyncio.timeout(LIMIT_S):
+        while worker_of(world)["worker-0"] < 40:
+            await asyncio.gather(*(fresh(world) for _ in range(10)))
     sizes = {
         path.parent.name: path.stat().st_size for path in world.sidecar.journal.rglob("*.jsonl")
     }
