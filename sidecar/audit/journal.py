@@ -24,6 +24,7 @@ import fcntl
 import hashlib
 import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,7 @@ class Journal:
         durable: Records that survive a power loss.
         failed: The error that ended writing, or None.
         recovery: What `recover` found, or None.
+        waiting: Called when a record comes and none was waiting in `fresh`.
 
     Raises:
         BlockingIOError: another process writes it.
@@ -103,6 +105,7 @@ class Journal:
     __slots__ = (
         "_current", "_deferred", "_lock", "_next", "_number", "_offset", "_retired",
         "_segment_bytes", "durable", "failed", "folder", "fresh", "prev", "recovery", "seq",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, folder: Path, segment_bytes: int) -> None:
@@ -114,6 +117,7 @@ class Journal:
         self.fresh: deque[bytes] = deque()
         self.failed: OSError | None = OSError(errno.EBADF, "journal was not recovered", str(folder))
         self.recovery: Recovery | None = None
+        self.waiting: Callable[[], None] = _nobody
         self._segment_bytes = segment_bytes
         self._current = -1
         self._deferred = b""
@@ -222,6 +226,8 @@ class Journal:
     def _chain(self, line: bytes) -> None:
         self.seq += 1
         self.prev = _sha256(line).hexdigest()
+        if not self.fresh:
+            self.waiting()
         self.fresh.append(line)
 
     def _refuse_if_failed(self) -> None:
@@ -273,6 +279,10 @@ class Journal:
             if descriptor is not None and descriptor >= 0:
                 os.close(descriptor)
         self._retired, self._current, self._next, self._lock = [], -1, None, -1
+
+
+def _nobody() -> None:
+    """Waits for records."""
 
 
 def _lock(path: Path) -> int:

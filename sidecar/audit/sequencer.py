@@ -125,6 +125,8 @@ class Sequencer:
         self._sync_counts = [0] * (len(SYNC_BOUNDS_US) + 1)
         self._sync_sum_us = self._sync_last_us = 0
         self._stopping = asyncio.Event()
+        self._news = asyncio.Event()  # a record after a time without any, or the end
+        journal.waiting = self._news.set
 
     @property
     def gauges(self) -> Gauges:
@@ -145,6 +147,7 @@ class Sequencer:
     def stop(self) -> None:
         """Ask `run` to write the last checkpoint and return."""
         self._stopping.set()
+        self._news.set()
 
     async def run(self) -> None:
         """Work until stopped or cancelled, then write the last checkpoint.
@@ -165,9 +168,20 @@ class Sequencer:
             await self._finish()
 
     async def _pause(self) -> None:
+        self._news.clear()
+        if self._idle():
+            await self._news.wait()
+            self._clean_ns = self._clock().boot  # all until now was durable
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.sync_period_ms / 1000):
                 await self._stopping.wait()
+
+    def _idle(self) -> bool:
+        # Whether the next visit could change anything, if no record comes before.
+        journal = self._journal
+        settled = journal.failed is None and not journal.fresh and journal.durable == journal.seq
+        signed = self._trip is None and self._tree.size == self._signed_size
+        return settled and signed and not (self._behind or self._stopping.is_set())
 
     async def _integrate(self, count: int) -> None:
         # `count` is fixed beforehand: under a flood of records the rest of the work still gets its

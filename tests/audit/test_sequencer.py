@@ -126,6 +126,30 @@ async def test_checkpoints_keep_their_period_and_need_new_records(
     assert sequence.gauges.checkpoints == 2, "nothing new, nothing to sign"
 
 
+async def test_nothing_is_done_while_no_record_comes(
+    recorder: Recorder, sequence: Sequencer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visits = 0
+    visit = Sequencer._visit_disk
+
+    def count(self: Sequencer, now: Now) -> None:
+        nonlocal visits
+        visits += 1
+        visit(self, now)
+
+    monkeypatch.setattr(Sequencer, "_visit_disk", count)
+    async with running(sequence):
+        append(recorder, 1)
+        await until(lambda: sequence.gauges.checkpoint_size == 1)
+        await until(sequence._idle)
+        await asyncio.sleep(0)
+        before = visits
+        await asyncio.sleep(0.2)  # ten periods
+        assert visits <= before + 1
+        append(recorder, 1)
+        await until(lambda: sequence.gauges.durable == 2)
+
+
 async def test_a_recovered_log_is_signed_on_from_where_it_was(
     folder: Path, gate: Gate, clock: Clock
 ) -> None:
@@ -199,9 +223,8 @@ async def test_an_idle_log_is_never_behind(
     gate._changed = lambda snapshot: seen.extend(hold.reason for hold in snapshot.holds)
     async with running(sequence):
         append(recorder, 1)
-        await until(lambda: sequence.gauges.durable == 1)
+        await until(sequence._idle)
         clock.ms += 3_600_000
-        await until(lambda: sequence._clean_ns == clock().boot)
         append(recorder, 1)
         await until(lambda: sequence.gauges.durable == 2)
     assert seen == []

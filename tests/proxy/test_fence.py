@@ -1,5 +1,7 @@
 """The seal on a permitted request, held against the check that the service makes."""
 
+from typing import Any
+
 import pytest
 
 from sidecar.core.instant import BootNs, WallMs
@@ -15,7 +17,7 @@ KEY = bytes(range(32))
 IN_TIME = Clocks(boot_ms=0, wall_ms=0)
 
 
-async def seen(world: World, **changes: str) -> list[tuple[bytes, bytes]]:
+async def seen(world: World, **changes: Any) -> list[tuple[bytes, bytes]]:
     """The headers of one request as the service got them."""
     response = await world.ask(request(**changes))
     assert response.status == 200

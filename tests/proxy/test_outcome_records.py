@@ -134,7 +134,7 @@ async def test_the_first_byte_is_timed() -> None:
             seen.append(int(str(args[-1])))
             finished(*args)  # type: ignore[arg-type]
 
-        world.observer.finished = watch  # type: ignore[method-assign]
+        world.observer.finished = watch  # type: ignore[assignment,method-assign]
         go_on = asyncio.Event()
 
         async def answer(received: Received, writer: asyncio.StreamWriter) -> None:
