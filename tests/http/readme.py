@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tests.http import catalogue_answers, observe, observe_answers
@@ -36,6 +37,8 @@ def told(outcome: Outcome) -> str:
     """An outcome of a request in words."""
     answers = ", ".join(outcome.answers)
     end = "closed" if outcome.closed else "kept"
+    if outcome.begun:
+        return f"{answers}; {end}; begun upstream, never completed"
     if not outcome.sent:
         return f"{answers}; {end}; {outcome.other_bytes} bytes upstream"
     behind = ", ".join(
@@ -56,7 +59,8 @@ def told_answer(outcome: AnswerOutcome) -> str:
 
 
 def request_line(row: Row) -> Line:
-    return (row.id, row.what, shown(row.data), told(observe.expected(row)))
+    expected = replace(observe.expected(row), begun=int(row.in_turns))
+    return (row.id, row.what, shown(row.data), told(expected))
 
 
 def answer_line(row: AnswerRow) -> Line:

@@ -33,6 +33,7 @@ class Row:
         sent: What reaches the service; for a refused input nothing does.
         in_body: The fault lies in a body. A body is relayed as it comes, so when the head came in
             an earlier piece the request may have been begun by then; it is never made complete.
+        in_turns: The same, even in one piece: so many lines are read in several turns.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Row:
     closes: bool
     sent: tuple[Sent, ...] = ()
     in_body: bool = False
+    in_turns: bool = False
 
 
 def refused(name: str, what: str, data: bytes, answer: str, *, in_body: bool = False) -> Row:
