@@ -16,6 +16,7 @@ from typing import Protocol
 
 from sidecar.core.reason import ProtocolError, Reason
 
+PLAIN_SIZE = re.compile(rb"([1-9a-fA-F][0-9a-fA-F]{0,5})\r\n")
 SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*")
 FRAMING_TRAILERS = frozenset({b"content-length", b"transfer-encoding"})
@@ -128,6 +129,10 @@ class Chunked:
 
     def feed(self, data: bytes, start: int) -> tuple[bytes, int, bool]:
         """Take chunks."""
+        if self._state == _SIZE and not self._line:
+            whole = self._take_whole(data, start)
+            if whole:
+                return whole, len(data), False
         pieces: list[bytes] = []
         end = len(data)
         lines = self._bounds.turn_lines
@@ -148,6 +153,20 @@ class Chunked:
                         break
         payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return payload, start, self._state == _DONE
+
+    def _take_whole(self, data: bytes, start: int) -> bytes:
+        """The payload if these bytes are one plain chunk: how events of a stream come; else none.
+
+        Whatever is not plain (extensions, the last chunk, a limit) is for the lines below to judge.
+        """
+        match = PLAIN_SIZE.match(data, start)
+        if match is None or not data.endswith(b"\r\n"):
+            return b""
+        begin, size = match.end(), int(match[1], 16)
+        if begin + size + 2 != len(data) or 0 < self._bounds.body_bytes < self._size + size:
+            return b""
+        self._size += size
+        return data[begin:-2]
 
     def _take_line(self, data: bytes, start: int) -> tuple[bytes | None, int]:
         most = self._line_max()

@@ -52,6 +52,28 @@ def test_any_bytes_end_alike_however_they_are_cut_up(text: str, at: list[int]) -
     assert one == many or (isinstance(one, tuple) and isinstance(many, tuple) and not one[2])
 
 
+PLAIN = [
+    b"1\r\na\r\n",
+    b"a\r\n0123456789\r\n",
+    b"2\r\n\r\n\r\n",
+    b"01\r\na\r\n",
+    b"2\r\na\r\n",
+    b"0\r\n",
+]
+
+
+@given(st.lists(st.sampled_from(PLAIN), max_size=8), st.integers(0, 12))
+def test_a_piece_that_is_one_chunk_is_read_like_any_other(chunks: list[bytes], most: int) -> None:
+    def ended(pieces: list[bytes]) -> tuple[bytes, bytes, bool] | Reason:
+        try:
+            return read(Chunked(Bounds(64, 4096, most)), pieces)
+        except ProtocolError as error:
+            return error.reason
+
+    whole = b"".join(chunks)
+    assert ended(chunks) == ended([whole[i : i + 1] for i in range(len(whole))])
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_body_or_a_protocol_error(data: bytes) -> None:
     outcome([data])
