@@ -6,6 +6,7 @@ under the same authority.
 
 import asyncio
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tests import builders
 from tests.integration.harness import Hand
 from tests.late import verdict
 from tests.late.lane import LIMIT_S, SKEW_MS, TTL_MS, Lane, LateSidecar
+from tests.late.launcher import POINTS
 from tests.late.pauses import Freezer, Stopped, freezer, strace_missing
 from tests.late.verdict import Row
 from tests.valkey import HOST, ValkeyServer
@@ -38,12 +40,12 @@ class Plan:
     """How much to do.
 
     Attributes:
-        rounds: Times that each point is visited, by each lane that visits points.
-        outside: Stops from outside, at random times.
+        stops: By signal and freezer, at least.
+        outside: Of these, at random times; the others are spread over the points.
         delays: Delayed system calls, for each kind.
     """
 
-    rounds: int = 9
+    stops: int = 300
     outside: int = 44
     delays: int = 12
 
@@ -57,6 +59,7 @@ class Found:
         counted: What the sidecars' own counters of late writes said at the end.
         recorded: Permits that ended as late, in all journals.
         skipped: What could not be done on this machine, and why.
+        evidence: Each request that broke a promise, in full.
         unstamped: Requests of which the kernel did not say when they were written.
     """
 
@@ -65,6 +68,7 @@ class Found:
     recorded: int = 0
     skipped: list[str] = field(default_factory=list)
     unstamped: int = 0
+    evidence: list[str] = field(default_factory=list)
 
     def total(self) -> Row:
         """All rows together."""
@@ -76,7 +80,7 @@ class Found:
     def report(self) -> list[str]:
         """The table, and what was left out."""
         lines = verdict.table(self.rows)
-        return lines + [f"not done: {line}" for line in self.skipped]
+        return lines + [f"not done: {line}" for line in self.skipped] + self.evidence
 
 
 def _routes(ports: dict[str, int]) -> bytes:
@@ -120,7 +124,13 @@ def _service(folder: Path, lanes: list[Lane]) -> Iterator[dict[str, int]]:
         for lane in lanes
     ]  # fmt: skip
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.late.service", str(folder / "seen"), json.dumps(told)],
+        [
+            sys.executable,
+            "-m",
+            "tests.late.service",
+            str(folder / "seen"),
+            json.dumps(told),
+        ],
         stdout=subprocess.PIPE,
     ) as child:
         assert child.stdout is not None
@@ -133,25 +143,22 @@ def _service(folder: Path, lanes: list[Lane]) -> Iterator[dict[str, int]]:
 
 @asynccontextmanager
 async def _running(lanes: list[Lane], hand: Hand) -> AsyncIterator[None]:
-    """A sidecar for each lane, and clients; everybody is let go on and ended afterwards."""
-    timeout = aiohttp.ClientTimeout(total=LIMIT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        try:
+    """A sidecar for each lane; everybody is let go on and ended afterwards."""
+    try:
+        for lane in lanes:
+            fence = {"fence__keyFile": str(lane.key_file)} if lane.fenced else {}
+            lane.sidecar = LateSidecar(lane.folder / "sidecar", hand, **SYNC, **fence)
+            lane.sidecar.freezer = lane.freezer
+            lane.sidecar.points = lane.points
+        async with asyncio.TaskGroup() as tasks:
             for lane in lanes:
-                lane.session = session
-                fence = {"fence__keyFile": str(lane.key_file)} if lane.fenced else {}
-                lane.sidecar = LateSidecar(lane.folder / "sidecar", hand, **SYNC, **fence)
-                lane.sidecar.freezer = lane.freezer
-                lane.sidecar.points = lane.points
-            async with asyncio.TaskGroup() as tasks:
-                for lane in lanes:
-                    tasks.create_task(lane.sidecar.start())
-            for lane in lanes:
-                lane.pause = lane.freezer or Stopped(lane.sidecar.pid)
-            yield
-        finally:
-            for lane in lanes:
-                lane.end()
+                tasks.create_task(lane.sidecar.start())
+        for lane in lanes:
+            lane.pause = lane.freezer or Stopped(lane.sidecar.pid)
+        yield
+    finally:
+        for lane in lanes:
+            lane.end()
 
 
 def _lanes(folder: Path, found: Found) -> list[Lane]:
@@ -177,9 +184,9 @@ def _lanes(folder: Path, found: Found) -> list[Lane]:
     return lanes
 
 
-async def _work(lane: Lane, plan: Plan) -> None:
+async def _work(lane: Lane, plan: Plan, rounds: int) -> None:
     if lane.points:
-        await lane.visit(plan.rounds)
+        await lane.visit(rounds)
     elif lane.how == "strace":
         await lane.delay(plan.delays)
     else:
@@ -200,14 +207,17 @@ def _compare(found: Found, lanes: list[Lane], seen: Path) -> None:
                 found.unstamped += 1
                 continue
             known = entry["id"]
-            row = found.rows.setdefault((lane.how, entry["point"]), Row())
-            row += verdict.judge(
+            shown = verdict.judge(
                 entry,
                 ends.get(known),
                 permitted=known in permits,
                 relayed=entry["number"] in lane.relayed,
                 fenced=lane.fenced,
             )
+            row = found.rows.setdefault((lane.how, entry["point"]), Row())
+            row += shown
+            if shown.broken:
+                found.evidence.append(f"{shown.broken} {ends.get(known)} {entry}")
 
 
 async def run(plan: Plan, folder: Path, valkeys: tuple[ValkeyServer, ...]) -> Found:
@@ -220,12 +230,15 @@ async def run(plan: Plan, folder: Path, valkeys: tuple[ValkeyServer, ...]) -> Fo
     """
     found = Found()
     lanes = _lanes(folder, found)
+    visits = len(POINTS) * sum(lane.points for lane in lanes)  # of one round
+    rounds = max(1, math.ceil((plan.stops - plan.outside) / visits))
     with _service(folder, lanes) as ports:
         async with _authority(valkeys, _routes(ports)) as hand, _running(lanes, hand):
             async with asyncio.TaskGroup() as tasks:
                 for lane in lanes:
-                    tasks.create_task(_work(lane, plan))
-            for lane in lanes:
-                found.counted += await lane.counted()
+                    tasks.create_task(_work(lane, plan, rounds))
+            async with aiohttp.ClientSession() as session:
+                for lane in lanes:
+                    found.counted += await lane.counted(session)
     _compare(found, lanes, folder / "seen")
     return found

@@ -45,7 +45,9 @@ def test_a_late_write_on_record_is_detected() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["late", "permit", None])
-def test_an_answer_to_a_late_write_that_reached_the_client_is_counted(outcome: str | None) -> None:
+def test_an_answer_to_a_late_write_that_reached_the_client_is_counted(
+    outcome: str | None,
+) -> None:
     assert judged(entry(5), outcome).relayed == 1
 
 

@@ -59,6 +59,12 @@ class Row:
     forged: int = 0
     unrecorded: int = 0
 
+    @property
+    def broken(self) -> list[str]:
+        """Names of the promises that did not hold."""
+        names = ("undetected", "relayed", "executed", "forged", "unrecorded")
+        return [name for name in names if getattr(self, name)]
+
     def __iadd__(self, other: "Row") -> Self:
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
