@@ -59,6 +59,7 @@ PLAIN = [
     b"01\r\na\r\n",
     b"2\r\na\r\n",
     b"0\r\n",
+    b"1\r\naXX",
 ]
 
 
