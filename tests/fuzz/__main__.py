@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".fuzz"
 KEPT_MAX_BYTES = 20 * 1024  # of one decoder, as it is written
 SECONDS = 60
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # for small files, written often
 SLOW_S = 20  # one input that takes longer is a finding
 EXECUTED = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 ARTIFACT = re.compile(r"Test unit written to (\S+)")
@@ -109,9 +111,10 @@ def _engine(name: str, options: list[str]) -> str:
     """Run to the end, showing one line of progress; returns all that was written."""
     command = [sys.executable, "-m", "tests.fuzz.engine", name, *options]
     lines = []
-    with subprocess.Popen(
+    # libFuzzer ends its process without a word, so what a decoder left in files ends here.
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", env={**os.environ, "PYTHONHASHSEED": "0"},
+        errors="replace", env={**os.environ, "PYTHONHASHSEED": "0", "TMPDIR": folder},
     ) as process:  # fmt: skip
         assert process.stdout is not None
         for line in process.stdout:

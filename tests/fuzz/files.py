@@ -29,9 +29,8 @@ LINE_MAX_BYTES = 256
 
 
 def _folder() -> Path:
-    """A folder that ends with the process; in memory where the system has such a place."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if memory.is_dir() else None))
+    """A folder that ends with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
