@@ -430,6 +430,16 @@ async def a_request_after_a_bad_one() -> str:
         return f"{seen}, {reached(world)}, {len(world.recorder.decisions)} record"
 
 
+async def an_end_after_a_refusal() -> str:
+    async with running() as world:
+        client = await world.connect()
+        client.send(b"\x00")
+        seen = await told(client)
+        client.writer.transport.abort()
+        await world.until(lambda: world.server.connections == 0)  # no clock was moved
+        return f"{seen}, and its place is free"
+
+
 async def secrets_in_a_denied_request() -> str:
     secret = b"s3cret"
     with tempfile.TemporaryDirectory() as folder:
@@ -594,4 +604,6 @@ ROWS: tuple[TimedRow, ...] = (
              "each request as the gate is then, 100 of 100 complete upstream", changes_under_load),
     TimedRow("T34", "the wall clock jumps within a request", "503 EG102, kept",
              the_wall_clock_jumps_within_a_request),
+    TimedRow("T35", "end of the client's side after a refusal",
+             "400 EG001, closed, and its place is free", an_end_after_a_refusal),
 )  # fmt: skip
