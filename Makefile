@@ -63,7 +63,7 @@ coverage: $(READY) ## run the tests and report the lines and branches they miss
 simulate: $(READY) ## run the protocol in simulation; SEED=n replays one seed
 	@$(PY) -m tests.simulation $(SEED)
 
-late: $(READY) ## stop sidecars over and over; what becomes of late writes (ARGS="--rounds 100")
+late: $(READY) ## stop sidecars over and over; what becomes of late writes (ARGS="--stops 5000")
 	@$(PY) -m tests.late $(ARGS)
 
 fuzz: $(VENV)/.fuzzer ## fuzz the decoders, guided by coverage (TARGET=request SECONDS=60 KEEP=1)

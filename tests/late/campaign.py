@@ -7,6 +7,7 @@ under the same authority.
 import asyncio
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -169,7 +170,7 @@ def _lanes(folder: Path, found: Found) -> list[Lane]:
         Lane("stop-httptools", "SIGSTOP", "httptools", folder, fenced=True, points=True),
         Lane("outside", "SIGSTOP", "httptools", folder, fenced=False),
     ]
-    made = freezer(f"epochgate-{folder.name}")
+    made = freezer(f"epochgate-late-{os.getpid()}")
     if isinstance(made, Freezer):
         frozen = Lane("freeze", "freezer", "httptools", folder, fenced=True, points=True)
         frozen.freezer = made
