@@ -178,10 +178,11 @@ class Chunked:
                 raise ProtocolError(Reason.REQUEST_MALFORMED, "line in a body without CR")
             return line[:-1], found + 1
         self._line += data[start:]
+        # The fault that comes first in the bytes wins, so that one piece and many pieces end alike.
+        if b"\r" in self._line[: min(most + 1, len(self._line) - 1)]:
+            raise ProtocolError(Reason.REQUEST_MALFORMED, "CR in a body line without LF")
         if len(self._line) >= most + 2:
             raise self._too_long()
-        if b"\r" in self._line[:-1]:
-            raise ProtocolError(Reason.REQUEST_MALFORMED, "CR in a body line without LF")
         return None, len(data)
 
     def _line_max(self) -> int:
@@ -220,13 +221,13 @@ class Chunked:
         self._state = _DATA if self._left else _TRAILER
 
     def _trailer(self, line: bytes) -> None:
-        self._trailers += len(line) + 2
-        if self._trailers > self._bounds.trailer_bytes:
-            raise self._too_long()
         match = TRAILER_LINE.fullmatch(line)
         # A trailer that frames is an attempt to make two readers disagree; the rest is dropped.
         if match is None or match[1].lower().replace(b"_", b"-") in FRAMING_TRAILERS:
             raise ProtocolError(Reason.REQUEST_MALFORMED, "trailer")
+        self._trailers += len(line) + 2
+        if self._trailers > self._bounds.trailer_bytes:
+            raise self._too_long()
 
 
 NOTHING = Nothing()

@@ -242,6 +242,8 @@ class Shell(Collector):
 
 
 def _line_fault(data: bytes) -> ProtocolError:
+    if BARE.search(data):
+        return ProtocolError(Reason.REQUEST_MALFORMED, "bare CR or LF")
     if OTHER_VERSION.match(data):
         return ProtocolError(Reason.VERSION_UNSUPPORTED, "version")
     if OTHER_METHOD.match(data):
