@@ -6,7 +6,7 @@ Running and recovering share it: one definition of what follows what.
 import hashlib
 
 from sidecar.core.log import merkle, record
-from sidecar.core.log.record import Record
+from sidecar.core.log.record import Decision, Record
 from sidecar.core.reason import ProtocolError, Reason
 
 
@@ -40,6 +40,10 @@ class Chain:
             raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, detail)
         if said.prev != self.prev:
             raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, "prev is not the record before")
+        if isinstance(said, Decision) and said.decision_id != record.decision_id(
+            said.boot, said.seq
+        ):
+            raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, "decision id is not that of its place")
         self.extend(line)
         return said
 

@@ -10,7 +10,6 @@ Rules:
 
 from collections import Counter
 
-from sidecar.core.log import record
 from sidecar.core.log.record import Decision, Outcome, Record
 
 KINDS = ("permit", "deny", "abort", "error", "late")
@@ -39,8 +38,11 @@ class Outcomes:
     def take(self, said: Record) -> str | None:
         """Count the next record; what is wrong with it, or None."""
         if isinstance(said, Decision):
-            return self._decided(said)
-        if isinstance(said, Outcome):
+            if said.decision == "deny":
+                self.ended["deny"] += 1
+            else:
+                self._open.add(said.decision_id)
+        elif isinstance(said, Outcome):
             if said.decision_id not in self._open:
                 return f"outcome of {said.decision_id!r}, which is no open permit"
             self._open.remove(said.decision_id)
@@ -50,11 +52,3 @@ class Outcomes:
             self._open.clear()
         return None
 
-    def _decided(self, said: Decision) -> str | None:
-        if said.decision_id != record.decision_id(said.boot, said.seq):
-            return f"decision id {said.decision_id!r} is not that of its place"
-        if said.decision == "deny":
-            self.ended["deny"] += 1
-        else:
-            self._open.add(said.decision_id)
-        return None

@@ -55,3 +55,8 @@ def test_a_record_changed_after_its_successor_was_written_is_found(lines: list[b
     chain.check(lines[0].replace(b"EG905", b"EG904"))
     with pytest.raises(ProtocolError, match="prev"):
         chain.check(lines[1])
+
+
+def test_a_decision_under_the_id_of_another_is_refused(lines: list[bytes]) -> None:
+    with pytest.raises(ProtocolError, match="not that of its place"):
+        Chain().check(lines[0].replace(b'-0","epoch', b'-1","epoch'))
