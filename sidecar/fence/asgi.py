@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from sidecar.fence.check import LATE, Refusal
-from sidecar.fence.guard import Guard, Permit, problem
+from sidecar.fence.guard import Guard, Term, problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -60,7 +60,7 @@ class Fence:
         refusal = self._guard.refusal(method, targets(scope), headers)
         if refusal is None:
             if kind == "http" and not self._slow_bodies:
-                await _Watched(Permit(headers), receive, send).run(self._app, scope)
+                await _Watched(Term(headers), receive, send).run(self._app, scope)
             else:
                 await self._app(scope, receive, send)
         elif kind == "http":
@@ -80,8 +80,8 @@ class TooLate(OSError):  # noqa: N818 (what it says)
 class _Watched:
     """A permitted request: the clocks are read again when the last piece of its body is there."""
 
-    def __init__(self, permit: Permit, receive: Receive, send: Send) -> None:
-        self._permit, self._receive, self._send = permit, receive, send
+    def __init__(self, term: Term, receive: Receive, send: Send) -> None:
+        self._term, self._receive, self._send = term, receive, send
         self._late = self._begun = False
 
     async def run(self, app: App, scope: Message) -> None:
@@ -98,7 +98,7 @@ class _Watched:
     async def _next(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body"):
-            self._late = self._late or not self._permit.in_time()
+            self._late = self._late or not self._term.in_time()
         if self._late:
             # An error and not a disconnect: who overlooks that would go on with half a body.
             raise TooLate("the last piece of the body came too late")

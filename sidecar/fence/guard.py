@@ -94,8 +94,8 @@ class Guard:
         return True
 
 
-class Permit:
-    """A request that was let pass, until its body is there."""
+class Term:
+    """Until when a request that was let pass may begin; asked again when its body is there."""
 
     __slots__ = ("_not_after",)
 

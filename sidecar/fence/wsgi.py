@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 
 from sidecar.fence import check
 from sidecar.fence.check import Refusal
-from sidecar.fence.guard import Guard, Permit, problem
+from sidecar.fence.guard import Guard, Term, problem
 
 PIECE_BYTES = 64 * 1024
 MEMORY_BYTES = 1024 * 1024  # a larger body is kept in a file
@@ -70,15 +70,15 @@ class Fence:
             return _answer(refusal, method, start_response)
         if self._slow_bodies:
             return self._app(environ, start_response)
-        return self._whole(environ, method, Permit(headers), start_response)
+        return self._whole(environ, method, Term(headers), start_response)
 
     def _whole(
-        self, environ: Environ, method: bytes, permit: Permit, start_response: StartResponse
+        self, environ: Environ, method: bytes, term: Term, start_response: StartResponse
     ) -> Iterable[bytes]:
         """The clocks are read again when the body is there, and then the application is called."""
         body, complete = take_body(environ)
         refusal = None if complete else check.CUT_SHORT
-        if refusal is None and not permit.in_time():
+        if refusal is None and not term.in_time():
             refusal = check.LATE
         if refusal is not None:
             body.close()
