@@ -80,6 +80,8 @@ ROWS: tuple[AnswerRow, ...] = (
     denied("R02", "two lengths that differ",
            answer("Content-Length: 2", "Content-Length: 3", body="ok")),
     denied("R03", "a list of lengths", answer("Content-Length: 5, 5", body="okoko")),
+    AnswerRow("R04b", "204 that announces a body and sends none",
+              (answer("Content-Length: 5", line="HTTP/1.1 204 No Content"),), ("204",)),
     AnswerRow("R04", "204 with a length and a body; relayed without either",
               (answer("Content-Length: 5", body="hello", line="HTTP/1.1 204 No Content"),),
               ("204",)),
