@@ -78,27 +78,43 @@ class TooLate(OSError):  # noqa: N818 (what it says)
 
 
 class _Watched:
-    """A permitted request: the clocks are read again when the last piece of its body is there."""
+    """A permitted request: the clocks are read again when the last piece of its body is there.
+
+    The first piece is awaited before the application is called. Mostly it is the last one, too; and
+    an application that asks for it much later (to notice that its client left) is not disturbed.
+    """
 
     def __init__(self, term: Term, receive: Receive, send: Send) -> None:
         self._term, self._receive, self._send = term, receive, send
-        self._late = self._begun = False
+        self._first: Message | None = None
+        self._whole = self._late = self._begun = False
 
     async def run(self, app: App, scope: Message) -> None:
         """Call the application; answer in its place when it must not begin."""
         try:
-            await app(scope, self._next, self._answer)
+            self._first = await self._piece()
+            if not self._late:
+                await app(scope, self._next, self._answer)
         except TooLate:
             pass
         finally:
-            # Whatever the application has made of the error: the caller is told why.
-            if self._late and not self._begun:
-                await _answer(LATE, self._send, "http.response", empty=scope["method"] == "HEAD")
+            # Whatever an application has made of the error: the caller is told why.
+            await self._refuse(empty=scope["method"] == "HEAD")
+
+    async def _refuse(self, *, empty: bool) -> None:
+        if self._late and not self._begun:
+            await _answer(LATE, self._send, "http.response", empty=empty)
+
+    async def _piece(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body") and not self._whole:
+            self._whole = True
+            self._late = not self._term.in_time()
+        return message
 
     async def _next(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            self._late = self._late or not self._term.in_time()
+        first, self._first = self._first, None
+        message = first or await self._piece()
         if self._late:
             # An error and not a disconnect: who overlooks that would go on with half a body.
             raise TooLate("the last piece of the body came too late")

@@ -170,24 +170,76 @@ def test_slow_bodies_are_let_pass_where_the_service_says_so(
     assert app.executed == 1
 
 
-async def late_body(app: AsgiApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
-    """What is sent when an application is called in time and its body comes too late."""
+PIECES: list[Message] = [
+    {"type": "http.request", "body": b"hel", "more_body": True},
+    {"type": "http.request", "body": b"lo", "more_body": False},
+    {"type": "http.request", "body": b"", "more_body": False},
+    {"type": "http.disconnect"},
+]
+
+
+async def called_with(app: AsgiApp, tmp_path: Path, pieces: list[Message]) -> list[Message]:
+    """What is sent when the body comes in these pieces."""
     sent: list[Message] = []
+    left = iter(pieces)
 
     async def send(message: Message) -> None:
         sent.append(message)
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"x", "more_body": False}
+        return next(left)
 
     headers = [(name.encode(), value.encode()) for name, value in fenced("POST", "/x").items()]
     scope = {
-        "type": "http", "method": "POST", "raw_path": b"/x", "query_string": b"",
+        "type": "http", "method": "POST", "path": "/x", "raw_path": b"/x", "query_string": b"",
         "headers": headers,
     }  # fmt: skip
-    late_after(1, monkeypatch)
     await Fence(app, write_key(tmp_path / "fence.key"))(scope, receive, send)
     return sent
+
+
+async def late_body(app: AsgiApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """What is sent when an application is called in time and the rest of its body is late."""
+    with monkeypatch.context() as patch:
+        late_after(2, patch)  # one for the permit that is made here, one for the head
+        return await called_with(app, tmp_path, PIECES)
+
+
+async def test_a_body_in_pieces_reaches_the_application_as_it_came(tmp_path: Path) -> None:
+    app = App()
+    sent = await called_with(app, tmp_path, PIECES)
+    assert sent[-1]["body"] == b"executed hello"
+
+
+async def test_an_application_that_reads_on_after_the_body_is_not_disturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frameworks do, to notice that the client has left; by then the permit may have ended."""
+
+    async def streams(scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        await receive()
+        late_after(0, monkeypatch)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert (await receive())["type"] == "http.request"
+        assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.body", "body": b"done"})
+
+    sent = await called_with(streams, tmp_path, PIECES)
+    assert [message.get("body") for message in sent] == [None, b"done"]
+
+
+async def test_an_application_that_never_asked_for_its_body_is_not_disturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def streams(scope: Message, receive: Receive, send: Send) -> None:
+        late_after(0, monkeypatch)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert (await receive())["type"] == "http.request"
+        await send({"type": "http.response.body", "body": b"done"})
+
+    sent = await called_with(streams, tmp_path, PIECES[2:])
+    assert [message.get("body") for message in sent] == [None, b"done"]
 
 
 async def test_an_application_that_hides_the_error_is_answered_for(
@@ -196,10 +248,10 @@ async def test_an_application_that_hides_the_error_is_answered_for(
     """Frameworks turn any error while reading a body into an answer of their own."""
 
     async def hides(scope: Message, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(OSError):
-            await receive()
-        with pytest.raises(TooLate):
-            await receive()
+        assert (await receive())["more_body"]
+        for _ in range(2):
+            with pytest.raises(TooLate):
+                await receive()
         await send({"type": "http.response.start", "status": 400, "headers": []})
         await send({"type": "http.response.body", "body": b"bad request"})
 
@@ -213,6 +265,7 @@ async def test_an_answer_that_had_begun_is_left_without_an_end(
 ) -> None:
     async def eager(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
         with contextlib.suppress(OSError):
             await receive()
         await send({"type": "http.response.body", "body": b"done"})
