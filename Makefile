@@ -72,7 +72,7 @@ fuzz: $(VENV)/.fuzzer ## fuzz the decoders, guided by coverage (TARGET=request S
 fuzz-differential: $(READY) ## mutated requests through the proxy, read by other servers (SECONDS=60 SEED=1)
 	@$(PY) -m tests.fuzz.differential --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY) ## run one benchmark: NAME=decide
+bench: $(COMPILED)/.built ## run one benchmark: NAME=decide
 	@$(PY) -m benchmarks $(NAME)
 
 # Keeps the versions already pinned, unless UPGRADE=1. uv resolves for all platforms at once and is

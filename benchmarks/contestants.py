@@ -96,6 +96,8 @@ class Shape:
     streams: bool = False
 
 
+COMPILED = Path(__file__).resolve().parent.parent / "build" / "compiled"
+
 class Contestant:
     """Something between load and upstream.
 
@@ -279,17 +281,29 @@ class EnvoyAuth(Envoy):
 
 
 class Epochgate(Contestant):
-    """Everything on: lease, 32 signed rules, audit before effect, metrics, decision headers."""
+    """Everything on: lease, 32 signed rules, audit before effect, metrics, decision headers.
+
+    With its hot path compiled, as the image runs it.
+
+    Attributes:
+        package: Where the code is; None: this checkout, as it is written.
+    """
 
     name = "epochgate"
+    package: Path | None = COMPILED
 
     def __init__(self, folder: Path, upstream: int, shape: Shape = Shape()) -> None:
         super().__init__(folder, upstream, shape)
         self._fleet: Fleet | None = None
 
+    @classmethod
+    def missing(cls) -> str:
+        built = cls.package is None or (cls.package / ".built").exists()
+        return "" if built else "the compiled build (make compiled)"
+
     def start(self) -> None:
         load_core, core = machine.cores()
-        self._fleet = fleet = Fleet(self.folder, self.shape.connections)
+        self._fleet = fleet = Fleet(self.folder, self.shape.connections, self.package)
         with machine.pinned(load_core):
             fleet.start(self.upstream)
         with machine.pinned(core):
@@ -318,8 +332,15 @@ class Epochgate(Contestant):
         return f"; the gate was {', then '.join(self._fleet.gate_states())}"
 
 
+class EpochgateAsWritten(Epochgate):
+    """The same, every line of it run by the interpreter."""
+
+    name = "epochgate, as written"
+    package = None
+
+
 ALL: tuple[type[Contestant], ...] = (
-    Contestant, Haproxy, Nginx, NginxAuth, Envoy, EnvoyAuth, Epochgate,
+    Contestant, Haproxy, Nginx, NginxAuth, Envoy, EnvoyAuth, Epochgate, EpochgateAsWritten,
 )  # fmt: skip
 
 

@@ -33,16 +33,18 @@ class Fleet:
     Args:
         folder: Existing; a folder for this start is made in it.
         connections: How many clients there may be at once.
+        package: Where the sidecar's code is, unless it is this very installation.
 
     Attributes:
         port: Where the sidecar takes requests.
         first_permit_ms: From the start of its process to the first permit.
     """
 
-    def __init__(self, folder: Path, connections: int) -> None:
+    def __init__(self, folder: Path, connections: int, package: Path | None = None) -> None:
         number = len(list(folder.glob("fleet-*")))
         self.folder = folder / f"fleet-{number}"
         self._connections = connections
+        self._package = package
         for part in ("sidecar", "authority"):
             (self.folder / part).mkdir(parents=True, mode=0o700)
         free = processes.free_ports(6)
@@ -117,6 +119,9 @@ class Fleet:
 
     def _role(self, name: str) -> Process:
         command = epochgate("run", name, "--config", self.folder / f"{name}.yaml")
+        if name == "sidecar" and self._package is not None:
+            # -P: not the package that lies in the working directory.
+            command = ["env", f"PYTHONPATH={self._package}", command[0], "-P", *command[1:]]
         return Process(name, command, self.folder / f"{name}.log")
 
     def _configure(self) -> None:

@@ -31,6 +31,7 @@ COLOURS = {
     "envoy": ("#94588a", "#d199c6", False),
     "envoy + ext_authz": ("#94588a", "#d199c6", True),
     "epochgate": ("#d8431b", "#ff8159", False),
+    "epochgate, as written": ("#d8431b", "#ff8159", True),
 }
 OURS = "epochgate"
 STYLE = """\

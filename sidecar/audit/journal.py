@@ -24,7 +24,6 @@ import fcntl
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +116,7 @@ class Journal:
         self.fresh: deque[bytes] = deque()
         self.failed: OSError | None = OSError(errno.EBADF, "journal was not recovered", str(folder))
         self.recovery: Recovery | None = None
-        self.waiting: Callable[[], None] = _nobody
+        self.waiting = _nobody
         self._segment_bytes = segment_bytes
         self._current = -1
         self._deferred = b""

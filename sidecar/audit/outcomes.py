@@ -51,4 +51,3 @@ class Outcomes:
             self.interrupted += len(self._open)
             self._open.clear()
         return None
-
