@@ -19,7 +19,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 COMPILED := build/compiled
-COMPILED_TESTS := tests/core tests/proxy tests/audit tests/telemetry tests/http
+COMPILED_TESTS := tests/core tests/proxy tests/audit tests/telemetry tests/http tests/hostile
 
 .PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate late fuzz fuzz-differential bench \
   lock venv clean

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sidecar.config.sections import Address, Proxy, UnixAddress
 from sidecar.core.reason import Reason
@@ -48,8 +48,8 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 class Accepted(Protocol):
     """An accepted TCP socket, or what an event loop shows in its place."""
 
-    def getsockname(self) -> tuple[str, int]:
-        """Host and port on our side."""
+    def getsockname(self) -> tuple[Any, ...]:
+        """Host and port on our side; for IPv6 more behind them."""
         ...
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
