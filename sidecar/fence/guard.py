@@ -60,38 +60,44 @@ class Guard:
             return check.NO_TARGET
         if method in EXEMPT_METHODS and not self._exempt.isdisjoint(targets):
             return None
-        found = self._judge(method, targets, headers)
-        if found in (check.INVALID, check.NO_KEY) and self._reload():
-            found = self._judge(method, targets, headers)
+        key = self._key
+        found = _judge(key, method, targets, headers)
+        if found in (check.INVALID, check.NO_KEY):
+            self._reload()
+            # Another thread may have read the new key since: then its reading counts for us, too.
+            if self._key is not key:
+                found = _judge(self._key, method, targets, headers)
         return found
 
-    def _judge(self, method: bytes, targets: Sequence[bytes], headers: Headers) -> Refusal | None:
-        if self._key is None:
-            return check.NO_KEY
-        found: Refusal | None = check.INVALID
-        for target in targets:
-            found = check.verify(self._key, method, target, headers, read_clocks())
-            if found is not check.INVALID:
-                break
-        return found
-
-    def _reload(self) -> bool:
-        """Whether there is another key than before."""
+    def _reload(self) -> None:
+        """Read the key file, if it has changed."""
         try:
             with open(self._path, "rb") as file:  # noqa: PTH123 (the version must be of this file)
                 stat = os.fstat(file.fileno())
                 version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
                 if version == self._version:
-                    return False
+                    return
                 key = check.parse_key(file.read(4 * check.KEY_BYTES))
         except OSError:
-            return False  # a key that was read stays good: the sidecar that made it may still run
+            return  # a key that was read stays good: the sidecar that made it may still run
         if key is None:
-            return False
+            return
         # The version last: a thread that sees it must not find the old key beside it.
         self._key = key
         self._version = version
-        return True
+
+
+def _judge(
+    key: bytes | None, method: bytes, targets: Sequence[bytes], headers: Headers
+) -> Refusal | None:
+    if key is None:
+        return check.NO_KEY
+    found: Refusal | None = check.INVALID
+    for target in targets:
+        found = check.verify(key, method, target, headers, read_clocks())
+        if found is not check.INVALID:
+            break
+    return found
 
 
 class Term:

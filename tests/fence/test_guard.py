@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,26 @@ def test_follows_the_key_of_a_sidecar_that_started_anew(key_file: Path) -> None:
     write_key(key_file, OTHER)
     assert judge(guard, OTHER) is None
     assert judge(guard, KEY) is check.INVALID
+
+
+def test_a_new_key_that_another_thread_has_just_read_counts_for_this_request_too(
+    key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = Guard(write_key(key_file), ())
+    assert judge(guard, KEY) is None
+    write_key(key_file, OTHER)
+    verify, others = check.verify, []
+
+    def verify_and_be_overtaken(*args: Any) -> Refusal | None:
+        found = verify(*args)
+        if not others:
+            others.append("begun")
+            others.append(judge(guard, OTHER))
+        return found
+
+    monkeypatch.setattr(check, "verify", verify_and_be_overtaken)
+    assert judge(guard, OTHER) is None
+    assert others == ["begun", None]
 
 
 def test_goes_on_with_the_known_key_when_the_file_is_gone(key_file: Path) -> None:
