@@ -18,7 +18,7 @@ def replace(path: Path, body: bytes, mode: int = 0o600) -> None:
     Args:
         path: The file; its folder must exist.
         body: All of its new content.
-        mode: Permissions of a new file.
+        mode: Permissions of the new file, whatever the umask: who has to read it, can.
 
     Raises:
         OSError: the new bytes may or may not be there; the old ones are never damaged.
@@ -27,6 +27,7 @@ def replace(path: Path, body: bytes, mode: int = 0o600) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, mode)
     try:
+        os.fchmod(descriptor, mode)
         view = memoryview(body)
         while view:
             view = view[os.write(descriptor, view) :]

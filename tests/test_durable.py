@@ -48,6 +48,13 @@ def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path: Pat
     assert other.read_bytes() == b"precious"
 
 
-def test_a_new_file_has_the_mode_that_was_asked_for(tmp_path: Path) -> None:
-    durable.replace(tmp_path / "x.json", b"x", 0o640)
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0])
+def test_a_new_file_has_the_mode_that_was_asked_for_whatever_the_umask(
+    tmp_path: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        durable.replace(tmp_path / "x.json", b"x", 0o640)
+    finally:
+        os.umask(before)
     assert (tmp_path / "x.json").stat().st_mode & 0o777 == 0o640
