@@ -73,8 +73,12 @@ class Fence:
                 await send({"type": "websocket.close", "code": POLICY_VIOLATION})
 
 
-class TooLate(OSError):  # noqa: N818 (what it says)
-    """What an application gets instead of the last piece of a body that came too late."""
+class TooLate(BaseException):
+    """What an application gets instead of the last piece of a body that came too late.
+
+    No `Exception`, like a cancelled task: a handler that goes on with an empty body after any error
+    while reading it would begin after all.
+    """
 
 
 class _Watched:
@@ -95,7 +99,7 @@ class _Watched:
             self._first = await self._piece()
             if not self._late:
                 await app(scope, self._next, self._answer)
-        except TooLate:
+        except* TooLate:  # also in a group: frameworks call applications in tasks of their own
             pass
         finally:
             # Whatever an application has made of the error: the caller is told why.

@@ -1,5 +1,6 @@
 """Real ASGI servers, a client that sends its request line byte for byte."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -260,13 +261,34 @@ async def test_an_application_that_hides_the_error_is_answered_for(
     assert b"fence:late" in body["body"]
 
 
+async def test_a_handler_that_goes_on_after_any_error_does_not_begin_with_half_a_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[bytes] = []
+
+    async def shrugs(receive: Receive) -> None:
+        with contextlib.suppress(Exception):
+            assert (await receive())["more_body"]
+            await receive()
+        begun.append(b"hel")
+
+    async def in_a_task(scope: Message, receive: Receive, send: Send) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(shrugs(receive))
+
+    start, body = await late_body(in_a_task, tmp_path, monkeypatch)
+    assert begun == []
+    assert start["status"] == 503
+    assert b"fence:late" in body["body"]
+
+
 async def test_an_answer_that_had_begun_is_left_without_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def eager(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await receive()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(TooLate):
             await receive()
         await send({"type": "http.response.body", "body": b"done"})
 
