@@ -38,8 +38,12 @@ def create(name: str, capacity_bytes: int) -> int:
         OSError: there is none left, or this system cannot do it.
     """
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, _NEWEST + 2 * (share.FRAME_BYTES + capacity_bytes))
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    try:
+        os.ftruncate(descriptor, _NEWEST + 2 * (share.FRAME_BYTES + capacity_bytes))
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -2,9 +2,11 @@
 
 import mmap
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,8 +26,24 @@ def memory() -> Iterator[int]:
     os.close(descriptor)
 
 
+def lowest_free() -> int:
+    with Path(os.devnull).open("rb") as file:
+        return file.fileno()
+
+
 def test_nothing_is_read_before_something_was_written(memory: int) -> None:
     assert Reader(memory).read() is None
+
+
+def test_memory_that_could_not_be_made_leaves_no_descriptor_behind() -> None:
+    limits, free = resource.getrlimit(resource.RLIMIT_FSIZE), lowest_free()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (CAPACITY, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            shared.create("test", CAPACITY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert lowest_free() == free
 
 
 def test_each_body_is_read_once_and_only_the_newest(memory: int) -> None:

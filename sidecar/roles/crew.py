@@ -96,7 +96,11 @@ class Worker:
 
     async def _live(self) -> int:
         reports = shared.create(f"epochgate-worker-{self.index}", REPORT_MAX_BYTES)
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:
+            os.close(reports)
+            raise
         try:
             self._reader = shared.Reader(reports)
             told = self._describe(self.index, reports)

@@ -1,9 +1,11 @@
 """A place in the crew is filled again and again, and what was counted in it is kept."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -27,6 +29,10 @@ def unfit(index: int, reports: int) -> Brief:
 def heard(stream: io.StringIO, event: str) -> list[dict[str, object]]:
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     return [line for line in lines if line["event"] == event]
+
+
+def highest_descriptor() -> int:
+    return max(int(path.name) for path in Path("/proc/self/fd").iterdir())
 
 
 async def test_one_that_cannot_start_is_tried_again_with_a_growing_pause(
@@ -82,6 +88,28 @@ async def test_a_worker_does_not_outlive_a_process_that_fails() -> None:
             while True:
                 os.kill(pid, 0)
                 await asyncio.sleep(0.01)
+
+
+async def test_one_that_could_not_begin_leaves_no_descriptor_behind() -> None:
+    """Else each attempt takes one more, until no worker can ever be replaced."""
+    worker = Worker(0, unfit, logs.setup("info", io.StringIO(), lambda _: None))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = highest_descriptor()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most + 3, before[1]))
+    taken: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(taken.pop())
+        for _ in range(2):
+            with pytest.raises(OSError, match="Too many open files"):
+                await worker._live()
+        taken.append(os.open(os.devnull, os.O_RDONLY))  # the one is still free
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_package_in_the_working_directory_is_not_what_runs(
