@@ -62,6 +62,40 @@ def count(config: SidecarConfig) -> int:
     return config.workers or min(WORKERS_MAX, len(os.sched_getaffinity(0)))
 
 
+@dataclass(slots=True)
+class Entry:
+    """What no two sidecars may have at once: the way in, and the key that the service knows.
+
+    The key is made when the sockets are open, not before: workers that outlive their follower for
+    their lease keep the port, and the service must not be taught another key meanwhile.
+    """
+
+    socks: Sequence[socket.socket] = ()
+    fence_key: bytes | None = None
+
+    def open(self, config: SidecarConfig) -> None:
+        """Listen, then make the key.
+
+        Raises:
+            StartError: the port is taken, or the key cannot be written.
+        """
+        try:
+            self.socks = open_sockets(config.proxy)
+        except OSError as error:
+            raise serving.not_bound(config.proxy, error) from None
+        self.fence_key = fence_key(config.fence_key_file)
+
+    def close(self, config: SidecarConfig) -> None:
+        """Once: who comes after us may have made the same file anew."""
+        where = config.proxy.inbound
+        if self.socks and isinstance(where, UnixAddress):
+            with suppress(OSError):
+                where.path.unlink()
+        for sock in self.socks:
+            sock.close()
+        self.socks = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that the process which follows is made of."""
@@ -75,6 +109,7 @@ class Parts:
     observer: Observer
     transitions: Transitions
     board: shared.Writer
+    entry: Entry
     workers: Sequence[Worker]
 
     def share(self, snapshot: Snapshot) -> None:
@@ -141,9 +176,8 @@ async def run_workers(config: SidecarConfig, number: int, stop: asyncio.Event) -
     """
     memory, board = _shared_memory()
     try:
-        socks: list[socket.socket] = []
-        parts = _build(config, number, (memory, board), socks)
-        await _run(parts, socks, stop)
+        parts = _build(config, number, (memory, board))
+        await _run(parts, stop)
     finally:
         board.close()
         os.close(memory)
@@ -159,7 +193,7 @@ def _shared_memory() -> tuple[int, shared.Writer]:
         raise StartError(f"shared memory: {how}") from None
 
 
-async def _run(parts: Parts, socks: list[socket.socket], stop: asyncio.Event) -> None:
+async def _run(parts: Parts, stop: asyncio.Event) -> None:
     config = parts.config
     peers = open_peers(config.sync.peers, config.sync.timeout_ms)
     driver = following.open_driver(
@@ -168,7 +202,7 @@ async def _run(parts: Parts, socks: list[socket.socket], stop: asyncio.Event) ->
     app = admin.build(not_ready=parts.not_ready, state=parts.state, metrics=parts.exposition)
     runner = await listen(app, config.status, parts.log)
     try:
-        socks += _open(config)
+        parts.entry.open(config)
         parts.share(parts.gate.snapshot)
         async with asyncio.TaskGroup() as tasks:
             last = tasks.create_task(parts.logbook.run())
@@ -176,9 +210,9 @@ async def _run(parts: Parts, socks: list[socket.socket], stop: asyncio.Event) ->
             if driver is not None:
                 others.append(tasks.create_task(driver.run()))
             crew = [tasks.create_task(worker.keep()) for worker in parts.workers]
-            parts.log.info(logs.LISTENING, address=str(_address(config, socks)))
+            parts.log.info(logs.LISTENING, address=str(_address(config, parts.entry.socks)))
             await stop.wait()
-            await _drain(parts, crew, socks)
+            await _drain(parts, crew)
             for task in others:
                 task.cancel()
             parts.logbook.end()
@@ -186,19 +220,14 @@ async def _run(parts: Parts, socks: list[socket.socket], stop: asyncio.Event) ->
     finally:
         for worker in parts.workers:
             worker.kill()
-        _close(config, socks)
+        parts.entry.close(config)
         await runner.cleanup()
         for peer in peers.values():
             peer.close()
         parts.logbook.journal.close()
 
 
-def _build(
-    config: SidecarConfig,
-    number: int,
-    snapshots: tuple[int, shared.Writer],
-    socks: Sequence[socket.socket],
-) -> Parts:
+def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writer]) -> Parts:
     """Make every part, in order; no worker runs and nothing listens yet."""
     trust = verified(config)
     metrics = Metrics(clock.now, [peer.id for peer in config.sync.peers])
@@ -220,7 +249,7 @@ def _build(
     observer = Observer(metrics, log, clock.now)
     transitions = Transitions(book.recorder, observer)
     memory, board = snapshots
-    seal = fence_key(config.fence_key_file)
+    entry = Entry()
 
     def brief_for(index: int, reports: int) -> Brief:
         return Brief(
@@ -228,14 +257,16 @@ def _build(
             origin=checkpoint.origin(trust.domain, f"{name}-worker-{index}"),
             trust=trust.sha256,
             settings=brief.settings_for(config, index),
-            fence_key=None if seal is None else seal.hex(),
+            fence_key=None if entry.fence_key is None else entry.fence_key.hex(),
             snapshots=memory,
             reports=reports,
-            socks=tuple(sock.fileno() for sock in socks),
+            socks=tuple(sock.fileno() for sock in entry.socks),
         )
 
     workers = tuple(Worker(index, brief_for, log) for index in range(number))
-    parts = Parts(config, trust, log, gate, book, metrics, observer, transitions, board, workers)
+    parts = Parts(
+        config, trust, log, gate, book, metrics, observer, transitions, board, entry, workers
+    )
     metrics.others = parts.figures
     observers += [parts.share, transitions.look]
     return parts
@@ -246,32 +277,12 @@ def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -
         observer(snapshot)
 
 
-def _open(config: SidecarConfig) -> list[socket.socket]:
-    try:
-        return open_sockets(config.proxy)
-    except OSError as error:
-        raise serving.not_bound(config.proxy, error) from None
-
-
 def _address(config: SidecarConfig, socks: Sequence[socket.socket]) -> Address | UnixAddress:
     where = config.proxy.inbound
     return where if isinstance(where, UnixAddress) else Address(*socks[0].getsockname()[:2])
 
 
-def _close(config: SidecarConfig, socks: list[socket.socket]) -> None:
-    """Once: who comes after us may have made the same file anew."""
-    where = config.proxy.inbound
-    if socks and isinstance(where, UnixAddress):
-        with suppress(OSError):
-            where.path.unlink()
-    for sock in socks:
-        sock.close()
-    socks.clear()
-
-
-async def _drain(
-    parts: Parts, crew: Sequence["asyncio.Task[None]"], socks: list[socket.socket]
-) -> None:
+async def _drain(parts: Parts, crew: Sequence["asyncio.Task[None]"]) -> None:
     """Let every worker drain; snapshots still come meanwhile, so that what runs may finish."""
     settings = parts.config.drain
     parts.log.info(logs.DRAINING, delay_ms=settings.delay_ms, timeout_ms=settings.timeout_ms)
@@ -280,7 +291,7 @@ async def _drain(
     _, running = await asyncio.wait(crew, timeout=settings.delay_ms / 1000)
     parts.gate.place(Hold(Reason.DRAINING, HoldKind.PASSING))
     # From now on nobody accepts: a client shall be refused, not left waiting in the backlog.
-    _close(parts.config, socks)
+    parts.entry.close(parts.config)
     if running:
         limit_s = settings.timeout_ms / 1000 + GRACE_S
         _, running = await asyncio.wait(running, timeout=limit_s)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -231,6 +232,23 @@ async def test_workers_outlive_a_killed_follower_for_their_lease_and_no_longer(
     assert len(stopped(world)) == 2, "each worker ended in order"
     await world.sidecar.start()
     await world.until(200)
+
+
+@pytest.mark.sidecar(workers=2, fence={"keyFile": "fence.key"})
+async def test_a_start_that_fails_leaves_the_key_to_those_who_still_serve(world: World) -> None:
+    """Workers outlive their follower for their lease; the next start may come sooner."""
+    path = world.sidecar.folder / "fence.key"
+    path.write_text("theirs")
+    settings = world.sidecar.folder / "sidecar.yaml"
+    with socket.socket() as theirs:
+        theirs.bind((HOST, 0))
+        theirs.listen()
+        inbound = f"inbound: {HOST}:{theirs.getsockname()[1]}"
+        settings.write_text(settings.read_text().replace(f"inbound: {HOST}:0", inbound))
+        world.sidecar.spawn()
+        assert world.sidecar.wait() == 69
+    assert "inbound port" in world.sidecar.output()
+    assert path.read_text() == "theirs"
 
 
 async def test_a_halt_reaches_every_worker(world: World) -> None:
