@@ -5,7 +5,7 @@ is, and a key given for that name must have signed it. So logs cannot trade plac
 key was given for cannot be missing. Whether there were more, only somebody who knows can tell.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sidecar.audit import checkpoints, reader, segments
@@ -55,6 +55,23 @@ def verify(
         last = reports[folders[-1]]
         last.fault = last.fault or Fault(None, str(folders[-1].parent), why)
     return reports
+
+
+def find_copies(reports: Mapping[Path, Report]) -> None:
+    """Call it a fault when two folders hold the log of one name: one was put in another's place.
+
+    Args:
+        reports: Of logs that were checked without a key for each name; faults are added.
+    """
+    first: dict[str, Path] = {}
+    for folder, report in reports.items():
+        if report.checkpoint is None:
+            continue  # signed by nobody, so named by nobody
+        name = report.checkpoint.origin
+        known = first.setdefault(name, folder)
+        if known is not folder:
+            why = f"is the log {name}, and {known.name} is it too"
+            report.fault = report.fault or Fault(None, str(folder), why)
 
 
 def _holds_log(folder: Path) -> bool:

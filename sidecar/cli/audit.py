@@ -56,7 +56,7 @@ def verify(
     """Check every record of the journal in FOLDER against its chain and its signed checkpoint.
 
     A sidecar with several workers keeps a journal for each process in folders below FOLDER: all of
-    them are checked, each with the key of its name.
+    them are checked, each with the key of its name; a key without its journal is a fault.
 
     Without a key, the one stored beside a journal is used. Exit code 80: something is wrong. 81:
     nothing is known to be wrong, but there is no signed checkpoint to check against.
@@ -64,13 +64,12 @@ def verify(
     given = _given(keys, key_file)
     folders = collection.find(folder)
     progress = _progress()
-    if len(folders) > 1 and given:
+    if given and (len(folders) > 1 or len(given) > 1):
         reports = collection.verify(folders, given, progress)
-    elif len(given) > 1:
-        raise click.UsageError(f"{len(given)} keys, but there is one journal in {folder}")
     else:
         key = given[0] if given else None
         reports = {path: _verified(path, key, progress) for path in folders}
+        collection.find_copies(reports)
     if progress is not None:
         click.echo(_CLEAR, nl=False, err=True)
     _tell(folder, reports, output)
@@ -121,6 +120,10 @@ def tail_(folder: Path, count: int, follow: bool, output: str) -> None:  # noqa:
 
     With `-o json` the lines are the records themselves.
     """
+    folders = collection.find(folder)
+    if folder not in folders:
+        names = ", ".join(path.name for path in folders)
+        raise click.UsageError(f"{folder} has a journal for each process; name one of {names}")
     lines, position = tail.last(folder, count)
     for line in lines:
         _show(line, output)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.audit import collection
+from sidecar.audit import collection, reader
 from sidecar.audit.journal import Journal
 from sidecar.core.log.note import NoteKey
 from tests import builders
@@ -76,6 +76,16 @@ def test_one_log_in_two_places_is_found(folder: Path) -> None:
     shutil.rmtree(folder / "worker-1")
     shutil.copytree(folder / "worker-0", folder / "worker-1")
     assert "worker-1" in failed(folder, KEYS)
+
+
+def test_a_copy_is_found_without_the_keys(folder: Path) -> None:
+    shutil.copytree(folder / "worker-0", folder / "worker-2")
+    reports = {path: reader.verify(path, KEYS[1]) for path in collection.find(folder)}
+    collection.find_copies(reports)
+    assert reports[folder / "worker-0"].fault is None
+    fault = reports[folder / "worker-2"].fault
+    assert fault is not None
+    assert "worker-0 is it too" in fault.why
 
 
 def test_a_log_that_only_says_that_it_is_another_is_found(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -203,6 +204,29 @@ def test_several_logs_take_a_file_of_keys(logs: Path, tmp_path: Path) -> None:
     assert "no key was given" in done.stdout
 
 
-def test_two_keys_for_one_log_are_a_mistake(folder: Path) -> None:
+def test_a_key_without_its_log_exits_80_also_when_one_log_is_left(folder: Path) -> None:
     other = NoteKey("epochgate/test/other", KEY.public)
-    assert call("verify", folder, "--key", KEY, "--key", other).exit_code == 2
+    done = call("verify", folder, "--key", KEY, "--key", other)
+    assert done.exit_code == 80
+    assert "its key was given: epochgate/test/other" in done.stdout
+    assert call("verify", folder, "--key", KEY, "--key", KEY).exit_code == 0
+
+
+def test_logs_that_are_all_gone_exit_80_when_their_keys_are_given(tmp_path: Path) -> None:
+    other = NoteKey("epochgate/test/other", KEY.public)
+    assert call("verify", tmp_path, "--key", KEY, "--key", other).exit_code == 80
+
+
+def test_a_log_in_the_place_of_another_exits_80_without_any_key(logs: Path) -> None:
+    shutil.rmtree(logs / "worker-1")
+    shutil.copytree(logs / "worker-0", logs / "worker-1")
+    done = call("verify", logs)
+    assert done.exit_code == 80
+    assert "is the log epochgate/test/worker-0, and worker-0 is it too" in done.stdout
+
+
+def test_the_end_of_several_logs_is_read_one_by_one(logs: Path) -> None:
+    done = call("tail", logs)
+    assert done.exit_code == 2
+    assert "name one of follower, worker-0, worker-1" in done.stderr
+    assert call("tail", logs / "worker-0").exit_code == 0
