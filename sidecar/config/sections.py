@@ -102,7 +102,7 @@ class Limits:
         pipeline_depth: Requests read ahead on one connection before reading pauses.
         connections: Client connections at once. For one more, those that have waited longest for a
             request are closed; where none waits, the new one is answered EG012 and closed.
-        buffer_bytes: Bytes that may wait in a write buffer before the other side is paused.
+        buffer_bytes: Bytes that may wait for a client to read them before the service is paused.
         response_head_bytes: Head of an upstream response; more is EG021.
         progress_bytes: What a client must send of a body, or read of an answer, to be given
             timeouts.body or timeouts.unread anew; 0 means any byte will do.

@@ -231,6 +231,7 @@ class Chunked:
 
 
 NOTHING = Nothing()
+BROKEN = Broken()
 
 
 def announced(length: int | None, bounds: Bounds, *, chunked: bool) -> Body:

@@ -24,7 +24,7 @@ from sidecar.proxy import shell
 from sidecar.proxy.client import ClientSide
 from sidecar.proxy.connections import Connections, Place
 from sidecar.proxy.exchange import Exchange
-from sidecar.proxy.plane import Plane
+from sidecar.proxy.plane import Outcome, Plane
 from sidecar.proxy.upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Downstream(ClientSide):
         self.write_full = False
         if self._upstream is not None:
             self._upstream.hold_reading(hold=False)
-        self._safely(self._caught_up, None)
+        self._safely(self._caught_up, "cut")
         self._safely(self._go_on, None)
 
     # What the upstream connection calls.
@@ -138,8 +138,8 @@ class Downstream(ClientSide):
     def upstream_full(self, *, full: bool) -> None:
         """The service takes the request too slowly, or caught up."""
         self._upstream_full = full
-        if not full:
-            self._safely(self._caught_up, None)
+        if not full:  # what waited has left just now
+            self._safely(self._caught_up, "late")
         self._set_reading()
 
     # What the exchange calls.
@@ -190,7 +190,9 @@ class Downstream(ClientSide):
             self._safely(self._exchange.look, now)
 
     def tick(self, now: Now) -> None:
-        """Time has passed."""
+        """Time has passed, and what runs is permitted."""
+        if self._upstream_full and self._upstream is not None:
+            self._upstream.see_waiting()
         if self.deadline and now.boot >= self.deadline:
             self.deadline = 0
             self._safely(self._expired, now)
@@ -354,10 +356,10 @@ class Downstream(ClientSide):
         if self._exchange is not None:
             self._exchange.upstream_lost(self._plane.clock(), clean=clean)
 
-    def _caught_up(self, _: None) -> None:
+    def _caught_up(self, end: Outcome) -> None:
         exchange = self._exchange
         if exchange is not None and exchange.sent and not self._upstream_full:
-            exchange.request_data()  # from now on another side is waited for
+            exchange.request_data(end)  # from now on another side is waited for
 
     def _lost(self, _: None) -> None:
         if self._exchange is not None:

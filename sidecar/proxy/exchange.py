@@ -22,14 +22,11 @@ from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy import denial, http1
-from sidecar.proxy.body import Body, Broken, announced
-from sidecar.proxy.plane import RECORDED, Connection, Outcome, Plane
+from sidecar.proxy.body import BROKEN, Body, announced
+from sidecar.proxy.plane import RECORDED, TRIES_MAX, Connection, Outcome, Plane
 from sidecar.proxy.response import Response
 from sidecar.proxy.shell import Asked
 from sidecar.proxy.upstream import Upstream
-
-BROKEN = Broken()
-TRIES_MAX = 2  # connections that may end before use
 
 
 class Exchange:
@@ -107,10 +104,10 @@ class Exchange:
         else:
             self._deny(Denial(Reason.UPSTREAM_UNREACHABLE, decision.snapshot), now, "failed")
 
-    def request_data(self) -> None:
+    def request_data(self, end: Outcome = "cut") -> None:
         """The client sent more of the body, or the service has room for it again."""
         now = self._plane.clock()
-        if self.look(now):
+        if self.look(now, end):
             data = self._take_body()
             if data and self._upstream is not None:
                 self._upstream.relay(data)
@@ -268,7 +265,7 @@ class Exchange:
         answer = response.answer
         assert answer is not None
         doubt = response.surplus or not self.request_done or not answer.keep_alive
-        if upstream is not None and not upstream.lost and not doubt:
+        if upstream is not None and not (upstream.lost or upstream.full or doubt):
             upstream.release()
         else:
             self._connection.drop_upstream()
@@ -279,8 +276,9 @@ class Exchange:
 
     def expired(self, now: Now) -> None:
         """The deadline that this exchange has set was reached."""
-        if not self.look(now):
-            return
+        drained = self._drained
+        if not self.look(now) or self._drained != drained:
+            return  # a drain that began, or that a new lease has ended, has another deadline
         if not self.sent or self._awaits_client():
             self.malformed(Reason.REQUEST_TIMEOUT)
         elif self._connection.write_full and not 0 < self._total <= now.boot:
@@ -321,13 +319,13 @@ class Exchange:
             return not self._over
         snapshot = self._plane.gate.snapshot
         reason = recheck(snapshot, decision, self._asked.head, now)
-        if reason is None:
-            self._drained = 0
-            return True
-        until = drained_at(snapshot, decision, reason, now)
-        if until is None:
-            self._cut(reason, now, end)
-            return False
+        until = 0
+        if reason is not None:
+            bridged = drained_at(snapshot, decision, reason, now)
+            if bridged is None:
+                self._cut(reason, now, end)
+                return False
+            until = bridged
         if self._drained != until:
             self._drained = until
             self._set_deadline(now)
@@ -336,6 +334,8 @@ class Exchange:
     def _cut(self, reason: Reason, now: Now, end: Outcome) -> None:
         plane, connection, answer = self._plane, self._connection, self._response.answer
         plane.observer.stream_cut(reason)
+        if reason is Reason.LEASE_EXPIRED and self._upstream and self._upstream.left_unseen:
+            end = "late"  # nobody knows when those bytes left
         connection.drop_upstream()
         if answer is None:
             self._tell(reason, plane.gate.snapshot, now, end)

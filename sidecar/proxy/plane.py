@@ -24,6 +24,8 @@ from sidecar.proxy.listener import Inbound
 from sidecar.proxy.shell import Shell
 from sidecar.proxy.upstream import Owner, Pool, Upstream
 
+TRIES_MAX = 2  # upstream connections of one exchange that may end before use
+
 Outcome = Literal["permit", "exempt", "deny", "cut", "late", "abort", "failed", "gone"]
 
 # How the exchange of a permit ended, as it is recorded. A `deny` after a permit is ours: what the

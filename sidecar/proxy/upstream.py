@@ -5,6 +5,8 @@ Rules:
 * `send` takes a permit or an exemption; there is no other way to write the first byte of a request.
 * A connection belongs to one client connection for life. Bytes that nobody asked for, a surplus
   after a response, any doubt: it is destroyed.
+* What the kernel has no room for waits here, and more is not taken until it has left: so the owner
+  hears when it left, and can compare that with the lease.
 * A warm connection has never carried a request, so nothing on it can belong to somebody else.
 
 Source: hardening E-H7; DESIGN 3.
@@ -38,20 +40,21 @@ class Upstream(asyncio.Protocol):
 
     Attributes:
         address: Where it leads.
-        full: Whether the service takes the request more slowly than it is written.
+        full: Whether bytes of the request wait here because the service takes them too slowly.
         lost: Whether it has ended.
     """
 
     __slots__ = (
-        "_buffer_bytes", "_busy", "_owner", "_pool", "_transport", "address", "full", "lost",
+        "_busy", "_made", "_owner", "_pool", "_transport", "_waiting", "address", "full", "lost",
     )  # fmt: skip
 
-    def __init__(self, address: Address, pool: "Pool", buffer_bytes: int) -> None:
+    def __init__(self, address: Address, pool: "Pool") -> None:
         self.address = address
         self._pool = pool
-        self._buffer_bytes = buffer_bytes
+        self._waiting = 0  # bytes that waited after the last write
         self._owner: Owner | None = None
         self._busy = False
+        self._made = False
         self.full = False
         self.lost = False
         self._transport: asyncio.Transport
@@ -65,6 +68,11 @@ class Upstream(asyncio.Protocol):
             and not self._transport.is_closing()
             and not self._transport.get_write_buffer_size()
         )
+
+    @property
+    def left_unseen(self) -> bool:
+        """Whether some of the bytes that wait have left, and not all: only that is told."""
+        return self.full and self._transport.get_write_buffer_size() < self._waiting
 
     def send(self, decision: Permit | Exempt, data: bytes, owner: Owner) -> None:
         """Begin a request.
@@ -94,6 +102,12 @@ class Upstream(asyncio.Protocol):
         if not self._busy:
             raise RuntimeError("no request was sent on this connection")
         self._transport.write(data)
+        if self.full:
+            self.see_waiting()
+
+    def see_waiting(self) -> None:
+        """What has left until now has left in time: only more of it is `left_unseen`."""
+        self._waiting = self._transport.get_write_buffer_size()
 
     def release(self) -> None:
         """The exchange is complete and nothing is in doubt: the next request may come."""
@@ -108,6 +122,17 @@ class Upstream(asyncio.Protocol):
         self.lost = True
         self._transport.abort()
 
+    def give_up(self) -> None:
+        """Nobody waits for this connection any more; if it is made all the same, it ends.
+
+        A loop that is told to stop connecting may have connected already. uvloop then closes it
+        without a word, so it is counted out here.
+        """
+        self.lost = True
+        if self._made:
+            self._transport.abort()
+            self._count_out()
+
     def hold_reading(self, *, hold: bool) -> None:
         """Stop or resume reading the response."""
         if self.lost or self._transport.is_closing():
@@ -120,10 +145,13 @@ class Upstream(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Limit the write buffer."""
+        """Ask to be told of each byte that waits."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-        self._transport.set_write_buffer_limits(high=self._buffer_bytes)
+        self._transport.set_write_buffer_limits(high=0)
+        self._made = True
         self._pool.count += 1
+        if self.lost:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the owner; unsolicited bytes end the connection."""
@@ -138,13 +166,14 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Not orderly unless an EOF came before."""
-        self._pool.count -= 1
+        self._count_out()
         self._pool.forget(self)
         self._ended(clean=error is None and not self._busy)
 
     def pause_writing(self) -> None:
         """The service takes the request more slowly than the client sends it."""
         self.full = True
+        self.see_waiting()
         if self._owner is not None:
             self._owner.upstream_full(full=True)
 
@@ -153,6 +182,10 @@ class Upstream(asyncio.Protocol):
         self.full = False
         if self._owner is not None:
             self._owner.upstream_full(full=False)
+
+    def _count_out(self) -> None:
+        self._pool.count -= self._made
+        self._made = False
 
     def _ended(self, *, clean: bool) -> None:
         owner, self._owner = self._owner, None
@@ -248,7 +281,7 @@ class Pool:
 
     async def _connect(self, address: Address, waiter: Waiter) -> None:
         timeout_ms = self._settings.timeouts.connect_ms
-        upstream: Upstream | None = Upstream(address, self, self._settings.limits.buffer_bytes)
+        upstream: Upstream | None = Upstream(address, self)
         assert upstream is not None
         made = upstream
         try:
@@ -257,5 +290,9 @@ class Pool:
                     lambda: made, address.host, address.port
                 )
         except (OSError, TimeoutError):
+            made.give_up()
             upstream = None
+        except asyncio.CancelledError:
+            made.give_up()
+            raise
         waiter(upstream)

@@ -66,6 +66,20 @@ async def test_a_lease_that_comes_back_ends_the_drain() -> None:
         assert world.observer.cuts == []
 
 
+async def test_a_silent_stream_outlives_the_drain_that_a_new_lease_has_ended() -> None:
+    async with running() as world:
+        client, more = await begun(world)
+        [connection] = world.server._connections
+        until = world.clock.boot + (DRAIN_MS - 1) * 10**6
+        await world.until(lambda: connection.deadline == until)
+        world.open()
+        world.clock.move(DRAIN_MS)
+        await world.until(lambda: connection.deadline != until)
+        more.set()
+        assert await client.chunk() == b"data: late\n\n"
+        assert world.observer.ends == []
+
+
 async def test_a_halt_cuts_what_drains() -> None:
     async with running() as world:
         client, _ = await begun(world)
