@@ -435,6 +435,8 @@ class World:
         for client in self.clients:
             await client.close()
         await self.server.close()
+        # A connection that was being made takes a few turns to be gone; one that leaks never is.
+        await self.until(lambda: not self.server.connections + self.server.upstream_connections)
         await self.service.close()
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sidecar.core import marks
 from sidecar.core.objects.epoch import Activation
 from tests import builders
-from tests.integration.harness import HOST, World
+from tests.integration.harness import HOST, LIMIT_S, World
 
 
 async def test_exempt_targets_pass_while_contained_and_across_a_restart(world: World) -> None:
@@ -125,15 +125,23 @@ async def test_state_changes_are_logged_and_recorded_once(world: World) -> None:
     assert [line["type"] for line in world.sidecar.records()][-1] == "stop"
 
 
+async def scrape(world: World) -> dict[str, str]:
+    url = f"http://{HOST}:{world.sidecar.status}/metrics"
+    async with world.session.get(url) as response:
+        lines = (await response.text()).splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
 async def test_metrics_count_what_happened(world: World) -> None:
     await world.open()
     await world.ask()
     await world.ask("/admin")
-    async with world.session.get(f"http://{HOST}:{world.sidecar.status}/metrics") as response:
-        text = await response.text()
-    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    permits = sum(world.sidecar.permits().values())
-    assert float(values['epochgate_decisions_total{decision="permit",reason="none"}']) == permits
+    permitted = 'epochgate_decisions_total{decision="permit",reason="none"}'
+    values = await scrape(world)
+    async with asyncio.timeout(LIMIT_S):  # a request is counted when it has ended
+        while float(values[permitted]) != sum(world.sidecar.permits().values()):
+            await asyncio.sleep(0.05)
+            values = await scrape(world)
     assert float(values['epochgate_decisions_total{decision="deny",reason="EG302"}']) == 1
     assert float(values['epochgate_gate_state{state="running"}']) == 1
     assert float(values["epochgate_epoch_number"]) == 1
