@@ -68,6 +68,7 @@ class Worker:
         self._report: Report | None = None
         self._kept = Figures()  # counted by those who ended
         self._left = Figures()  # still true of their log
+        self._audit: dict[str, int] = {}  # the same, for the state
         self._ending = asyncio.Event()
 
     async def keep(self) -> None:
@@ -134,6 +135,7 @@ class Worker:
         if last is not None:
             self._kept = figures.ended(self._kept, last.figures)
             self._left = figures.of_the_log(last.figures)
+            self._audit = last.audit
 
     def notify(self) -> None:
         """Say that there is a new snapshot. A worker that does not listen looks by itself."""
@@ -185,6 +187,7 @@ class Worker:
             "pid": None if self._process is None else self._process.pid,
             "up": self.up,
             "restarts": self.restarts,
+            "audit": self._audit if report is None else report.audit,
         }
         if report is not None:
             shown |= {
@@ -195,7 +198,6 @@ class Worker:
                 "holds": report.holds,
                 "in_flight": report.in_flight,
                 "connections": report.connections,
-                "audit": report.audit,
             }
         return shown
 

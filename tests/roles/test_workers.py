@@ -196,6 +196,22 @@ async def test_a_killed_worker_is_replaced_and_nothing_passes_unrecorded(world: 
     world.service.seen += unused.elements()
 
 
+async def test_the_log_of_a_killed_worker_is_shown_until_another_goes_on_with_it(
+    world: World,
+) -> None:
+    await world.open()
+    killed, _ = await pids(world)
+    os.kill(killed, signal.SIGKILL)
+    last = (await world.state())["audit"]["records"]
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            state = await world.state()
+            assert state["audit"]["records"] >= last
+            last = state["audit"]["records"]
+            if state["workers"][0]["restarts"] == 1 and state["workers"][0]["up"]:
+                break
+
+
 async def test_workers_deny_in_time_while_the_follower_is_frozen_and_go_on_after(
     world: World,
 ) -> None:
