@@ -15,10 +15,7 @@ def sealing(key: bytes | None) -> Fence | None:
 
 
 def fence_key(path: Path | None) -> bytes | None:
-    """Make a key and put it where the service finds it; None when there is no fence.
-
-    A request that was sealed for the start before this one is refused from now on: whatever became
-    of it, nobody is waiting for its answer.
+    """Make a key and hand it over; None when there is no fence.
 
     Args:
         path: `spec.fence.keyFile`.
@@ -26,12 +23,34 @@ def fence_key(path: Path | None) -> bytes | None:
     Raises:
         StartError: It cannot be written.
     """
-    if path is None:
-        return None
-    key = fresh_bytes(KEY_BYTES)
+    key = new_key(path)
+    hand_over(path, key)
+    return key
+
+
+def new_key(path: Path | None) -> bytes | None:
+    """Make a key; None when there is no fence."""
+    return None if path is None else fresh_bytes(KEY_BYTES)
+
+
+def hand_over(path: Path | None, key: bytes | None) -> None:
+    """Put the key where the service finds it; not before every port is ours.
+
+    A process that cannot start must not take its key away from the one that runs: the service would
+    refuse all that this one seals. What was sealed for the start before is refused from now on:
+    whatever became of it, nobody is waiting for its answer.
+
+    Args:
+        path: `spec.fence.keyFile`.
+        key: From `new_key`.
+
+    Raises:
+        StartError: It cannot be written.
+    """
+    if path is None or key is None:
+        return
     try:
         durable.replace(path, key.hex().encode() + b"\n", KEY_MODE)
     except OSError as error:
         how = f"{why(error)}; mount a folder that sidecar and service share, or change"
         raise StartError(f"fence key: {path}: {how} spec.fence.keyFile") from None
-    return key

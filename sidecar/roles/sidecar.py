@@ -22,7 +22,7 @@ from sidecar.core.objects.trust import Trust
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy.server import Server
 from sidecar.roles import descriptors, following, logbook, serving, workers
-from sidecar.roles.fencing import fence_key, sealing
+from sidecar.roles.fencing import hand_over, new_key, sealing
 from sidecar.roles.logbook import Logbook
 from sidecar.roles.opening import listen, open_peers
 from sidecar.roles.start import stopping, verified
@@ -47,6 +47,7 @@ class Parts:
     observer: Observer
     transitions: Transitions
     server: Server
+    seal: bytes | None
 
     def state(self) -> Mapping[str, object]:
         """The answer to /v1/state."""
@@ -133,11 +134,11 @@ def _build(config: SidecarConfig) -> Parts:
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)
     transitions = Transitions(book.recorder, observer)
-    fence = sealing(fence_key(config.fence_key_file))
+    seal = new_key(config.fence_key_file)
     proxy = descriptors.fitted(config.proxy, log)
-    server = Server(proxy, gate, clock.now, book.recorder, observer, fence)
+    server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal))
     observers += [server.gate_changed, transitions.look]
-    return Parts(config, trust, log, gate, book, metrics, observer, transitions, server)
+    return Parts(config, trust, log, gate, book, metrics, observer, transitions, server, seal)
 
 
 def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -> None:
@@ -151,6 +152,7 @@ async def _serve(parts: Parts, stop: asyncio.Event) -> None:
         await parts.server.start()
     except OSError as error:
         raise serving.not_bound(parts.config.proxy, error) from None
+    hand_over(parts.config.fence_key_file, parts.seal)
     parts.log.info(logs.LISTENING, address=str(parts.server.address))
     await stop.wait()
     await serving.drain(parts.server, parts.gate, parts.config.drain, parts.log)

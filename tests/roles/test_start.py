@@ -48,7 +48,7 @@ def change(sidecar: Sidecar, section: str, key: str, value: object) -> Path:
     """Set one value of the configuration file; its path."""
     path = sidecar.folder / "sidecar.yaml"
     document = yaml.safe_load(path.read_text())
-    document["spec"][section][key] = value
+    document["spec"].setdefault(section, {})[key] = value
     path.write_text(yaml.safe_dump(document))
     return path
 
@@ -96,13 +96,23 @@ def test_a_missing_state_folder_is_named(sidecar: Sidecar) -> None:
 
 
 @pytest.mark.parametrize("which", ["inbound", "status"])
-def test_an_occupied_port_is_named(sidecar: Sidecar, which: str) -> None:
+def test_an_occupied_port_is_named_and_no_fence_key_replaced(sidecar: Sidecar, which: str) -> None:
+    """Whoever holds the port may be the sidecar that the service has its key from."""
+    key = sidecar.folder / "fence.key"
+    key.write_text("theirs")
+    change(sidecar, "fence", "keyFile", "fence.key")
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         path = change(sidecar, "listen", which, f"{HOST}:{port}")
         refused(sidecar, path, 69, f"{which} port", str(port), f"spec.listen.{which}")
+    assert key.read_text() == "theirs"
+
+
+def test_a_fence_key_that_cannot_be_written_is_named(sidecar: Sidecar) -> None:
+    path = change(sidecar, "fence", "keyFile", "missing/fence.key")
+    refused(sidecar, path, 69, "fence key", "missing/fence.key", "spec.fence.keyFile")
 
 
 @pytest.mark.parametrize("what", ["another process", "no socket"])
