@@ -155,10 +155,12 @@ def test_the_node_text_judges_as_the_check_does(node: Path) -> None:
     assert json.loads(ran.stdout) == expected
 
 
-def in_two(port: int, permit: dict[str, str], until_ms: int = 0) -> Answer:
+def in_two(port: int, permit: dict[str, str], until_ms: int = 0, method: str = "POST") -> Answer:
     """A request whose head comes at once, and its body after `until_ms`."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in permit.items())
-    head = f"POST /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n{lines}\r\n"
+    head = (
+        f"{method} /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n{lines}\r\n"
+    )
     with socket.create_connection((HOST, port), timeout=LIMIT_S) as client:
         client.sendall(head.encode())
         time.sleep(until_ms / 1000)  # no event says that a deadline has passed
@@ -181,7 +183,9 @@ def test_the_node_text_executes_what_is_permitted_and_refuses_the_rest(
     for name, value in headers.items():
         assert ask(port, "POST", "/x", headers, f"{name}: {value}").kind == "invalid"
     assert in_two(port, fenced("POST", "/x")).status == 200
-    assert in_two(port, fenced("POST", "/x", left_ms=1_000), until_ms=1_000).kind == "late"
+    for method in ("POST", "GET"):
+        permit = fenced(method, "/x", left_ms=500)
+        assert in_two(port, permit, until_ms=500, method=method).kind == "late"
     other = os.urandom(32)
     write_key(node / "fence.key", other)
     assert ask(port, "POST", "/x", fenced("POST", "/x", key=other)).status == 200
