@@ -90,6 +90,8 @@ clean: ## remove the environment, caches and build results
 	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
 	  .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find sidecar -name '*.so' -delete
+	@rm -f *__mypyc.*.so
 
 # Two steps, so that an edit of pyproject.toml does not check every wheel again.
 $(VENV)/.locked: requirements-dev.lock

@@ -224,3 +224,8 @@ def test_every_metric_is_in_the_readme() -> None:
     missing = {n for n in names if not listed & {n, f"{n}_total", f"{n}_info"}}
     assert names, "metrics are declared by their full names, as literals"
     assert sorted(missing) == []
+
+
+def test_no_compiled_library_stands_beside_its_source() -> None:
+    """It would be imported in the place of the source, and tested; `make clean` takes it away."""
+    assert list(PACKAGE.rglob("*.so")) == []
