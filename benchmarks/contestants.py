@@ -98,6 +98,7 @@ class Shape:
 
 COMPILED = Path(__file__).resolve().parent.parent / "build" / "compiled"
 
+
 class Contestant:
     """Something between load and upstream.
 
