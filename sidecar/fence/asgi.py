@@ -84,8 +84,9 @@ class TooLate(BaseException):
 class _Watched:
     """A permitted request: the clocks are read again when the last piece of its body is there.
 
-    The first piece is awaited before the application is called. Mostly it is the last one, too; and
-    an application that asks for it much later (to notice that its client left) is not disturbed.
+    The first piece is awaited before the application is called, and the clocks are read then: an
+    application may begin without asking for more. Mostly it is the last one, too; and an
+    application that asks for it much later (to notice that its client left) is not disturbed.
     """
 
     def __init__(self, term: Term, receive: Receive, send: Send) -> None:
@@ -96,7 +97,9 @@ class _Watched:
     async def run(self, app: App, scope: Message) -> None:
         """Call the application; answer in its place when it must not begin."""
         try:
-            self._first = await self._piece()
+            self._first = await self._receive()
+            self._whole = not self._first.get("more_body")
+            self._late = not self._term.in_time()
             if not self._late:
                 await app(scope, self._next, self._answer)
         except* TooLate:  # also in a group: frameworks call applications in tasks of their own
