@@ -34,7 +34,7 @@ from sidecar.core.snapshot import Hold, HoldKind, hardest_first
 K = TypeVar("K")
 V = TypeVar("V")
 
-HEARD_MAX = 4096  # beats remembered for contradictions; far above peers x issuers of one round
+HEARD_MAX = 1024  # beats remembered for contradictions: minutes of them, and megabytes
 LATCHES_MAX = 16  # contradictions kept; the gate is held by the first, more add nothing
 
 

@@ -71,6 +71,10 @@ class AuditFigures(Protocol):
         """Written and not yet in the tree."""
 
     @property
+    def checkpoint_size(self) -> int:
+        """Sealed."""
+
+    @property
     def checkpoint_wall_ms(self) -> int:
         """When the log was last sealed; 0: not by this process."""
 
@@ -200,7 +204,7 @@ class Metrics(Collector):
         self.audit_records = Counter("epochgate_audit_records_total", "Records written.")
         self.audit_size = Gauge("epochgate_audit_chain_size", "Records in the log.")
         self.audit_checkpoint = Gauge(
-            "epochgate_audit_last_checkpoint_timestamp_seconds", "When the log was last sealed."
+            "epochgate_audit_last_checkpoint_timestamp_seconds", "Up to when the log is sealed."
         )
         self.audit_backlog = Gauge(
             "epochgate_audit_backlog_records", "Records that wait for the tree."
@@ -271,7 +275,10 @@ class Metrics(Collector):
         self.audit_records.values[()] = log.records
         self.audit_size.set(log.size)
         self.audit_backlog.set(log.backlog)
-        if log.checkpoint_wall_ms:
-            self.audit_checkpoint.set(log.checkpoint_wall_ms / _MS_PER_S)
+        sealed_ms = log.checkpoint_wall_ms
+        if log.checkpoint_size == log.records:
+            sealed_ms = self._clock().wall  # nothing waits: it is sealed up to this moment
+        if sealed_ms:
+            self.audit_checkpoint.set(sealed_ms / _MS_PER_S)
         self.audit_sync_duration.counts = list(log.sync_counts)
         self.audit_sync_duration.sum_ns = log.sync_sum_us * _US

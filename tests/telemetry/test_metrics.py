@@ -159,6 +159,14 @@ def test_the_audit_log_is_asked_at_each_scrape() -> None:
     assert found["epochgate_audit_sync_duration_seconds_sum",] == 0.7
 
 
+def test_a_log_with_nothing_left_to_seal_is_sealed_up_to_now() -> None:
+    """Else a log without traffic would look like one whose sealing has stopped."""
+    metrics = Metrics(Clock())
+    metrics.audit = lambda: sequencer.Gauges(7, 7, 7, 7, 1, 1, 0, (0,) * 11, 0, 0)
+    found = scrape(metrics)
+    assert found["epochgate_audit_last_checkpoint_timestamp_seconds",] == builders.NOW / 1000
+
+
 def test_both_sides_agree_on_the_bounds_of_a_flush() -> None:
     """They may not import each other, and a count under another bound would be a wrong figure."""
     assert sequencer.SYNC_BOUNDS_US == SYNC_BOUNDS_US
