@@ -64,6 +64,13 @@ class ClientSide(asyncio.Protocol):
             self._pace.more(len(data))
         self._transport.write(data)
 
+    def undelivered(self) -> bool:
+        """Whether some of the answer waits for the client; `resume_writing` once it has left."""
+        if not self._unread:
+            return False
+        self._transport.set_write_buffer_limits(high=0)
+        return True
+
     def abort(self) -> None:
         """Close now."""
         self._transport.abort()

@@ -117,6 +117,7 @@ class Downstream(ClientSide):
     def resume_writing(self) -> None:
         """It caught up."""
         self.write_full = False
+        self._transport.set_write_buffer_limits(high=self._plane.limits.buffer_bytes)
         if self._upstream is not None:
             self._upstream.hold_reading(hold=False)
         self._safely(self._caught_up, "cut")

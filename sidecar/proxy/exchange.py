@@ -12,6 +12,7 @@ Rules:
 * The question is asked again (`recheck`) before each piece, and after each piece of the request.
 * An exchange that is cut can not be mistaken for a complete one: no last chunk, no full length. A
   reader of an event stream gets one more event that says why.
+* An answer is relayed once the kernel has all of it: until then it can still be cut.
 * A response that begins before its request has ended is relayed, then both connections end.
 
 Source: hardening 0, E-G6, E-G8, E-H7, b.2, b.3.
@@ -77,7 +78,10 @@ class Exchange:
         plane = self._plane
         now = plane.clock()
         if not self._since:
-            self._begun(now)
+            self._since = now.boot
+            if plane.timeouts.total_ms:
+                self._total = now.boot + plane.timeouts.total_ms * NS_PER_MS
+            self._connection.deadline = self._total  # connecting has a timeout of its own
         decision = plane.decide(self._asked.head, self._connection.destination, now)
         if isinstance(decision, Denial):
             self._deny(decision, now)
@@ -113,7 +117,7 @@ class Exchange:
                 self._upstream.relay(data)
                 now = self._plane.clock()  # a service may begin with the last piece of the body
             if self.look(now, "late"):
-                self._set_deadline(now)
+                (self._delivered if self._response.done else self._set_deadline)(now)
 
     def malformed(self, reason: Reason) -> None:
         """The body of the request can not be read, or took too long."""
@@ -124,12 +128,6 @@ class Exchange:
             self._fail(reason, now, "deny")
         else:
             self._deny(Denial(reason, plane.gate.snapshot), now)
-
-    def _begun(self, now: Now) -> None:
-        self._since = now.boot
-        if self._plane.timeouts.total_ms:
-            self._total = now.boot + self._plane.timeouts.total_ms * NS_PER_MS
-        self._connection.deadline = self._total  # connecting has a timeout of its own
 
     def _connected(self, upstream: Upstream | None) -> None:
         if self._over:
@@ -269,8 +267,13 @@ class Exchange:
             upstream.release()
         else:
             self._connection.drop_upstream()
+        self.request_done = True  # nothing takes the rest of it
+        (self._set_deadline if self._connection.undelivered() else self._delivered)(now)
+
+    def _delivered(self, now: Now) -> None:
         outcome: Outcome = "permit" if isinstance(self._decision, Permit) else "exempt"
-        self._end(outcome, None, answer.status, now, keep=response.keep)
+        answer, keep = self._response.answer, self._response.keep
+        self._end(outcome, None, answer.status if answer else 0, now, keep=keep)
 
     # The ends that are not wanted.
 
@@ -305,10 +308,7 @@ class Exchange:
         self._fail(Reason.INTERNAL_ERROR, now, "deny")
 
     def give_up(self) -> None:
-        """Not even an answer could be made; only the count is kept right.
-
-        A permit stays without an outcome: whoever verifies the log is told so.
-        """
+        """Not even an answer could be made. A permit stays without an outcome."""
         self._plane.in_flight -= not self._over
         self._over = True
 

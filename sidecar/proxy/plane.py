@@ -117,6 +117,10 @@ class Connection(Owner, Protocol):
     def write(self, data: bytes) -> None:
         """Write to the client."""
 
+    def undelivered(self) -> bool:
+        """Whether some of the answer waits for the client; then it is told when that has left."""
+        ...
+
     def upstream_for(self, address: Address) -> Upstream | None:
         """The own upstream connection or a warm one, ready to carry a request there, or None."""
 
