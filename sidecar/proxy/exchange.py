@@ -111,13 +111,15 @@ class Exchange:
     def request_data(self, end: Outcome = "cut") -> None:
         """The client sent more of the body, or the service has room for it again."""
         now = self._plane.clock()
-        if self.look(now, end):
-            data = self._take_body()
-            if data and self._upstream is not None:
-                self._upstream.relay(data)
-                now = self._plane.clock()  # a service may begin with the last piece of the body
-            if self.look(now, "late"):
-                (self._delivered if self._response.done else self._set_deadline)(now)
+        if not self.look(now, end):
+            return
+        data = self._take_body()
+        if data and self._upstream is not None:
+            self._upstream.relay(data)
+            now = self._plane.clock()  # a service may begin with the last piece of the body
+            if not self.look(now, "late"):
+                return
+        self._go_on(now)
 
     def malformed(self, reason: Reason) -> None:
         """The body of the request can not be read, or took too long."""
@@ -268,12 +270,15 @@ class Exchange:
         else:
             self._connection.drop_upstream()
         self.request_done = True  # nothing takes the rest of it
-        (self._set_deadline if self._connection.undelivered() else self._delivered)(now)
+        self._go_on(now)
 
-    def _delivered(self, now: Now) -> None:
+    def _go_on(self, now: Now) -> None:
+        response, answer = self._response, self._response.answer
+        if answer is None or not response.done or self._connection.undelivered():
+            self._set_deadline(now)
+            return
         outcome: Outcome = "permit" if isinstance(self._decision, Permit) else "exempt"
-        answer, keep = self._response.answer, self._response.keep
-        self._end(outcome, None, answer.status if answer else 0, now, keep=keep)
+        self._end(outcome, None, answer.status, now, keep=response.keep)
 
     # The ends that are not wanted.
 
@@ -332,30 +337,25 @@ class Exchange:
         return True
 
     def _cut(self, reason: Reason, now: Now, end: Outcome) -> None:
-        plane, connection, answer = self._plane, self._connection, self._response.answer
+        plane = self._plane
         plane.observer.stream_cut(reason)
         if reason is Reason.LEASE_EXPIRED and self._upstream and self._upstream.left_unseen:
             end = "late"  # nobody knows when those bytes left
-        connection.drop_upstream()
-        if answer is None:
-            self._tell(reason, plane.gate.snapshot, now, end)
-            return
         event = denial.last_event(reason, plane.gate.snapshot, self._decision_id, now)
-        last = None if connection.write_full else self._response.last_words(event)
-        if last is None:
-            connection.cut_off()
-        else:
-            connection.write(last)
-        self._end(end, reason, answer.status, now, keep=False)
+        last = None if self._connection.write_full else self._response.last_words(event)
+        self._fail(reason, now, end, last or b"")
 
-    def _fail(self, reason: Reason, now: Now, outcome: Outcome = "failed") -> None:
+    def _fail(self, reason: Reason, now: Now, end: Outcome = "failed", last: bytes = b"") -> None:
         self._connection.drop_upstream()
         answer = self._response.answer
         if answer is None:
-            self._tell(reason, self._plane.gate.snapshot, now, outcome)
+            self._tell(reason, self._plane.gate.snapshot, now, end)
             return
-        self._connection.cut_off()
-        self._end(outcome, reason, answer.status, now, keep=False)
+        if last:
+            self._connection.write(last)
+        else:
+            self._connection.cut_off()
+        self._end(end, reason, answer.status, now, keep=False)
 
     def _deny(self, decision: Denial, now: Now, outcome: Outcome = "deny") -> None:
         asked = self._asked
