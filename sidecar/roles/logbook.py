@@ -35,6 +35,14 @@ class Logbook:
         """Work until `end`, then write the last checkpoint."""
         await self.sequencer.run()
 
+    def state(self) -> dict[str, int]:
+        """What /v1/state shows of it."""
+        gauges = self.sequencer.gauges
+        return {
+            "records": gauges.records, "size": gauges.size, "durable": gauges.durable,
+            "checkpoint_size": gauges.checkpoint_size, "backlog": gauges.backlog,
+        }  # fmt: skip
+
     def end(self) -> None:
         """Write the last record, and let `run` end."""
         self.recorder.state("stop", {}, clock.now())

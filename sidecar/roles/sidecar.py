@@ -51,17 +51,13 @@ class Parts:
 
     def state(self) -> Mapping[str, object]:
         """The answer to /v1/state."""
-        gauges = self.logbook.sequencer.gauges
         return {
             **describe(self.gate.snapshot, clock.now()),
             "service": self.config.service,
             "peers": self.observer.peers(),
-            "audit": {
-                "records": gauges.records, "size": gauges.size, "durable": gauges.durable,
-                "checkpoint_size": gauges.checkpoint_size, "backlog": gauges.backlog,
-            },
+            "audit": self.logbook.state(),
             "guarantee": check.guarantee(self.config, self.trust),
-        }  # fmt: skip
+        }
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The answer to /metrics; what others count is fetched now."""

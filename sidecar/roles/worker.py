@@ -147,7 +147,7 @@ class Worker:
     def report(self) -> None:
         """Say how things are."""
         snapshot, now = self.gate.snapshot, clock.now()
-        reason, gauges = lapsed(snapshot, now), self.logbook.sequencer.gauges
+        reason = lapsed(snapshot, now)
         self.metrics.inflight.set(self.server.in_flight)
         self.metrics.connections.set(self.server.connections)
         said = Report(
@@ -158,12 +158,9 @@ class Worker:
             holds=tuple(hold.reason.code for hold in snapshot.holds),
             in_flight=self.server.in_flight,
             connections=self.server.connections,
-            audit={
-                "records": gauges.records, "size": gauges.size, "durable": gauges.durable,
-                "checkpoint_size": gauges.checkpoint_size, "backlog": gauges.backlog,
-            },
+            audit=self.logbook.state(),
             figures=figures.of(self.metrics.series()),
-        )  # fmt: skip
+        )
         self._reports.publish(msgspec.json.encode(said))
 
 

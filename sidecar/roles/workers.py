@@ -132,11 +132,7 @@ class Parts:
         }
 
     def _audit(self, others: Sequence[object]) -> Mapping[str, int]:
-        gauges = self.logbook.sequencer.gauges
-        total = {
-            "records": gauges.records, "size": gauges.size, "durable": gauges.durable,
-            "checkpoint_size": gauges.checkpoint_size, "backlog": gauges.backlog,
-        }  # fmt: skip
+        total = self.logbook.state()
         for said in others:
             if isinstance(said, dict):
                 total = {key: value + int(said.get(key, 0)) for key, value in total.items()}
