@@ -224,14 +224,7 @@ async def test_a_slow_reader_pauses_the_service_and_memory_stays_bounded() -> No
 
 async def test_a_slow_service_pauses_the_client_and_memory_stays_bounded() -> None:
     async with running(buffer_bytes=64 * 1024) as world:
-        go_on = asyncio.Event()
-        body = world.service._body
-
-        async def slow(received: Received, reader: asyncio.StreamReader) -> None:
-            await go_on.wait()
-            await body(received, reader)
-
-        world.service._body = slow  # type: ignore[assignment,method-assign]
+        go_on = world.service.take_no_body()
         client = await world.connect()
         client.send(request(headers=f"Content-Length: {LARGE}\r\n") + b"a" * LARGE)
         [connection] = await opened(world)
@@ -248,14 +241,7 @@ async def test_a_slow_service_pauses_the_client_and_memory_stays_bounded() -> No
 async def test_an_answer_that_overtakes_a_slow_service_leaves_the_client_readable() -> None:
     """The request was taken to its end, but the service has not read it when it answers."""
     async with running(buffer_bytes=64 * 1024) as world:
-        read_on = asyncio.Event()
-        body = world.service._body
-
-        async def slow(received: Received, reader: asyncio.StreamReader) -> None:
-            await read_on.wait()
-            await body(received, reader)
-
-        world.service._body = slow  # type: ignore[assignment,method-assign]
+        read_on = world.service.take_no_body()
         world.service.early = True
         answer = asyncio.Event()
 

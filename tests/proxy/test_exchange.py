@@ -564,14 +564,7 @@ async def test_a_stream_that_stalls_is_ended_incomplete() -> None:
 async def test_a_service_that_takes_a_body_slowly_is_not_the_clients_fault() -> None:
     """While the service is behind, its own time runs and not the client's."""
     async with running(body_ms=1000, response_ms=5000, buffer_bytes=64 * 1024) as world:
-        go_on = asyncio.Event()
-        body = world.service._body
-
-        async def slow(received: Received, reader: asyncio.StreamReader) -> None:
-            await go_on.wait()
-            await body(received, reader)
-
-        world.service._body = slow  # type: ignore[assignment,method-assign]
+        go_on = world.service.take_no_body()
         size = 32 * 1024 * 1024
         client = await world.connect()
         client.send(request(headers=f"Content-Length: {size}\r\n") + b"a" * size)
@@ -586,14 +579,7 @@ async def test_a_service_that_takes_a_body_slowly_is_not_the_clients_fault() -> 
 
 async def test_a_client_that_stalls_after_a_slow_service_has_caught_up_is_408() -> None:
     async with running(body_ms=1000, response_ms=5000, buffer_bytes=64 * 1024) as world:
-        go_on = asyncio.Event()
-        body = world.service._body
-
-        async def slow(received: Received, reader: asyncio.StreamReader) -> None:
-            await go_on.wait()
-            await body(received, reader)
-
-        world.service._body = slow  # type: ignore[assignment,method-assign]
+        go_on = world.service.take_no_body()
         client = await world.connect()
         client.send(request(headers=f"Content-Length: {64 * 1024 * 1024}\r\n"))
         await world.until(lambda: bool(world.service.received))

@@ -224,6 +224,17 @@ class Service:
         await writer.drain()
         return not writer.is_closing()
 
+    def take_no_body(self) -> asyncio.Event:
+        """From now on no body is read until the event that is returned is set."""
+        go_on, body = asyncio.Event(), self._body
+
+        async def slow(request: Received, reader: asyncio.StreamReader) -> None:
+            await go_on.wait()
+            await body(request, reader)
+
+        self._body = slow  # type: ignore[method-assign]
+        return go_on
+
     async def _body(self, request: Received, reader: asyncio.StreamReader) -> None:
         left = int(request.value(b"content-length") or 0)
         pieces = []
