@@ -271,7 +271,7 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         not_after=now + plan.life_ms,
         activation=epoch.Activation(mode=plan.activation, supersedes=True),
         profile=epoch.Profile(name=PROFILE, sha256=canonical.digest(PROFILE.encode())),
-        scope=epoch.Scope(services=plan.services, regions=plan.regions, tenants=()),
+        scope=epoch.Scope(services=plan.services, regions=plan.regions, tenants=(), instances=()),
         policy=epoch.PolicyRef(
             sha256=canonical.digest(plan.policy),
             size=len(plan.policy),
@@ -281,7 +281,7 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         removes=(),
         runtime=epoch.Runtime(image_digests=(), code_sha256=(), config_sha256=(), model_digests={}),
         enforcement="enforce",
-        telemetry=epoch.Telemetry(max_unacked_ms=0),
+        telemetry=epoch.Telemetry(max_unacked_ms=0, max_diverged=None),
         audit=epoch.Audit(max_checkpoint_age_ms=0, max_unacked_ms=0, overflow="contain"),
         halts_sha256=halt.NO_HALTS.sha256,
         gov_log=LogHead(

@@ -99,6 +99,28 @@ ADVICE: dict[str, Advice] = {
         "A beat was issued later than this machine's wall clock plus skew.",
         "Time synchronisation on this node and on the authority's.",
     ),
+    "EG105": Advice(
+        "The wall clock moved against the boot clock by more than `sync.step`, so no lease may "
+        "lean on it until a new round has agreed.",
+        "NTP on the node (chronyc tracking), and whatever sets the clock; sync.freshness: nonce"
+        " needs no wall clock.",
+    ),
+    "EG106": Advice(
+        "The wall clock shows less than when this sidecar last stored its marks.",
+        "The clock of the node; after a restore from a snapshot of the machine it is set by NTP"
+        " within seconds.",
+    ),
+    "EG107": Advice(
+        "The process, or the machine, did not run for longer than half a ttl. The lease from "
+        "before is not trusted.",
+        "CPU limits and throttling of the container; suspended or migrated machines.",
+    ),
+    "EG108": Advice(
+        "With nonce freshness a lease needs a beat whose fleet tree covers a report of this "
+        "sidecar, and there is none. The authority may have left it out on purpose.",
+        "Whether the sidecar may write its report on the peers (ACL), `epochgate status "
+        "--fleet`, and whether a halt names this instance.",
+    ),
     "EG109": Advice(
         "The epoch's signed validity has ended.",
         "`epochgate epoch show`: not_after. The epoch keys have to issue the next epoch.",
@@ -166,6 +188,25 @@ ADVICE: dict[str, Advice] = {
         "The marks that guard against rollback could not be stored.",
         "Free space and permissions of spec.state.dir.",
     ),
+    "EG501": Advice(
+        "The epoch demands acknowledged reports, and the last one that a beat covers is older "
+        "than it permits.",
+        "Whether the sidecar may write on the peers (ACL) and the authority reads them: "
+        "`epochgate status --fleet`.",
+    ),
+    "EG502": Advice(
+        "An authority acknowledged an older report than it had acknowledged before: it has lost"
+        " or been denied what came between.",
+        "Peers that were restored from an old copy; clocks and state of the authority.",
+    ),
+    "EG503": Advice(
+        "The epoch demands reports, and fewer peers take them than a write needs.",
+        "ACL of the sidecar's user (HSET on the reports key), memory limits of the peers.",
+    ),
+    "EG504": Advice(
+        "A beat covers a report under this sidecar's name that this process did not make.",
+        "Two sidecars with one instance key: give each its own spec.state.dir.",
+    ),
     "EG601": Advice(
         "A known key's signature does not fit the bytes.",
         "Who wrote to that peer. This is damage or tampering, never a matter of timing.",
@@ -201,6 +242,11 @@ ADVICE: dict[str, Advice] = {
     "EG610": Advice(
         "The object is longer than its limit and was not read.", "Who can write to that peer."
     ),
+    "EG611": Advice(
+        "The proof that a beat covers our report does not lead to the signed root.",
+        "That peer: who can write there. The proof is made by the authority together with its "
+        "beat.",
+    ),
     "EG701": Advice(
         "The audit journal on disk does not continue the log it belongs to.",
         "`epochgate audit verify` on spec.audit.dir; keep the folder as evidence.",
@@ -229,6 +275,19 @@ ADVICE: dict[str, Advice] = {
         "The new epoch does not name the one held here as its predecessor.",
         "Whether epochs in between are still on the peers; `epochgate epoch show` for both.",
     ),
+    "EG805": Advice(
+        "Peers serve live beats for different epochs, and none of them on enough peers.",
+        "A rollout under way ends by itself; else which peers lag: `epochgate status`.",
+    ),
+    "EG806": Advice(
+        "A beat or an epoch has a number far above the last one.",
+        "Whether the key of that authority was stolen: rotate it (`epochgate trust rotate`), "
+        "which resets the mark.",
+    ),
+    "EG807": Advice(
+        "More instances of the fleet hold another state than the epoch permits.",
+        "`epochgate status --fleet`: which instances lag, and why.",
+    ),
     "EG808": Advice(
         "Two authorities vouch for contradicting states.",
         "Which authorities run, and with which epoch: each logs what it publishes.",
@@ -236,6 +295,11 @@ ADVICE: dict[str, Advice] = {
     "EG901": Advice(
         "A signed halt is in force. It outlives leases, epochs and restarts.",
         "The halt's own reason in `epochgate status`; it ends with `epochgate clear`.",
+    ),
+    "EG903": Advice(
+        "A contradiction between signed objects was found. No lease is granted until a clear "
+        "names the evidence.",
+        "`epochgate evidence`, then who holds the keys; `epochgate clear EVIDENCE` by a threshold.",
     ),
     "EG904": Advice(
         "The sidecar is shutting down and takes no new work.",

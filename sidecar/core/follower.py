@@ -124,6 +124,8 @@ class Follower:
                 return self._answered(event, now)
             case ev.Stored() | ev.StoreFailed():
                 return self._stored(event)
+            case ev.Ticked():
+                return []
             case _:  # pragma: no cover
                 assert_never(event)
 

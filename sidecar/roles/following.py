@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from sidecar import clock
 from sidecar.config.sections import SidecarConfig
 from sidecar.core import layout, marks
-from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.events import Told
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.gate import Gate
 from sidecar.core.lease import Terms
@@ -26,7 +26,7 @@ def open_driver(
     peers: Mapping[PeerId, Peer],
     gate: Gate,
     log: Log,
-    told: Callable[[RoundEnded | Conflict], None],
+    told: Callable[[Told], None],
 ) -> Driver | None:
     """The loop around the follower; None when it must not go on from its marks: the gate is held.
 

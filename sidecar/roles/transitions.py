@@ -9,7 +9,7 @@ import asyncio
 from sidecar import clock
 from sidecar.audit.recorder import Recorder
 from sidecar.core import canonical
-from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.events import Conflict, Told
 from sidecar.core.gate import Gate, lapsed
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Snapshot
@@ -48,7 +48,7 @@ class Transitions:
             detail = {"from": before[0], "to": seen[0], "reason": seen[1], "causes": causes}
             self._recorder.state("transition", detail, now)
 
-    def told(self, event: RoundEnded | Conflict) -> None:
+    def told(self, event: Told) -> None:
         """Keep evidence; a round that ended needs no record."""
         self._observer.told(event)
         if isinstance(event, Conflict):

@@ -66,7 +66,7 @@ class Driver:
         *,
         clock: Clock,
         publish: Callable[[Snapshot], None],
-        told: Callable[[ev.RoundEnded | ev.Conflict], None],
+        told: Callable[[ev.Told], None],
         draw: Callable[[int], bytes],
         channel: str,
     ) -> None:
@@ -109,7 +109,7 @@ class Driver:
                 self._stores.put_nowait(command)
             case ev.Publish():
                 self._publish(command.snapshot)
-            case ev.RoundEnded() | ev.Conflict():
+            case ev.RoundEnded() | ev.Conflict() | ev.Passage() | ev.TrustAdopted():
                 self._told(command)
 
     def _wake(self, delay_s: float) -> None:

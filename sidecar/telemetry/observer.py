@@ -10,7 +10,7 @@
 from collections.abc import Mapping
 
 from sidecar.clock import Clock
-from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.events import Conflict, Passage, RoundEnded, Told, TrustAdopted
 from sidecar.core.gate import lapsed
 from sidecar.core.instant import Now
 from sidecar.core.quorum import PeerId
@@ -128,11 +128,15 @@ class Observer:
             evidence=[hold.evidence for hold in snapshot.holds if hold.evidence],
         )
 
-    def told(self, event: RoundEnded | Conflict) -> None:
+    def told(self, event: Told) -> None:
         """What the follower says for people."""
         match event:
             case RoundEnded():
                 self.round_ended(event.results, event.outcome, event.duration_ms)
+            case TrustAdopted():
+                self._log.info(logs.TRUST, version=event.version, sha256=event.sha256)
+            case Passage():
+                pass  # written down, not logged: see roles/transitions
             case Conflict():
                 self._log.error(
                     logs.CONFLICT,

@@ -422,7 +422,7 @@ def test_an_immediate_epoch_ends_the_older_lease_although_its_policy_is_withheld
 
 
 def test_an_immediate_epoch_that_is_not_for_us_ends_the_older_lease(serving: Rig) -> None:
-    elsewhere = Scope(services=("other",), regions=(), tenants=())
+    elsewhere = Scope(services=("other",), regions=(), tenants=(), instances=())
     raw = builders.epoch_bytes(TRUST, FIRST, activation=IMMEDIATE, scope=elsewhere)
     serving.objects = fetchable(raw)
     serving.whole(600, beat(builders.open_epoch(raw, TRUST), 2, 500))
@@ -586,7 +586,9 @@ def test_the_same_events_give_the_same_commands() -> None:
 
 def test_no_lease_under_an_epoch_for_another_service() -> None:
     rig = Rig(service="other")
-    raw = builders.epoch_bytes(TRUST, scope=Scope(services=("model",), regions=(), tenants=()))
+    raw = builders.epoch_bytes(
+        TRUST, scope=Scope(services=("model",), regions=(), tenants=(), instances=())
+    )
     rig.objects = fetchable(raw)
     ended = outcome(rig.whole(0, beat(builders.open_epoch(raw, TRUST), 1)))
     assert rig.lease is None

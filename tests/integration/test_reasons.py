@@ -167,13 +167,13 @@ async def test_a_path_without_a_route_gets_403(world: World) -> None:
 
 @produces(Reason.REGION_NOT_AUTHORIZED)
 async def test_an_epoch_for_another_region_gives_no_lease(world: World) -> None:
-    vouched(world, scope=Scope(services=(), regions=("elsewhere",), tenants=()))
+    vouched(world, scope=Scope(services=(), regions=("elsewhere",), tenants=(), instances=()))
     await denied_because(world, Reason.REGION_NOT_AUTHORIZED)
 
 
 @produces(Reason.SERVICE_NOT_AUTHORIZED)
 async def test_an_epoch_for_another_service_gives_no_lease(world: World) -> None:
-    vouched(world, scope=Scope(services=("other",), regions=(), tenants=()))
+    vouched(world, scope=Scope(services=("other",), regions=(), tenants=(), instances=()))
     await denied_because(world, Reason.SERVICE_NOT_AUTHORIZED)
 
 

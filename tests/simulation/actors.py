@@ -128,6 +128,8 @@ class SimulatedSidecar:
                 self._say(f"tells of a contradiction {command.evidence[:8]}")
                 checkers.s5_evidence_is_genuine(self._look(), command)
                 self.conflicts.append(command)
+            case ev.Passage() | ev.TrustAdopted():
+                pass
 
     def _read(self, want: ev.ReadPeer) -> None:
         self.seen.sent.setdefault(want.round, self.clocks.now())

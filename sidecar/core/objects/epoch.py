@@ -63,11 +63,16 @@ class Profile(Strict, frozen=True):
 
 
 class Scope(Strict, frozen=True):
-    """Whom the epoch is for; an empty list means everyone."""
+    """Whom the epoch is for; an empty list means everyone.
+
+    `instances`: ids of instance keys. Listed, the roster is closed: no other instance is counted,
+    and none of them gets a lease.
+    """
 
     services: tuple[Name, ...]
     regions: tuple[Name, ...]
     tenants: tuple[Name, ...]
+    instances: tuple[Sha256, ...]
 
 
 class PolicyRef(Strict, frozen=True):
@@ -95,9 +100,13 @@ class Runtime(Strict, frozen=True):
 
 
 class Telemetry(Strict, frozen=True):
-    """How long reports may go unacknowledged, milliseconds; 0 demands nothing."""
+    """How long reports may go unacknowledged, milliseconds; 0 demands nothing.
+
+    `max_diverged`: how many instances of the fleet may hold another state; null demands nothing.
+    """
 
     max_unacked_ms: Count
+    max_diverged: Count | None
 
 
 class Audit(Strict, frozen=True):
@@ -218,7 +227,6 @@ def _demands_more(says: Predicate) -> bool:
         or runtime.code_sha256
         or runtime.config_sha256
         or runtime.model_digests
-        or says.telemetry.max_unacked_ms
         or says.audit.max_unacked_ms
     )
 
