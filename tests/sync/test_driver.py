@@ -8,7 +8,7 @@ import pytest
 
 from sidecar import clock
 from sidecar.core import canonical, layout
-from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.events import Conflict, RoundEnded, Told
 from sidecar.core.fault import Fault, PeerError
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.lease import Terms
@@ -89,7 +89,7 @@ class Rig:
         self.saver = Saver()
         self.snapshot = CLOSED
         self.saved_at_publish = 0
-        self.told: asyncio.Queue[RoundEnded | Conflict] = asyncio.Queue()
+        self.told: asyncio.Queue[Told] = asyncio.Queue()
         setting = Setting("chat", "here", PEERS, 2, Terms(4000, 500, 2000), poll_ms)
         self.driver = Driver(
             Follower(self.shelf.trust, setting, None), self.peers, self.saver,
