@@ -8,7 +8,7 @@ import pytest
 
 from sidecar import clock
 from sidecar.core import canonical, layout
-from sidecar.core.events import Conflict, RoundEnded, Told
+from sidecar.core.events import RoundEnded, Told
 from sidecar.core.fault import Fault, PeerError
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.lease import Terms
