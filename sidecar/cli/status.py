@@ -4,7 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,6 +97,7 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         bundle = value.get(name) or {}
         digest = f" ({bundle['sha256']})" if bundle.get("sha256") else ""
         yield name, f"{bundle['name']}{digest}" if bundle else None
+    yield from _validations(value.get("validations") or ())
     for hold in value.get("holds") or ():
         yield "hold", f"{hold['kind']} {hold['reason']} {hold['evidence']}".strip()
     for halt in value.get("halts") or ():
@@ -106,6 +107,14 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     for name, promise in (value.get("guarantee") or {}).items():
         if name.endswith("_max"):
             yield name, promise
+
+
+def _validations(found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, object]]:
+    broken = [item for item in found if not item["holds"]]
+    if found:
+        yield "validations", f"{len(found) - len(broken)} of {len(found)} hold"
+    for item in broken:
+        yield f"validation {item['number']}", f"{item['name']}: {' '.join(item['reasons'])}"
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

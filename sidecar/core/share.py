@@ -19,14 +19,13 @@ Source: hardening E-G9.
 
 import hashlib
 import struct
-from typing import Literal
 
 import msgspec
 
 from sidecar.core import canonical, policy, routes
 from sidecar.core.canonical import Strict
 from sidecar.core.instant import BootNs, WallMs
-from sidecar.core.lease import Lease
+from sidecar.core.lease import Freshness, Lease
 from sidecar.core.objects import beat, epoch
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
@@ -58,7 +57,7 @@ class _Lease(Strict, frozen=True):
     peers: tuple[str, ...]
     deadline: int
     wall_deadline: int
-    anchor: Literal["clock"]
+    anchor: Freshness
 
 
 class _Epoch(Strict, frozen=True):

@@ -78,6 +78,7 @@ class Snapshot:
         halts: Every order known.
         holds: In force, hardest first.
         faults: What was wrong in the latest round, sorted by code: the causes behind a denial.
+        unmet: Why the latest round that ended renewed nothing, sorted by code; empty when it could.
     """
 
     lease: Lease | None = None
@@ -89,6 +90,7 @@ class Snapshot:
     halts: Halts = NO_HALTS
     holds: tuple[Hold, ...] = ()
     faults: tuple[Reason, ...] = ()
+    unmet: tuple[Reason, ...] = ()
 
     @property
     def closed(self) -> Reason | None:
@@ -100,6 +102,15 @@ class Snapshot:
     def held(self, *holds: Hold) -> "Snapshot":
         """This snapshot with more holds, hardest first."""
         return replace(self, holds=hardest_first((*self.holds, *holds)))
+
+    def reasons(self, now: Now) -> tuple[Reason, ...]:
+        """Everything that keeps this sidecar from serving, or from going on to; sorted by code."""
+        found = {hold.reason for hold in self.holds} | set(self.unmet)
+        if self.lease is None:
+            found.add(self.absent)
+        elif not self.lease.live(now):
+            found.add(Reason.LEASE_EXPIRED)
+        return tuple(sorted(found, key=lambda reason: reason.code))
 
     def state(self, now: Now) -> State:
         """What this snapshot means at an instant."""

@@ -16,9 +16,11 @@ from pathlib import Path
 from sidecar import __version__, clock
 from sidecar.config import check, read
 from sidecar.config.sections import SidecarConfig
+from sidecar.core.events import Standing
 from sidecar.core.gate import Gate
 from sidecar.core.log import checkpoint
 from sidecar.core.objects.trust import Trust
+from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy.server import Server
 from sidecar.roles import descriptors, following, logbook, serving, workers
@@ -40,6 +42,7 @@ class Parts:
 
     config: SidecarConfig
     trust: Trust
+    identity: Identity
     log: Log
     gate: Gate
     logbook: Logbook
@@ -54,10 +57,15 @@ class Parts:
         return {
             **describe(self.gate.snapshot, clock.now()),
             "service": self.config.service,
+            "instance": self.identity.instance,
             "peers": self.observer.peers(),
             "audit": self.logbook.state(),
             "guarantee": check.guarantee(self.config, self.trust),
         }
+
+    def standing(self) -> Standing:
+        """What goes into the reports."""
+        return following.standing(self.metrics)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The answer to /metrics; what others count is fetched now."""
@@ -88,8 +96,9 @@ async def _run_alone(config: SidecarConfig, stop: asyncio.Event) -> None:
     parts = _build(config)
     peers = open_peers(config.sync.peers, config.sync.timeout_ms)
     driver = following.open_driver(
-        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told
-    )
+        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
+        identity=parts.identity, standing=parts.standing,
+    )  # fmt: skip
     app = admin.build(
         not_ready=parts.observer.not_ready, state=parts.state, metrics=parts.exposition
     )
@@ -129,12 +138,13 @@ def _build(config: SidecarConfig) -> Parts:
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)
-    transitions = Transitions(book.recorder, observer)
+    transitions = Transitions(book.recorder, observer, book.state)
     seal = new_key(config.fence_key_file)
     proxy = descriptors.fitted(config.proxy, log)
     server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal))
     observers += [server.gate_changed, transitions.look]
-    return Parts(config, trust, log, gate, book, metrics, observer, transitions, server, seal)
+    who = following.identity(config, key)
+    return Parts(config, trust, who, log, gate, book, metrics, observer, transitions, server, seal)
 
 
 def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -> None:

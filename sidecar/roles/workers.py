@@ -32,10 +32,12 @@ from sidecar.config import check
 from sidecar.config.sections import Address, SidecarConfig, UnixAddress
 from sidecar.config.table import WORKERS_MAX
 from sidecar.core import share
+from sidecar.core.events import Standing
 from sidecar.core.gate import Gate
 from sidecar.core.log import checkpoint
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import Reason
+from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 from sidecar.proxy.listener import open_sockets
 from sidecar.roles import brief, following, logbook, serving
@@ -102,6 +104,7 @@ class Parts:
 
     config: SidecarConfig
     trust: Trust
+    identity: Identity
     log: Log
     gate: Gate
     logbook: Logbook
@@ -111,6 +114,10 @@ class Parts:
     board: shared.Writer
     entry: Entry
     workers: Sequence[Worker]
+
+    def standing(self) -> Standing:
+        """What goes into the reports, over all processes."""
+        return following.standing(self.metrics)
 
     def share(self, snapshot: Snapshot) -> None:
         """Show a snapshot to every worker."""
@@ -124,6 +131,7 @@ class Parts:
         return {
             **describe(self.gate.snapshot, clock.now()),
             "service": self.config.service,
+            "instance": self.identity.instance,
             "peers": self.observer.peers(),
             "generation": self.board.generation,
             "workers": workers,
@@ -193,8 +201,9 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
     config = parts.config
     peers = open_peers(config.sync.peers, config.sync.timeout_ms)
     driver = following.open_driver(
-        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told
-    )
+        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
+        identity=parts.identity, standing=parts.standing,
+    )  # fmt: skip
     app = admin.build(not_ready=parts.not_ready, state=parts.state, metrics=parts.exposition)
     runner = await listen(app, config.status, parts.log)
     try:
@@ -243,7 +252,7 @@ def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writ
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)
-    transitions = Transitions(book.recorder, observer)
+    transitions = Transitions(book.recorder, observer, book.state)
     memory, board = snapshots
     entry = Entry()
 
@@ -260,8 +269,9 @@ def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writ
         )
 
     workers = tuple(Worker(index, brief_for, log) for index in range(number))
+    who = following.identity(config, key)
     parts = Parts(
-        config, trust, log, gate, book, metrics, observer, transitions, board, entry, workers
+        config, trust, who, log, gate, book, metrics, observer, transitions, board, entry, workers
     )
     metrics.others = parts.figures
     observers += [parts.share, transitions.look]

@@ -22,6 +22,7 @@ from sidecar.clock import Clock
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot, State
+from sidecar.core.validations import validate
 from sidecar.telemetry import figures
 from sidecar.telemetry.series import NS_PER_S, Counter, Gauge, Histogram
 
@@ -178,6 +179,9 @@ class Metrics(Collector):
         self.beat_seq = Gauge("epochgate_beat_seq", "Number of the beat leaned on.", "issuer")
         self.halts_active = Gauge("epochgate_halts_active", "Halts in force.")
         self.trust_version = Gauge("epochgate_trust_version", "Version of the trust document.")
+        self.validation = Gauge(
+            "epochgate_validation", "1 while the validation holds.", "number", "name"
+        )
         self.policy_info = Gauge("epochgate_policy_info", "The policy in force.", "name", "digest")
 
     def _sync(self, peers: Sequence[str]) -> None:
@@ -265,6 +269,8 @@ class Metrics(Collector):
         self.quorum_size.set(len(lease.peers) if lease is not None else 0)
         self.halts_active.set(len(snapshot.halts.active))
         self.trust_version.set(snapshot.trust_version)
+        for verdict in validate(snapshot, now):
+            self.validation.set(int(verdict.holds), str(verdict.number), verdict.name)
         self.policy_info.only(1, snapshot.policy.name, snapshot.policy.sha256[:12])
         if epoch is not None:
             self.epoch_number.set(epoch.seq)

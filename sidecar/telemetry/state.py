@@ -7,6 +7,7 @@ from sidecar.core.gate import lapsed
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.lease import Lease
 from sidecar.core.snapshot import Snapshot
+from sidecar.core.validations import validate
 
 SHORT = 16  # hex digits of a digest or key id that are enough to tell two apart
 
@@ -33,6 +34,15 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
             "issued_at": epoch.says.issued_at,
             "not_after": epoch.says.not_after,
         },
+        "validations": [
+            {
+                "number": verdict.number,
+                "name": verdict.name,
+                "holds": verdict.holds,
+                "reasons": [found.code for found in verdict.reasons],
+            }
+            for verdict in validate(snapshot, now)
+        ],
         "trust_version": snapshot.trust_version,
         "policy": {"name": snapshot.policy.name, "sha256": snapshot.policy.sha256[:SHORT]},
         "routes": {"name": snapshot.routes.name, "sha256": snapshot.routes.sha256[:SHORT]},

@@ -45,7 +45,7 @@ def leaning(fresh: Accepted) -> Accepted:
     """A lease leans on beat 5 of issuer 1."""
     beat, raw = heard(5)
     fresh.witness(beat, raw)
-    fresh.accept(EPOCH, beat, archive(), now())
+    fresh.accept(EPOCH, [beat], archive(), now())
     return fresh
 
 
@@ -142,7 +142,7 @@ def test_a_beat_from_before_a_restart_is_remembered_although_newer_ones_followed
     after = restarted(leaning)
     beat, raw = heard(6)
     after.witness(beat, raw)
-    after.accept(EPOCH, beat, archive(), now())
+    after.accept(EPOCH, [beat], archive(), now())
     assert after.witness(*heard(5, interval_ms=501)) is not None
 
 

@@ -686,7 +686,7 @@ def test_an_expired_beat_still_contradicts_another_with_its_number(
 
 def test_what_an_older_epoch_needed_is_forgotten(serving: Rig) -> None:
     serving.whole(600, beat(NEXT, 2, 500))
-    assert serving.follower._archive._epochs.keys() == {NEXT.sha256}
+    assert serving.follower._granting.archive._epochs.keys() == {NEXT.sha256}
 
 
 def test_a_beat_that_came_during_a_store_is_not_used_up(rig: Rig) -> None:

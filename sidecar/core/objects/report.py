@@ -73,6 +73,9 @@ class Measured(Strict, frozen=True):
     models: dict[Name, Sha256 | None]
 
 
+NOT_MEASURED = Measured(code_sha256=None, config_sha256=None, image_digest=None, models={})
+
+
 class Body(Strict, frozen=True):
     """What a sidecar says, field for field as it is signed. Times in milliseconds since 1970.
 

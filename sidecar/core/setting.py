@@ -1,0 +1,32 @@
+"""What a follower is told once."""
+
+from dataclasses import dataclass
+
+from sidecar.core.lease import Terms
+from sidecar.core.quorum import PeerId
+from sidecar.core.reporter import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a follower is told once.
+
+    Attributes:
+        service: The service behind, as epochs name it.
+        region: Where it runs, as epochs name it.
+        peers: All of them, in a fixed order.
+        quorum: Peers that must agree; the signed number may be higher.
+        terms: Bounds of every lease; the signed ones may be tighter.
+        poll_ms: From the start of one round to the start of the next.
+        step_ms: How far the two clocks may part between two looks.
+        identity: Who reports; None: no reports are made.
+    """
+
+    service: str
+    region: str
+    peers: tuple[PeerId, ...]
+    quorum: int
+    terms: Terms
+    poll_ms: int
+    step_ms: int = 250
+    identity: Identity | None = None
