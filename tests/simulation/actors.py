@@ -195,8 +195,9 @@ class SimulatedSidecar:
             self._later(max(0, when_ns - self._world.now_ns), self.ask)
 
     def _judge(self) -> str:
-        decision = gate.decide(self._gate.snapshot, HEAD, self.clocks.now())
-        checkers.check_decision(self._look(), decision)
+        look = self._look()
+        decision = gate.decide(look.snapshot, HEAD, look.now)
+        checkers.check_decision(look, decision)
         match decision:
             case Permit():
                 return PERMIT
