@@ -25,7 +25,6 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Seen, Truth
 from tests.simulation.world import NodeClocks
 
-
 _MARKS = msgspec.json.Decoder(marks.Marks)
 
 
@@ -38,7 +37,7 @@ def violated(name: str, facts: str) -> NoReturn:
     raise ViolationError(f"{name}: {facts}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each request, and that triples its cost
 class Look:
     """One sidecar at one instant: all that a checker may look at."""
 
@@ -203,8 +202,8 @@ def s6_no_renewal_under_an_older_epoch(look: Look, lease: Lease) -> None:
 
 def s6_an_immediate_epoch_ends_the_one_before(look: Look, lease: Lease) -> None:
     """S6: no permit under an epoch once its immediate successor is vouched for and was read."""
-    seq = _newest_vouched(look)
-    if seq == lease.epoch_seq + 1 and seq in look.seen.fetched:
+    seq = lease.epoch_seq + 1
+    if seq in look.seen.fetched and seq == _newest_vouched(look):
         epoch = look.truth.epochs[seq]
         named = look.seen.ahead[seq].says.epoch.sha256  # a twin may name one that nobody signed
         if named == epoch.sha256 and epoch.says.activation.mode == "immediate":

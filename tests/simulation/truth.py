@@ -3,6 +3,7 @@
 Neither is known to the code under test; the checkers compare it with what that does.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sidecar.core import layout, marks
@@ -79,6 +80,11 @@ class Truth:
         self.orders[order.raw] = order
         self.halts = self.halts.union((order,))
 
+    def more(self, orders: Halts, raws: Iterable[bytes]) -> Halts:
+        """A set of orders, and those among some bytes that were really signed."""
+        shown = [order for raw in raws if (order := self.orders.get(raw)) is not None]
+        return orders.union(shown) if shown else orders
+
     def note_set(self, halts: Halts) -> None:
         """A set of orders that a beat may pin: which halts in it are in force."""
         self.active.setdefault(halts.sha256, tuple(order.says.halt_id for order in halts.active))
@@ -152,11 +158,7 @@ class Seen:
                 if values and values[0] == raw:
                     self.fetched.add(epoch.seq)
             elif key == truth.halts_key:
-                self._order(
-                    self.orders.union(
-                        order for raw in values if (order := truth.orders.get(raw)) is not None
-                    )
-                )
+                self._order(truth.more(self.orders, values))
 
     def _order(self, orders: Halts) -> None:
         if orders.seq != self.orders.seq:

@@ -46,7 +46,8 @@ class World:
 
     def after(self, delay_ns: int, action: Action) -> None:
         """Plan an action some nanoseconds from now."""
-        self.at(self.now_ns + delay_ns, action)
+        self._planned += 1
+        heapq.heappush(self._heap, (self.now_ns + delay_ns, self._planned, action))
 
     def every(self, mean_ms: float, until_ns: int, action: Action) -> None:
         """Plan an action at random instants, so many milliseconds apart on average."""
@@ -61,8 +62,9 @@ class World:
 
     def run(self, until_ns: int) -> None:
         """Take everything up to an instant."""
-        while self._heap and self._heap[0][0] <= until_ns:
-            self.now_ns, _, action = heapq.heappop(self._heap)
+        heap, take = self._heap, heapq.heappop
+        while heap and heap[0][0] <= until_ns:
+            self.now_ns, _, action = take(heap)
             self.steps += 1
             action()
         self.now_ns = until_ns
