@@ -48,6 +48,11 @@ class Outcome:
     violation: str | None
     tail: tuple[str, ...]
 
+    @property
+    def invariant(self) -> str | None:
+        """The name of what does not hold, or None."""
+        return None if self.violation is None else self.violation.partition(":")[0]
+
 
 def run(
     seed: int,
