@@ -29,14 +29,6 @@ from tests import builders
 from tests.simulation import actors, office
 
 Patch = pytest.MonkeyPatch
-CALM: dict[str, Any] = {
-    "peers": 3, "quorum": 2, "authorities": 1, "sidecars": 1, "ttl_ms": 1000, "interval_ms": 125,
-    "poll_ms": 100, "timeout_ms": 100, "faults_ms": 6000, "calm_ms": 1000, "delay_ms": 2.0,
-    "slow_rate": 0.0, "loss_rate": 0.0, "stale_rate": 0.0, "wipe_every_ms": 0, "cut_every_ms": 0,
-    "liars": 0, "crash_every_ms": 0, "authority_crash_every_ms": 0, "authority_stops": False,
-    "store_ms": 1.0, "store_failure_rate": 0.0, "step_every_ms": 0, "advance_every_ms": 0,
-    "halt_every_ms": 0, "clear_every_ms": 0, "attack_every_ms": 0, "twin_every_ms": 0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ Source: protocol b.1, b.10.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -138,7 +139,7 @@ class Halts:
     @property
     def sha256(self) -> str:
         """Digest over the sorted digests of the orders, hex."""
-        return canonical.digest(canonical.encode([order.sha256 for order in self.orders]))
+        return _digest_of(tuple(order.sha256 for order in self.orders))
 
     @property
     def active(self) -> tuple[Order, ...]:
@@ -167,6 +168,11 @@ class Halts:
         for order in more:
             merged.setdefault(order.sha256, order)
         return Halts(tuple(merged[key] for key in sorted(merged)))
+
+
+@lru_cache(maxsize=16)  # asked for with every beat heard; another answer only after an order
+def _digest_of(digests: tuple[str, ...]) -> str:
+    return canonical.digest(canonical.encode(digests))
 
 
 NO_HALTS = Halts()
