@@ -237,6 +237,11 @@ ADVICE: dict[str, Advice] = {
         "A signed halt is in force. It outlives leases, epochs and restarts.",
         "The halt's own reason in `epochgate status`; it ends with `epochgate clear`.",
     ),
+    "EG902": Advice(
+        "A signed halt is in force for this service or instance, or for the route, model or tenant "
+        "of the request. A model or tenant that cannot be told counts as one that is named.",
+        "`epochgate status`: the halts, and what each stops here; it ends with `epochgate clear`.",
+    ),
     "EG904": Advice(
         "The sidecar is shutting down and takes no new work.",
         "Nothing, when a rollout is under way; otherwise who sent SIGTERM.",

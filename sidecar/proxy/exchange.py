@@ -389,12 +389,15 @@ class Exchange:
         self._over = True
         plane, took_ns = self._plane, now.boot - self._since if self._since else 0
         plane.in_flight -= 1
+        observed = None
         if type(self._decision) is Permit and self._decision_id is not None:
+            observed = self._decision.observed
             plane.recorder.outcome(
                 self._decision_id, RECORDED[outcome], reason, now,
                 dur_ns=took_ns, sent=self.sent, status=status,
             )  # fmt: skip
         plane.observer.finished(
-            outcome, reason, status, took_ns, self._overhead_ns, self._first_byte_ns
-        )
+            outcome, reason, status, took_ns, self._overhead_ns, self._first_byte_ns,
+            observed=observed,
+        )  # fmt: skip
         self._connection.over(now, keep=keep)
