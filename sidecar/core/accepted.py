@@ -16,7 +16,7 @@ Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.12.
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from sidecar.core import events, marks, reply, routes
+from sidecar.core import events, marks, reply, routes, scoped
 from sidecar.core.archive import Archive
 from sidecar.core.instant import NS_PER_MS, Now, WallMs
 from sidecar.core.lease import PPM, Terms
@@ -44,6 +44,8 @@ class Accepted:
     Args:
         trust: The trust document in force.
         stored: What was stored, or None on a first boot.
+        service: The service behind; empty: unknown, and every service is meant.
+        instance: Name of this sidecar; likewise.
 
     Attributes:
         epoch: Mark of the highest epoch accepted.
@@ -53,8 +55,11 @@ class Accepted:
         dirty: Whether something changed since.
     """
 
-    def __init__(self, trust: Trust, stored: Marks | None) -> None:
+    def __init__(
+        self, trust: Trust, stored: Marks | None, service: str = "", instance: str = ""
+    ) -> None:
         self._trust = trust
+        self._service, self._instance = service, instance
         self._beats: dict[str, ObjectMark] = {} if stored is None else dict(stored.beats)
         self._latches: tuple[Latch, ...] = () if stored is None else stored.latches
         self._heard: dict[tuple[str, int], tuple[str, bytes]] = {
@@ -134,8 +139,9 @@ class Accepted:
         """Every hold in force: halts, latches that no clear names, and the passing ones."""
         cleared = self._cleared_evidence()
         halts = (
-            Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, order.says.halt_id)
+            Hold(reason, HoldKind.STICKY, order.says.halt_id)
             for order in self.halts.active
+            if (reason := scoped.stops(order.says.scope, self._service, self._instance))
         )
         latches = (
             Hold(BY_CODE[latch.reason], HoldKind.LATCHED, latch.evidence)
@@ -174,7 +180,7 @@ class Accepted:
         if pinned.seq < ours.seq:
             return ()  # a smaller set is only older than ours
         holds = []
-        if beat.says.state == "halt" and not ours.active:
+        if beat.says.state == "halt" and not ours.stops_everything:
             holds.append(Hold(Reason.HALT_GLOBAL, HoldKind.PASSING))
         # An equal number with another digest means that two authorities each know an order that
         # the other lacks: not yet a lie, so it is waited for like any order that cannot be read.

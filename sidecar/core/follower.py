@@ -29,7 +29,7 @@ from functools import partial
 from typing import assert_never
 
 from sidecar.core import events as ev
-from sidecar.core import lease
+from sidecar.core import lease, scoped
 from sidecar.core.accepted import Accepted
 from sidecar.core.archive import Archive, Missing
 from sidecar.core.instant import BootNs, Now, WallMs
@@ -60,6 +60,7 @@ class Setting:
         quorum: Peers that must agree.
         terms: Bounds of every lease.
         poll_ms: From the start of one round to the start of the next.
+        instance: Name of this sidecar, as halts name it; empty: unknown.
     """
 
     service: str
@@ -68,6 +69,7 @@ class Setting:
     quorum: int
     terms: Terms
     poll_ms: int
+    instance: str = ""
 
 
 class Follower:
@@ -84,7 +86,7 @@ class Follower:
         self._setting = setting
         self._verifier = Verifier(trust, setting.terms)
         self._archive = Archive(trust)
-        self._accepted = Accepted(trust, marks)
+        self._accepted = Accepted(trust, marks, setting.service, setting.instance)
         self._round = Round(0, Now(BootNs(0), WallMs(0)), 0.0, ())
         self._again = False
         self._ahead: Beat | None = None  # the live beat for the highest epoch seen
@@ -96,6 +98,7 @@ class Follower:
             trust_version=trust.version,
             routes=self._accepted.routes,
             halts=self._accepted.halts,
+            scoped=scoped.compiled(self._accepted.halts, None, None),
             holds=self._accepted.holds(),
         )
 
@@ -277,6 +280,9 @@ class Follower:
         routes = self._archive.routes(found.says.routes)
         if isinstance(routes, Missing):
             return self._ask(routes)
+        wrong = scoped.unenforceable(found, routes)
+        if wrong is not None:
+            raise ProtocolError(wrong, "epoch asks for what its route table cannot tell")
         granted = self._grant(agreed, found)
         if granted is None:
             return []
@@ -350,8 +356,12 @@ class Follower:
         return commands
 
     def _effective(self) -> Snapshot:
+        this, halts = self._snapshot, self._accepted.halts
         return replace(
-            self._snapshot, halts=self._accepted.halts, holds=self._accepted.holds(*self._passing)
+            this,
+            halts=halts,
+            scoped=scoped.compiled(halts, this.epoch, this.scoped),
+            holds=self._accepted.holds(*self._passing),
         )
 
     def _publish(self) -> list[ev.Command]:

@@ -27,6 +27,8 @@ def open_driver(
     gate: Gate,
     log: Log,
     told: Callable[[RoundEnded | Conflict], None],
+    *,
+    instance: str,
 ) -> Driver | None:
     """The loop around the follower; None when it must not go on from its marks: the gate is held.
 
@@ -37,12 +39,13 @@ def open_driver(
         gate: Gets each snapshot.
         log: Told why the marks cannot be used.
         told: Takes what people should know.
+        instance: Name of this sidecar, as halts name it.
     """
     store = MarksStore(config.state_dir)
     try:
         raw = store.load()
         stored = None if raw is None else marks.decode(raw, trust.domain)
-        follower = Follower(trust, _setting(config, trust), stored)
+        follower = Follower(trust, _setting(config, trust, instance), stored)
     except (OSError, ProtocolError) as error:
         log.complain("marks", store.path, error)
         gate.place(Hold(Reason.STATE_CORRUPT, HoldKind.LATCHED))
@@ -59,7 +62,7 @@ def open_driver(
     )  # fmt: skip
 
 
-def _setting(config: SidecarConfig, trust: Trust) -> Setting:
+def _setting(config: SidecarConfig, trust: Trust, instance: str) -> Setting:
     """What the follower is told; of signed and local numbers the tighter one."""
     sync, limits = config.sync, trust.body.limits
     terms = Terms(
@@ -69,4 +72,4 @@ def _setting(config: SidecarConfig, trust: Trust) -> Setting:
     )
     quorum = max(sync.quorum, trust.body.quorum.r)
     peers = tuple(PeerId(peer.id) for peer in sync.peers)
-    return Setting(config.service, config.region, peers, quorum, terms, sync.poll_ms)
+    return Setting(config.service, config.region, peers, quorum, terms, sync.poll_ms, instance)

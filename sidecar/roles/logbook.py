@@ -57,6 +57,14 @@ def instance_key(state_dir: Path) -> FileSigner:
     return signer.load(path)
 
 
+def instance_name(service: str, key: FileSigner) -> str:
+    """What this sidecar is called in halts and in the names of its logs.
+
+    The second half is of the key, so that nobody can take the name of another.
+    """
+    return f"{service}-{key.key_id[:16]}"
+
+
 def open_logbook(
     settings: sections.Audit, key: FileSigner, origin: str, gate: Gate, log: Log, **start: Json
 ) -> Logbook:

@@ -40,6 +40,7 @@ class Parts:
 
     config: SidecarConfig
     trust: Trust
+    instance: str
     log: Log
     gate: Gate
     logbook: Logbook
@@ -54,6 +55,7 @@ class Parts:
         return {
             **describe(self.gate.snapshot, clock.now()),
             "service": self.config.service,
+            "instance": self.instance,
             "peers": self.observer.peers(),
             "audit": self.logbook.state(),
             "guarantee": check.guarantee(self.config, self.trust),
@@ -88,8 +90,9 @@ async def _run_alone(config: SidecarConfig, stop: asyncio.Event) -> None:
     parts = _build(config)
     peers = open_peers(config.sync.peers, config.sync.timeout_ms)
     driver = following.open_driver(
-        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told
-    )
+        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
+        instance=parts.instance,
+    )  # fmt: skip
     app = admin.build(
         not_ready=parts.observer.not_ready, state=parts.state, metrics=parts.exposition
     )
@@ -124,7 +127,8 @@ def _build(config: SidecarConfig) -> Parts:
     observers: list[Callable[[Snapshot], None]] = []
     gate = Gate(lambda snapshot: _tell(observers, snapshot))
     key = logbook.instance_key(config.state_dir)
-    origin = checkpoint.origin(trust.domain, f"{config.service}-{key.key_id[:16]}")
+    instance = logbook.instance_name(config.service, key)
+    origin = checkpoint.origin(trust.domain, instance)
     book = logbook.open_logbook(config.audit, key, origin, gate, log, trust=trust.sha256)
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
@@ -134,7 +138,9 @@ def _build(config: SidecarConfig) -> Parts:
     proxy = descriptors.fitted(config.proxy, log)
     server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal))
     observers += [server.gate_changed, transitions.look]
-    return Parts(config, trust, log, gate, book, metrics, observer, transitions, server, seal)
+    return Parts(
+        config, trust, instance, log, gate, book, metrics, observer, transitions, server, seal
+    )
 
 
 def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -> None:

@@ -102,6 +102,7 @@ class Parts:
 
     config: SidecarConfig
     trust: Trust
+    instance: str
     log: Log
     gate: Gate
     logbook: Logbook
@@ -124,6 +125,7 @@ class Parts:
         return {
             **describe(self.gate.snapshot, clock.now()),
             "service": self.config.service,
+            "instance": self.instance,
             "peers": self.observer.peers(),
             "generation": self.board.generation,
             "workers": workers,
@@ -193,8 +195,9 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
     config = parts.config
     peers = open_peers(config.sync.peers, config.sync.timeout_ms)
     driver = following.open_driver(
-        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told
-    )
+        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
+        instance=parts.instance,
+    )  # fmt: skip
     app = admin.build(not_ready=parts.not_ready, state=parts.state, metrics=parts.exposition)
     runner = await listen(app, config.status, parts.log)
     try:
@@ -236,7 +239,7 @@ def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writ
     observers: list[Callable[[Snapshot], None]] = []
     gate = Gate(lambda snapshot: _tell(observers, snapshot))
     key = logbook.instance_key(config.state_dir)
-    name = f"{config.service}-{key.key_id[:16]}"
+    name = logbook.instance_name(config.service, key)
     origin = checkpoint.origin(trust.domain, f"{name}-{FOLLOWER}")
     settings = replace(config.audit, dir=config.audit.dir / FOLLOWER)
     book = logbook.open_logbook(settings, key, origin, gate, log, trust=trust.sha256)
@@ -261,7 +264,18 @@ def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writ
 
     workers = tuple(Worker(index, brief_for, log) for index in range(number))
     parts = Parts(
-        config, trust, log, gate, book, metrics, observer, transitions, board, entry, workers
+        config,
+        trust,
+        name,
+        log,
+        gate,
+        book,
+        metrics,
+        observer,
+        transitions,
+        board,
+        entry,
+        workers,
     )
     metrics.others = parts.figures
     observers += [parts.share, transitions.look]

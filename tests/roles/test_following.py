@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> SidecarConfig:
 
 async def opened(config: SidecarConfig, gate: Gate) -> Driver | None:
     log = logs.setup("info", io.StringIO(), lambda _: None)
-    return following.open_driver(config, TRUST, {}, gate, log, lambda _: None)
+    return following.open_driver(config, TRUST, {}, gate, log, lambda _: None, instance="chat-1")
 
 
 async def test_a_first_boot_and_good_marks_are_gone_on_from(config: SidecarConfig) -> None:

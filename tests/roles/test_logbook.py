@@ -26,6 +26,11 @@ def opened(folder: Path, gate: Gate) -> Logbook:
     return logbook.open_logbook(Audit(folder), KEY, ORIGIN, gate, log, worker=0)
 
 
+def test_the_name_of_an_instance_is_the_service_and_its_key(tmp_path: Path) -> None:
+    key = logbook.instance_key(tmp_path)
+    assert logbook.instance_name("chat", key) == f"chat-{key.key_id[:16]}"
+
+
 def test_the_instance_key_is_made_once(tmp_path: Path) -> None:
     first = logbook.instance_key(tmp_path)
     assert logbook.instance_key(tmp_path).key_id == first.key_id
