@@ -14,6 +14,7 @@ Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.12.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from sidecar.core import events, marks, reply, routes, scoped
@@ -29,7 +30,7 @@ from sidecar.core.objects.trust import Mark, Trust, TrustRef
 from sidecar.core.quorum import Agreement
 from sidecar.core.reason import BY_CODE, Reason
 from sidecar.core.routes import NO_ROUTES
-from sidecar.core.snapshot import Hold, HoldKind, hardest_first
+from sidecar.core.snapshot import Hold, HoldKind, Snapshot, hardest_first
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -152,6 +153,11 @@ class Accepted:
         if self.halts.seq < self._trust.body.floors.halt:
             passing = (*passing, Hold(Reason.HALT_WITHHELD, HoldKind.PASSING))
         return hardest_first((*halts, *latches, *passing))
+
+    def imposed(self, on: Snapshot, *passing: Hold) -> Snapshot:
+        """A snapshot under every order and latch known, and the passing holds."""
+        compiled = scoped.compiled(self.halts, on.epoch, on.scoped)
+        return replace(on, halts=self.halts, scoped=compiled, holds=self.holds(*passing))
 
     def demanded(
         self, beats: Iterable[Beat], live: Callable[[Beat], bool] = lambda _: False

@@ -94,12 +94,8 @@ class Follower:
         self._passing: tuple[Hold, ...] = ()  # what the latest beats ask for
         self._storing: tuple[int, Lease | None, Snapshot] | None = None
         self._unstored = False  # whether the latest store failed
-        self._snapshot = Snapshot(
-            trust_version=trust.version,
-            routes=self._accepted.routes,
-            halts=self._accepted.halts,
-            scoped=scoped.compiled(self._accepted.halts, None, None),
-            holds=self._accepted.holds(),
+        self._snapshot = self._accepted.imposed(
+            Snapshot(trust_version=trust.version, routes=self._accepted.routes)
         )
 
     @property
@@ -356,13 +352,7 @@ class Follower:
         return commands
 
     def _effective(self) -> Snapshot:
-        this, halts = self._snapshot, self._accepted.halts
-        return replace(
-            this,
-            halts=halts,
-            scoped=scoped.compiled(halts, this.epoch, this.scoped),
-            holds=self._accepted.holds(*self._passing),
-        )
+        return self._accepted.imposed(self._snapshot, *self._passing)
 
     def _publish(self) -> list[ev.Command]:
         self._snapshot = self._effective()

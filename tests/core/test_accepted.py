@@ -1,5 +1,7 @@
 """What was accepted only grows, is kept across restarts, and contradictions with it are found."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -13,7 +15,8 @@ from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts
 from sidecar.core.objects.trust import Mark, Role
 from sidecar.core.reason import Reason
-from sidecar.core.snapshot import Hold, HoldKind
+from sidecar.core.scoped import Scoped
+from sidecar.core.snapshot import CLOSED, Hold, HoldKind
 from tests import builders
 from tests.builders import DAY_MS, NOW, now
 
@@ -260,6 +263,15 @@ def test_a_halt_of_a_part_holds_those_it_names_and_nobody_else(kind: str) -> Non
 def test_a_halt_of_a_route_leaves_the_gate_open_for_the_rest(fresh: Accepted) -> None:
     fresh.add_orders([scoped("route", "chat")])
     assert fresh.holds() == ()
+
+
+def test_what_is_known_is_imposed_on_a_snapshot_and_nothing_else_changes(fresh: Accepted) -> None:
+    passing = Hold(Reason.HALT_WITHHELD, HoldKind.PASSING)
+    fresh.add_orders([HALT, scoped("route", "chat")])
+    found = fresh.imposed(replace(CLOSED, trust_version=7), passing)
+    assert (found.trust_version, found.halts) == (7, fresh.halts)
+    assert found.scoped == Scoped(routes=frozenset({"chat"}))
+    assert found.holds == fresh.holds(passing)
 
 
 def test_the_harder_halt_is_named_first(fresh: Accepted) -> None:
