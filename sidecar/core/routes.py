@@ -131,6 +131,11 @@ class Routes:
         self.model_header = None if said.model is UNSET else said.model.encode()
         self.tenant_header = None if said.tenant is UNSET else said.tenant.encode()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its routes, in order."""
+        return tuple(route.name for route in self._routes)
+
     def match(self, path: bytes) -> Route | None:
         """The first route whose pattern matches, or None: denied."""
         found = self._paths.candidates(path)

@@ -48,6 +48,7 @@ def test_the_first_route_whose_pattern_matches_wins() -> None:
     first = route("one", "b", ("/v1/x", "/v1/*"))
     second = route("two", "a", ("/v1/x", "/**"))
     table = routes.parse(raw(upstreams=upstreams, exempt=[], routes=[first, second]))
+    assert table.names == ("one", "two")
     one, two = table.match(b"/v1/x"), table.match(b"/v2")
     assert one is not None
     assert two is not None
