@@ -62,7 +62,7 @@ def signers(role: Role, count: int) -> list[FileSigner]:
     return [signer(role, number) for number in range(1, count + 1)]
 
 
-def routes_bytes(port: int = 9000, exempt: tuple[str, ...] = ("/health",)) -> bytes:
+def routes_bytes(port: int = 9000, exempt: tuple[str, ...] = ("/health",), **changes: Any) -> bytes:
     """A route table that leads everything under /v1 to one loopback port."""
     return canonical.encode({
         "_type": routes.TYPE,
@@ -70,6 +70,7 @@ def routes_bytes(port: int = 9000, exempt: tuple[str, ...] = ("/health",)) -> by
         "upstreams": {"model": {"host": "127.0.0.1", "port": port}},
         "routes": [{"name": "api", "paths": ["/v1/**"], "upstream": "model"}],
         "exempt": [{"target": target, "upstream": "model"} for target in exempt],
+        **changes,
     })  # fmt: skip
 
 

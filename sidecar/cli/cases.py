@@ -213,7 +213,7 @@ def _decide(compiled: Policy, table: Routes, case: Case) -> Decision:
 def _describe(decision: Decision) -> Expected:
     match decision:
         case Permit(route=route, rule=rule):
-            return Expected("permit", None, rule.name, route.name)
+            return Expected("permit", None, rule.name if rule is not None else None, route.name)
         case Exempt():
             return Expected("exempt")
         case Denial(reason=reason, rule=rule):

@@ -17,9 +17,10 @@ Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.11, b.12; TUF 1.0.34 section 5.3.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
-from sidecar.core import events, marks, reply, routes
+from sidecar.core import events, marks, reply, routes, scoped
 from sidecar.core.archive import Archive
 from sidecar.core.instant import NS_PER_MS, Now, WallMs
 from sidecar.core.lease import PPM, Terms
@@ -32,7 +33,7 @@ from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
 from sidecar.core.quorum import Agreement
 from sidecar.core.reason import BY_CODE, Reason
 from sidecar.core.routes import NO_ROUTES
-from sidecar.core.snapshot import Hold, HoldKind, hardest_first
+from sidecar.core.snapshot import Hold, HoldKind, Snapshot, hardest_first
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -48,6 +49,8 @@ class Accepted:
     Args:
         trust: The trust document in force.
         stored: What was stored, or None on a first boot.
+        service: The service behind; empty: unknown, and every service is meant.
+        instance: Name of this sidecar; likewise.
 
     Attributes:
         epoch: Mark of the highest epoch accepted.
@@ -59,8 +62,11 @@ class Accepted:
         dirty: Whether something changed since.
     """
 
-    def __init__(self, trust: Trust, stored: Marks | None) -> None:
+    def __init__(
+        self, trust: Trust, stored: Marks | None, service: str = "", instance: str = ""
+    ) -> None:
         self._trust = trust
+        self._service, self._instance = service, instance
         self._beats: dict[str, ObjectMark] = {} if stored is None else dict(stored.beats)
         self._latches: tuple[Latch, ...] = () if stored is None else stored.latches
         self._heard: dict[tuple[str, int], tuple[str, bytes]] = {
@@ -169,8 +175,9 @@ class Accepted:
         """Every hold in force: halts, latches that no clear names, and the passing ones."""
         cleared = self._cleared_evidence()
         halts = (
-            Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, order.says.halt_id)
+            Hold(reason, HoldKind.STICKY, order.says.halt_id)
             for order in self.halts.active
+            if (reason := scoped.stops(order.says.scope, self._service, self._instance))
         )
         latches = (
             Hold(BY_CODE[latch.reason], HoldKind.LATCHED, latch.evidence)
@@ -181,6 +188,11 @@ class Accepted:
         if self.halts.seq < self._trust.body.floors.halt:
             passing = (*passing, Hold(Reason.HALT_WITHHELD, HoldKind.PASSING))
         return hardest_first((*halts, *latches, *passing))
+
+    def imposed(self, on: Snapshot, *passing: Hold) -> Snapshot:
+        """A snapshot under every order and latch known, and the passing holds."""
+        compiled = scoped.compiled(self.halts, on.epoch, on.scoped)
+        return replace(on, halts=self.halts, scoped=compiled, holds=self.holds(*passing))
 
     def demanded(
         self, beats: Iterable[Beat], live: Callable[[Beat], bool] = lambda _: False
@@ -209,7 +221,7 @@ class Accepted:
         if pinned.seq < ours.seq:
             return ()  # a smaller set is only older than ours
         holds = []
-        if beat.says.state == "halt" and not ours.active:
+        if beat.says.state == "halt" and not ours.stops_everything:
             holds.append(Hold(Reason.HALT_GLOBAL, HoldKind.PASSING))
         # An equal number with another digest means that two authorities each know an order that
         # the other lacks: not yet a lie, so it is waited for like any order that cannot be read.

@@ -37,6 +37,8 @@ Id16 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]  # 16 bytes, he
 Count = Annotated[int, msgspec.Meta(ge=0, lt=INTEGER_LIMIT)]
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9._-]{0,62}\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=512)]
+# Of a header, in lower case.
+FieldName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9!#$%&'*+.^_`|~-]{1,256}\Z")]
 
 T = TypeVar("T", bound=msgspec.Struct)
 

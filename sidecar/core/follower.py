@@ -22,7 +22,7 @@ is a function in the file that owns the concept: `reply` (votes), `quorum` (coun
 (from an agreement to a lease), `reporter` (reports and what covers them), `horizon` (newer epochs),
 `lifecycle` (how far a round came).
 
-Source: protocol b.3; hardening E-G1..E-G4.
+Source: protocol b.3; hardening E-G1 to E-G4.
 """
 
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ class Follower:
 
     def __init__(self, trust: Trust, setting: Setting, marks: Marks | None) -> None:
         self._setting = setting
-        self._accepted = Accepted(trust, marks)
+        self._accepted = Accepted(trust, marks, setting.service, setting.instance)
         identity, self._reporter = setting.identity, None
         if identity is not None:
             self._reporter = Reporter(identity, trust.domain, setting.poll_ms)
@@ -93,11 +93,8 @@ class Follower:
         self._passing: tuple[Hold, ...] = ()  # what the latest beats ask for
         self._storing: _Storing | None = None
         self._unstored = False  # whether the latest store failed
-        self._snapshot = Snapshot(
-            trust_version=trust.version,
-            routes=self._accepted.routes,
-            halts=self._accepted.halts,
-            holds=self._accepted.holds(),
+        self._snapshot = self._accepted.imposed(
+            Snapshot(trust_version=trust.version, routes=self._accepted.routes)
         )
 
     @property
@@ -351,9 +348,7 @@ class Follower:
         )
 
     def _effective(self) -> Snapshot:
-        return replace(
-            self._snapshot, halts=self._accepted.halts, holds=self._accepted.holds(*self._passing)
-        )
+        return self._accepted.imposed(self._snapshot, *self._passing)
 
     def _publish(self) -> list[ev.Command]:
         self._snapshot = self._effective()
@@ -393,14 +388,7 @@ class Follower:
         # Between the store and its answer another reply may have shown a newer epoch.
         if self._granting.horizon.forbids(granted.lease.epoch_seq):
             return []
-        self._snapshot = replace(
-            self._snapshot,
-            lease=granted.lease,
-            epoch=granted.epoch,
-            policy=granted.policy,
-            routes=granted.routes,
-            absent=Reason.LEASE_EXPIRED,
-        )
+        self._snapshot = granted.on(self._snapshot)
         self._granting.archive.keep(granted.epoch)
         evidence: steps.Evidence = {"epoch": granted.epoch.sha256, **self._ground}
         return [*self._publish(), *self._course.approved(now, evidence)]

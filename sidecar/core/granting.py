@@ -15,9 +15,9 @@ Source: protocol b.3 steps 5 to 8, b.6.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sidecar.core import admission, envelope, lease
+from sidecar.core import admission, envelope, lease, scoped
 from sidecar.core import lifecycle as steps
 from sidecar.core.accepted import Accepted
 from sidecar.core.admission import Telling
@@ -37,6 +37,7 @@ from sidecar.core.reporter import Reporter
 from sidecar.core.round import Round
 from sidecar.core.routes import Routes
 from sidecar.core.setting import Setting
+from sidecar.core.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,13 @@ class Granted:
     epoch: Epoch
     policy: Policy
     routes: Routes
+
+    def on(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot that serves this."""
+        return replace(
+            snapshot, lease=self.lease, epoch=self.epoch, policy=self.policy, routes=self.routes,
+            absent=Reason.LEASE_EXPIRED,
+        )  # fmt: skip
 
 
 class Granting:
@@ -143,6 +151,9 @@ class Granting:
         routes = self.archive.routes(found.says.routes)
         if isinstance(routes, Missing):
             return routes
+        wrong = scoped.unenforceable(found, routes)
+        if wrong is not None:
+            raise ProtocolError(wrong, "epoch asks for what its route table cannot tell")
         course.passed(steps.COORDINATION, now, {"epoch": found.sha256, "policy": policy.sha256})
         course.passed(steps.INTEGRITY, now, {})
         granted = self._grant(agreed, found, this, current, now)

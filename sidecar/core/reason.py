@@ -104,6 +104,7 @@ class Reason(Enum):
 
     # 9: control.
     HALT_GLOBAL = ("EG901", "halt-global", "Halted by the authority", 503, False)
+    HALT_SCOPED = ("EG902", "halt-scoped", "Halted by the authority, in part", 503, False)
     QUARANTINED = ("EG903", "quarantined", "Quarantined on evidence", 503, False)
     DRAINING = ("EG904", "draining", "Sidecar is shutting down", 503, True)
     STARTING = ("EG905", "starting", "Sidecar is starting", 503, True)

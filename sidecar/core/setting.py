@@ -19,6 +19,7 @@ class Setting:
         terms: Bounds of every lease; the signed ones may be tighter.
         poll_ms: From the start of one round to the start of the next.
         step_ms: How far the two clocks may part between two looks.
+        instance: Name of this sidecar, as halts name it; empty: unknown.
         identity: Who reports; None: no reports are made.
     """
 
@@ -29,4 +30,5 @@ class Setting:
     terms: Terms
     poll_ms: int
     step_ms: int = 250
+    instance: str = ""
     identity: Identity | None = None

@@ -27,6 +27,7 @@ from sidecar.core.objects.halt import NO_HALTS, Halts
 from sidecar.core.policy import DENY_ALL, Policy
 from sidecar.core.reason import Reason
 from sidecar.core.routes import NO_ROUTES, Routes
+from sidecar.core.scoped import Scoped
 
 
 class HoldKind(IntEnum):
@@ -76,6 +77,7 @@ class Snapshot:
         policy: Compiled rules of the epoch.
         routes: Compiled route table of the epoch.
         halts: Every order known.
+        scoped: What some requests are denied for, by orders and epoch; None: nothing.
         holds: In force, hardest first.
         faults: What was wrong in the latest round, sorted by code: the causes behind a denial.
         unmet: Why the latest round that ended renewed nothing, sorted by code; empty when it could.
@@ -88,6 +90,7 @@ class Snapshot:
     policy: Policy = DENY_ALL
     routes: Routes = NO_ROUTES
     halts: Halts = NO_HALTS
+    scoped: Scoped | None = None
     holds: tuple[Hold, ...] = ()
     faults: tuple[Reason, ...] = ()
     unmet: tuple[Reason, ...] = ()

@@ -19,6 +19,7 @@ from sidecar.config.sections import SidecarConfig
 from sidecar.core.events import Standing
 from sidecar.core.gate import Gate
 from sidecar.core.log import checkpoint
+from sidecar.core.objects import report
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Snapshot
@@ -133,7 +134,8 @@ def _build(config: SidecarConfig) -> Parts:
     observers: list[Callable[[Snapshot], None]] = []
     gate = Gate(lambda snapshot: _tell(observers, snapshot))
     key = logbook.instance_key(config.state_dir)
-    origin = checkpoint.origin(trust.domain, f"{config.service}-{key.key_id[:16]}")
+    instance = report.instance_name(config.service, key.key_id)
+    origin = checkpoint.origin(trust.domain, instance)
     book = logbook.open_logbook(config.audit, key, origin, gate, log, trust=trust.sha256)
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))

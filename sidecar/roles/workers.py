@@ -35,6 +35,7 @@ from sidecar.core import share
 from sidecar.core.events import Standing
 from sidecar.core.gate import Gate
 from sidecar.core.log import checkpoint
+from sidecar.core.objects import report
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import Reason
 from sidecar.core.reporter import Identity
@@ -245,7 +246,7 @@ def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writ
     observers: list[Callable[[Snapshot], None]] = []
     gate = Gate(lambda snapshot: _tell(observers, snapshot))
     key = logbook.instance_key(config.state_dir)
-    name = f"{config.service}-{key.key_id[:16]}"
+    name = report.instance_name(config.service, key.key_id)
     origin = checkpoint.origin(trust.domain, f"{name}-{FOLLOWER}")
     settings = replace(config.audit, dir=config.audit.dir / FOLLOWER)
     book = logbook.open_logbook(settings, key, origin, gate, log, trust=trust.sha256)

@@ -55,6 +55,8 @@ class Observer:
         duration_ns: int,
         overhead_ns: int,
         first_byte_ns: int,
+        *,
+        observed: Reason | None = None,
     ) -> None:
         """One request came to its end.
 
@@ -65,6 +67,7 @@ class Observer:
             duration_ns: From the decision to the last byte.
             overhead_ns: From the decision to the write upstream, or 0.
             first_byte_ns: From the decision to the first byte of the response, or 0.
+            observed: What it would have been denied for, under an enforced epoch.
         """
         found = self._metrics
         found.requests.add(RESULT_OF[outcome])
@@ -78,6 +81,8 @@ class Observer:
         elif outcome in _DENIED:
             if reason is not None and reason.validation:  # a malformed request was never judged
                 found.decisions.add("deny", reason.code)
+        elif observed is not None:
+            found.decisions.add("observe", observed.code)
         else:
             found.decisions.add("permit", NO_REASON)
         if outcome == "late":

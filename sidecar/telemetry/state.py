@@ -6,6 +6,7 @@ It names no address, no key and nothing of a request: whoever can reach the stat
 from sidecar.core.gate import lapsed
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.lease import Lease
+from sidecar.core.objects.halt import Order
 from sidecar.core.snapshot import Snapshot
 from sidecar.core.validations import validate
 
@@ -17,6 +18,7 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
 
     Returns:
         JSON-ready values; durations in ms, times in ms since 1970, digests shortened to 16 digits.
+        A halt `stops` all requests here, the matching ones, or nothing: then it is for others.
     """
     reason = lapsed(snapshot, now)
     epoch = snapshot.epoch
@@ -33,6 +35,8 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
             "sha256": epoch.sha256[:SHORT],
             "issued_at": epoch.says.issued_at,
             "not_after": epoch.says.not_after,
+            "enforcement": epoch.says.enforcement,
+            "tenants": list(epoch.says.scope.tenants),
         },
         "validations": [
             {
@@ -54,15 +58,23 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
             }
             for hold in snapshot.holds
         ],
-        "halts": [
-            {
-                "id": order.says.halt_id,
-                "scope": order.says.scope.kind,
-                "reason": order.says.reason,
-                "issued_at": order.says.issued_at,
-            }
-            for order in snapshot.halts.active
-        ],
+        "halts": [_halt(order, snapshot) for order in snapshot.halts.active],
+    }
+
+
+def _halt(order: Order, snapshot: Snapshot) -> dict[str, object]:
+    scope, held = order.says.scope, {hold.evidence for hold in snapshot.holds}
+    if order.says.halt_id in held:
+        stops = "all"
+    else:
+        stops = "matching" if scope.kind in ("route", "model", "tenant") else "nothing"
+    return {
+        "id": order.says.halt_id,
+        "scope": scope.kind,
+        "value": scope.value,
+        "stops": stops,
+        "reason": order.says.reason,
+        "issued_at": order.says.issued_at,
     }
 
 

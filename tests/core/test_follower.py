@@ -71,6 +71,7 @@ class Rig:
     quorum: int = 2
     trust: Trust = TRUST
     service: str = "model"
+    instance: str = "model-1"
     stores: bool = True
     disk: bytes | None = None
     pending: list[ev.Store] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Rig:
                 quorum=self.quorum,
                 terms=Terms(ttl_ms=4000, skew_ms=500, drift_ppm=2000),
                 poll_ms=250,
+                instance=self.instance,
             ),
             kept,
         )

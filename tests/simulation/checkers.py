@@ -131,8 +131,9 @@ def i4_orders_were_signed(look: Look) -> None:
 
 def i4_policy_belongs_to_the_epoch(permit: Permit, lease: Lease) -> None:
     """I4: the rule that permits is the one of the epoch behind the lease."""
-    if permit.rule.name != f"epoch-{lease.epoch_seq}":
-        violated("I4", f"rule {permit.rule.name} under epoch {lease.epoch_seq}")
+    rule = permit.rule
+    if rule is None or rule.name != f"epoch-{lease.epoch_seq}":
+        violated("I4", f"rule {rule and rule.name} under epoch {lease.epoch_seq}")
 
 
 def i5_deadlines_in_true_time(look: Look, lease: Lease) -> None:

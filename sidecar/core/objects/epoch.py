@@ -206,9 +206,7 @@ def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason
         return Reason.SERVICE_NOT_AUTHORIZED
     if says.scope.regions and region not in says.scope.regions:
         return Reason.REGION_NOT_AUTHORIZED
-    if says.profile.name not in PROFILES or says.enforcement != "enforce":
-        return Reason.PROFILE_UNSUPPORTED
-    if _demands_more(says):
+    if says.profile.name not in PROFILES or _demands_more(says):
         return Reason.PROFILE_UNSUPPORTED
     if now < says.not_before:
         return Reason.EPOCH_NOT_YET_VALID
@@ -218,12 +216,12 @@ def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason
 
 
 def _demands_more(says: Predicate) -> bool:
+    # Tenants are judged where the route table is known: `core/scoped.py`.
     # Demands this build cannot measure yet. Ignoring one would be serving under an epoch that says
     # no, so they are refused as a whole.
     runtime = says.runtime
     return bool(
-        says.scope.tenants
-        or runtime.image_digests
+        runtime.image_digests
         or runtime.code_sha256
         or runtime.config_sha256
         or runtime.model_digests

@@ -8,8 +8,7 @@ Rules:
 * The set has a number (how many orders) and a digest (over the sorted digests of the orders). A
   beat pins both: hiding an order needs hiding every fresh beat.
 * A halt outlives its lease, its epoch and a restart. Only a clear ends it.
-* The kind `drill` never affects traffic. Kinds other than `global` and `drill` are enforced as
-  `global` for now: stopping more than was asked is the safe misunderstanding.
+* The kind `drill` never affects traffic. What the others stop is said in `core/scoped.py`.
 
 Source: protocol b.1, b.10.
 """
@@ -152,6 +151,11 @@ class Halts:
             and order.says.scope.kind != "drill"
             and order.says.halt_id not in cleared
         )
+
+    @property
+    def stops_everything(self) -> bool:
+        """Whether a global halt is in force."""
+        return any(order.says.scope.kind == "global" for order in self.active)
 
     @property
     def cleared(self) -> frozenset[str]:
