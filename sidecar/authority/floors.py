@@ -5,11 +5,13 @@ Rules:
 * A floor only names what was verified under the document in force, and what its successor can
   still verify: a halt whose key leaves does not count, or a new sidecar would wait for ever
   for an order that it cannot read.
+* A floor never sinks because peers have forgotten; only a person lowers it, by `--floor-epoch`.
 * Enough peers must have answered (`rollout.look`); a floor from one peer could be an old one.
 
 Source: TUF 5.3.11, fast-forward recovery; protocol b.11.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,20 +55,33 @@ async def survey(peers: Sequence[PeerLike], under: Trust, now: WallMs) -> Presen
     """
     found = await rollout.look(peers, under, now, under.body.quorum.r)
     beats: dict[KeyId, int] = {}
-    for peer in peers:
-        for heard in await _beats(peer, under, now):
+    for answer in await asyncio.gather(*(_beats(peer, under, now) for peer in peers)):
+        for heard in answer:
             beats[heard.issuer] = max(heard.seq, beats.get(heard.issuer, 0))
     return Present(found.newest, found.raw, beats, found.halts.orders)
 
 
-def floors(present: Present, after: Trust, now: WallMs) -> Floors:
-    """The floors for a document that would be `after` once signed."""
+def floors(present: Present, before: Floors, after: Trust, now: WallMs) -> Floors:
+    """The floors for a document that would be `after` once signed.
+
+    Args:
+        present: What the peers hold.
+        before: Floors so far: peers that forgot lower none of them.
+        after: The document they are for.
+        now: Wall clock.
+    """
     newest = present.epoch
-    return Floors(
-        epoch=None if newest is None else Mark(seq=newest.seq, sha256=newest.sha256),
-        beat={key: seq for key, seq in present.beats.items() if key in after.keys[Role.BEAT]},
-        halt=sum(_readable(order, after, now) for order in present.orders),
-    )
+    mark = None if newest is None else Mark(seq=newest.seq, sha256=newest.sha256)
+    if mark is None or (before.epoch is not None and mark.seq < before.epoch.seq):
+        mark = before.epoch
+    keys = after.keys[Role.BEAT]
+    beats: dict[str, int] = {
+        key: max(before.beat.get(key, 0), present.beats.get(key, 0))
+        for key in keys
+        if key in before.beat or key in present.beats
+    }
+    lost = _lost(present, after, now)
+    return Floors(epoch=mark, beat=beats, halt=max(len(present.orders), before.halt) - lost)
 
 
 def cautions(present: Present, after: Trust, now: WallMs) -> list[str]:
@@ -79,7 +94,7 @@ def cautions(present: Present, after: Trust, now: WallMs) -> list[str]:
             "new sidecars stay contained until you issue the next one. To go without a gap, add "
             "the new keys first, issue an epoch with them, then retire the old"
         )
-    lost = sum(not _readable(order, after, now) for order in present.orders)
+    lost = _lost(present, after, now)
     if lost:
         said.append(
             f"{lost} halts or clears were signed by keys that version {after.version} has no more: "
@@ -108,6 +123,10 @@ def _beat(raw: bytes, under: Trust, now: WallMs) -> beat.Beat | None:
     except ProtocolError:
         return None
     return heard if heard.says.domain == under.domain else None
+
+
+def _lost(present: Present, after: Trust, now: WallMs) -> int:
+    return sum(not _readable(order, after, now) for order in present.orders)
 
 
 def _readable(order: Order, after: Trust, now: WallMs) -> bool:

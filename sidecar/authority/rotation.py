@@ -119,11 +119,8 @@ def check(current: Trust, draft: Draft) -> Trust:
         )
     try:
         after = trust.unsigned(said)
-        size = len(canonical.dump(said))
     except ProtocolError as error:
         raise CeremonyError(f"this document would not be accepted: {error.detail}") from None
-    if size > trust.MAX_BYTES:
-        raise CeremonyError(f"this document has {size} bytes, limit {trust.MAX_BYTES}")
     _check_reachable(current, after)
     return after
 
@@ -142,7 +139,13 @@ def tallies(current: Trust, draft: Draft, now: WallMs) -> tuple[Tally, Tally]:
     return tally(current), tally(check(current, draft))
 
 
-def sign(current: Trust, draft: Draft, signers: Sequence[Signer], now: WallMs) -> Draft:
+def signers(found: Trust) -> tuple[KeyId, ...]:
+    """The root keys of a document itself that have signed it."""
+    sealed = envelope.parse(found.raw, trust.MAX_BYTES)
+    return envelope.signed_by(sealed, found.keys[Role.ROOT])
+
+
+def sign(current: Trust, draft: Draft, keys: Sequence[Signer], now: WallMs) -> Draft:
     """Add signatures.
 
     Raises:
@@ -152,7 +155,7 @@ def sign(current: Trust, draft: Draft, signers: Sequence[Signer], now: WallMs) -
     count = {key for side in sides for key in (*side.signed, *side.waiting)}
     message = envelope.pae(trust.PAYLOAD_TYPE, canonical.dump(draft.body))
     added: dict[KeyId, bytes] = {}
-    for one in signers:
+    for one in keys:
         if one.key_id not in count:
             raise CeremonyError(
                 f"key {one.key_id[:16]} is no usable root key of version {current.version} or "

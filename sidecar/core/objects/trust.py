@@ -248,7 +248,9 @@ def unsigned(body: Body) -> Trust:
     Raises:
         ProtocolError: its parts contradict each other, so nobody should sign it.
     """
-    return _build(body, canonical.digest(canonical.dump(body)), b"")
+    raw = canonical.dump(body)
+    # Read again: what was made by replacing fields may have any shape.
+    return _build(canonical.load(raw, Body, MAX_BYTES), canonical.digest(raw), b"")
 
 
 def _read(raw: bytes) -> tuple[Envelope, Body]:
