@@ -184,6 +184,15 @@ def test_complete_draft_of_keys_that_lapse_later_stays_complete() -> None:
     assert rotation.complete(current, draft.raw, WallMs(NOW + DAY_MS)).version == 2
 
 
+def test_keys_are_judged_by_the_time_of_issue_as_a_sidecar_will() -> None:
+    """Signatures may be gathered for days; what was issued in time stays so."""
+    current = builders.make_trust(not_after={Role.ROOT: NOW + 1})
+    draft, later = rotation.begin(current, NOW), WallMs(NOW + DAY_MS)
+    draft = rotation.sign(current, draft, OLD[:2], later)
+    assert [side.missing for side in rotation.tallies(current, draft, later)] == [0, 0]
+    assert current.rotate(draft.raw, later).version == 2
+
+
 def test_other_objects_are_no_drafts() -> None:
     raw = sign(beat.PAYLOAD_TYPE, canonical.dump(new_roots().body), OLD[0])
     with pytest.raises(ProtocolError) as caught:
