@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("sidecar.cli.run:run", "Run one of the processes."),
     "status": ("sidecar.cli.status:status", "Show what a running sidecar says about itself."),
     "explain": ("sidecar.cli.explain:explain", "Say what a reason code means and what to do."),
-    "trust": ("sidecar.cli.trust:trust", "Make keys and the trust document."),
+    "trust": ("sidecar.cli.trust:trust", "Make and rotate the trust document and its keys."),
     "epoch": ("sidecar.cli.epoch:epoch", "Issue, show and verify sync epochs."),
     "halt": ("sidecar.cli.halt:halt", "Stop: sign and publish a halt."),
     "halts": ("sidecar.cli.halt:halts", "List the halts that the peers hold."),

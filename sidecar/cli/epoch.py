@@ -12,6 +12,7 @@ from sidecar.authority import ceremony, rollout
 from sidecar.authority.ceremony import CeremonyError, EpochPlan
 from sidecar.authority.rollout import Found
 from sidecar.cli import source, text
+from sidecar.cli.document import moment
 from sidecar.cli.peers import (
     DURATION,
     FILE,
@@ -25,7 +26,6 @@ from sidecar.cli.peers import (
     show_acks,
 )
 from sidecar.cli.text import CliError
-from sidecar.cli.trust import moment
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.reason import ProtocolError
 from sidecar.sync.peer import Peer
@@ -77,7 +77,7 @@ def epoch() -> None:
 def issue(
     *,
     choice: Choice,
-    keys: tuple[Path, ...],
+    keys: tuple[str, ...],
     policy_file: Path,
     routes_file: Path,
     out: Path | None,

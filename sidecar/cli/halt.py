@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import click
 
@@ -12,6 +11,7 @@ from sidecar.authority.ceremony import CeremonyError, Said
 from sidecar.authority.rollout import OK
 from sidecar.cli import scope as scopes
 from sidecar.cli import text
+from sidecar.cli.document import moment
 from sidecar.cli.peers import (
     Choice,
     Where,
@@ -22,9 +22,8 @@ from sidecar.cli.peers import (
     show_acks,
 )
 from sidecar.cli.text import CliError
-from sidecar.cli.trust import moment
 from sidecar.core.objects.halt import Halts, Order
-from sidecar.signer import FileSigner
+from sidecar.signer import Signer
 from sidecar.sync.peer import Peer
 
 ID_BYTES = 16
@@ -57,7 +56,7 @@ Example:
 def halt(
     *,
     choice: Choice,
-    keys: tuple[Path, ...],
+    keys: tuple[str, ...],
     output: str,
     **said: str,
 ) -> None:
@@ -83,7 +82,7 @@ def clear(
     *,
     halt_id: str,
     choice: Choice,
-    keys: tuple[Path, ...],
+    keys: tuple[str, ...],
     output: str,
     **said: str,
 ) -> None:
@@ -154,7 +153,7 @@ def _as_json(order: Order, found: Halts) -> dict[str, object]:
     }
 
 
-def _issue(to: Where, said: Said, keys: Sequence[FileSigner], output: str) -> None:
+def _issue(to: Where, said: Said, keys: Sequence[Signer], output: str) -> None:
     async def job(connected: Sequence[Peer]) -> tuple[Order, dict[str, str], str | None]:
         now = clock.now().wall
         made = ceremony.make_order(to.trust, _fresh_id(), said, keys, now)

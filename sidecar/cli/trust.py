@@ -1,18 +1,23 @@
-"""`epochgate trust`: make the keys and the trust document; show what one says."""
+"""`epochgate trust`: make the keys and the trust document; show and export what one says.
+
+How one document follows another: `rotation` drafts it, `signing` signs and publishes it.
+"""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from sidecar import clock, signer
+from sidecar import clock
 from sidecar.authority.ceremony import CeremonyError, TrustPlan, make_trust
-from sidecar.cli import text
+from sidecar.authority.rotation import Draft, check, complete, signers, tallies
+from sidecar.cli import document, rotation, signing, text
+from sidecar.cli.desk import read_draft
 from sidecar.cli.peers import DURATION, FILE, load_trust, output_option
+from sidecar.cli.rotation import COUNT, fresh_seed
 from sidecar.cli.text import CliError
 from sidecar.config import units
-from sidecar.core.objects import trust as trust_object
+from sidecar.core import canonical
 from sidecar.core.objects.trust import Limits, Quorum, Role, Trust
 from sidecar.signer import FileSigner
 
@@ -22,18 +27,25 @@ INIT_EXAMPLE = """\b
 Example:
   epochgate trust init --domain prod --out trust --peers 5 --read-quorum 3 --write-quorum 3
 """
+NEW_KEY_EXAMPLE = """\b
+Example:
+  epochgate trust new-key root-4.key
+"""
 SHOW_EXAMPLE = """\b
 Example:
   epochgate trust show trust/trust.json
+  epochgate trust show trust-2.draft.json --previous trust/trust.json
+"""
+EXPORT_EXAMPLE = """\b
+Example:
+  epochgate trust export trust/trust.json | jq .roles
+  epochgate trust export trust/trust.json --format pem
 """
 
 
 @click.group()
 def trust() -> None:
-    """Make keys and the trust document."""
-
-
-COUNT = click.IntRange(1, 16)
+    """Make the trust document, and rotate it: draft, sign, publish."""
 
 
 @trust.command(epilog=INIT_EXAMPLE)
@@ -65,7 +77,9 @@ def init(domain: str, out: Path, drift: str, output: str, **said: int | None) ->
     counts = {role: said.get(f"{role.value}_keys") or 0 for role in Role}
     plan = _plan(domain, drift, said)
     _check_new(out)
-    keys = {role: [FileSigner(_seed()) for _ in range(count)] for role, count in counts.items()}
+    keys = {
+        role: [FileSigner(fresh_seed()) for _ in range(count)] for role, count in counts.items()
+    }
     try:
         sealed = make_trust(plan, keys, clock.now().wall)
     except CeremonyError as error:
@@ -75,27 +89,125 @@ def init(domain: str, out: Path, drift: str, output: str, **said: int | None) ->
         made = {role.value: len(held) for role, held in keys.items() if held}
         text.print_json({"trust": str(out / FILE_NAME), "keys": made, "domain": domain})
         return
-    _show(load_trust(out / FILE_NAME))
+    document.show(load_trust(out / FILE_NAME))
     click.echo(f"\nwritten: {out / FILE_NAME} and {sum(counts.values())} keys in {out / 'keys'}")
     click.echo("next: give the trust document to every sidecar and authority; take the root, epoch")
     click.echo("and resume keys offline; then: epochgate epoch issue --help")
 
 
-@trust.command(epilog=SHOW_EXAMPLE)
+@trust.command("new-key", epilog=NEW_KEY_EXAMPLE)
 @click.argument("file", type=FILE)
 @output_option
-def show(file: Path, output: str) -> None:
-    """Verify a trust document and say what it says."""
-    found = load_trust(file)
+def new_key(file: Path, output: str) -> None:
+    """Make a key on the machine of its holder, and say its public half.
+
+    Only what is printed is passed on, to `trust rotate` or `trust add-key` as --new-key.
+    """
+    key = FileSigner(fresh_seed())
+    try:
+        key.save(file)
+    except FileExistsError:
+        raise CliError(
+            f"trust new-key: {file} exists; keys are never replaced: choose another name",
+            text.USAGE,
+        ) from None
     if output == "json":
-        text.print_json({"sha256": found.sha256, **_as_json(found)})
+        text.print_json({"file": str(file), "keyid": key.key_id, "public": key.public.hex()})
+        return
+    click.echo(f"written: {file}")
+    click.echo(f"key id:  {key.key_id}")
+    click.echo(f"public:  {key.public.hex()}")
+
+
+@trust.command(epilog=SHOW_EXAMPLE)
+@click.argument("file", type=FILE)
+@click.option(
+    "--previous", type=FILE, help="The document before: show the changes, and who signed."
+)
+@output_option
+def show(file: Path, previous: Path | None, output: str) -> None:
+    """Verify a trust document and say what it says; with --previous also a draft.
+
+    Exit 0 when it is signed as it must be; 81 for a draft that lacks signatures; 80 otherwise.
+    """
+    if previous is not None:
+        _show_next(load_trust(previous), read_draft(file), file, output)
+        return
+    try:
+        found = load_trust(file)
+    except CliError as error:
+        message = f"{error.message}; a draft is shown with --previous"
+        raise CliError(message, error.exit_code) from None
+    signed_by = signers(found)
+    if output == "json":
+        text.print_json(
+            {"sha256": found.sha256, "signers": signed_by, **document.as_json(found.body)}
+        )
+        return
+    document.show(found)
+    click.echo(f"\nsigned by root keys: {document.short(signed_by)}")
+
+
+@trust.command(epilog=EXPORT_EXAMPLE)
+@click.argument("file", type=FILE)
+@click.option("--format", "form", type=click.Choice(["json", "pem", "hex"]), default="json",
+              show_default=True, help="Signed bytes, PEM keys, or a key a line.")  # fmt: skip
+def export(file: Path, form: str) -> None:
+    """Print what a trust document says in a form that other tools read.
+
+    json: the canonical bytes that were signed. pem: each public key as RFC 8410 writes it, under a
+    line with role and key id. hex: role, key id and public key, one key a line. Revoked keys are
+    left out of both.
+    """
+    found = load_trust(file)
+    if form == "json":
+        click.echo(canonical.dump(found.body), nl=False)
+        return
+    for role in Role:
+        for key, public in sorted(found.keys[role].items()):
+            if form == "hex":
+                click.echo(f"{role.value} {key} {public.hex()}")
+            else:
+                click.echo(f"# {role.value} {key}\n{document.pem(public)}", nl=False)
+
+
+for command in (rotation.rotate, rotation.revoke, rotation.add_key, rotation.set_threshold,
+                rotation.set_values, signing.sign, signing.publish):  # fmt: skip
+    trust.add_command(command)
+
+
+def _show_next(current: Trust, draft: Draft, file: Path, output: str) -> None:
+    now = clock.now().wall
+    try:
+        after = check(current, draft)
+        sides = tallies(current, draft, now)
+        missing = any(side.missing for side in sides)
+        if not missing:
+            complete(current, draft.raw, now)
+    except CeremonyError as error:
+        raise CliError(f"trust show: {file}: {error}", text.VERIFICATION_FAILED) from None
+    if output == "json":
+        text.print_json(
+            {
+                "sha256": draft.sha256,
+                "complete": not missing,
+                "changes": document.change_json(current.body, draft.body),
+                "thresholds": [document.tally_json(side) for side in sides],
+                **document.as_json(draft.body),
+            }
+        )
     else:
-        _show(found)
-
-
-def moment(at_ms: int) -> str:
-    """A signed time for people: UTC, to the second."""
-    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        document.show(after)
+        click.echo()
+        document.show_changes(current.body, draft.body)
+        click.echo()
+        document.show_tallies(sides)
+    if missing:
+        raise CliError(
+            f"draft: {file}: signatures are missing, nothing is in force; "
+            "add them: epochgate trust sign",
+            text.UNVERIFIABLE,
+        )
 
 
 def _plan(domain: str, drift: str, said: Mapping[str, int | None]) -> TrustPlan:
@@ -128,13 +240,6 @@ def _check_new(out: Path) -> None:
             )
 
 
-def _seed() -> bytes:
-    # Imported here: `trust show` needs none of the processes that roles wires.
-    from sidecar.roles import fresh_bytes  # noqa: PLC0415
-
-    return fresh_bytes(signer.SEED_BYTES)
-
-
 def _write(out: Path, keys: Mapping[Role, list[FileSigner]], sealed: bytes) -> None:
     folder = out / "keys"
     folder.mkdir(mode=0o700, parents=True)
@@ -142,45 +247,3 @@ def _write(out: Path, keys: Mapping[Role, list[FileSigner]], sealed: bytes) -> N
         for number, key in enumerate(held, start=1):
             key.save(folder / f"{role.value}-{number}.key")
     (out / FILE_NAME).write_bytes(sealed)
-
-
-def _show(found: Trust) -> None:
-    body = found.body
-    quorum, limits = body.quorum, body.limits
-    for name, value in (
-        ("domain", body.domain),
-        ("version", body.version),
-        ("sha256", found.sha256),
-        ("issued", moment(body.issued_at)),
-        ("expires", moment(body.expires)),
-        ("quorum", f"{quorum.r} of {quorum.n} peers to run, {quorum.w} to commit a write"),
-        ("ttl", f"at most {units.show_duration(limits.ttl_max_ms)}"),
-        ("skew", units.show_duration(limits.skew_max_ms)),
-        ("drift", f"{limits.drift_ppm}ppm"),
-    ):
-        click.echo(f"{name + ':':9}{value}")
-    click.echo()
-    text.table(["role", "threshold", "keys", "key ids", "not after"], _rows(found))
-
-
-def _rows(found: Trust) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for role in Role:
-        named = found.role(role)
-        if not named.keyids:
-            continue
-        limits = {found.body.keys[key].not_after for key in named.keyids} - {None}
-        short = " ".join(
-            key[:12] + ("(revoked)" if key in found.revoked else "") for key in named.keyids
-        )
-        ends = moment(min(limit for limit in limits if limit is not None)) if limits else None
-        rows.append([role.value, named.threshold, len(named.keyids), short, ends])
-    return rows
-
-
-def _as_json(found: Trust) -> dict[str, object]:
-    import msgspec  # noqa: PLC0415 - only for programs
-
-    said: dict[str, object] = msgspec.to_builtins(found.body)
-    assert said["_type"] == trust_object.TYPE, "verified"
-    return said

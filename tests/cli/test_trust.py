@@ -1,5 +1,6 @@
 """`epochgate trust`: keys that nobody else can read, and a document that verifies."""
 
+import hashlib
 import json
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from sidecar import clock, signer
 from sidecar.cli import epochgate
-from sidecar.cli.text import USAGE, VERIFICATION_FAILED
+from sidecar.cli.text import UNVERIFIABLE, USAGE, VERIFICATION_FAILED
 from sidecar.core.objects import trust
 from sidecar.core.objects.trust import Role
 
@@ -108,6 +109,77 @@ def test_edited_document_is_refused(tmp_path: Path) -> None:
     assert "EG602" in result.output
 
 
-@pytest.mark.parametrize("command", [["trust", "init"], ["trust", "show"]])
-def test_help_ends_with_an_example(command: list[str]) -> None:
-    assert "Example:\n    epochgate trust" in run(*command, "--help").output
+def test_key_is_made_where_it_stays_and_only_its_public_half_is_told(tmp_path: Path) -> None:
+    result = run("trust", "new-key", tmp_path / "root-4.key")
+    assert result.exit_code == 0, result.output
+    key = signer.load(tmp_path / "root-4.key")
+    assert f"key id:  {key.key_id}" in result.output
+    assert f"public:  {key.public.hex()}" in result.output
+    assert json.loads((tmp_path / "root-4.key").read_text())["seed"] not in result.output
+    assert run("trust", "new-key", tmp_path / "root-4.key").exit_code == USAGE
+    assert signer.load(tmp_path / "root-4.key").key_id == key.key_id
+
+
+def drafted(tmp_path: Path) -> list[object]:
+    """A draft with one signature of two, and how to show it."""
+    run("trust", "init", "--domain", "prod", "--out", tmp_path)
+    previous, draft = tmp_path / "trust.json", tmp_path / "draft.json"
+    run("trust", "set-threshold", "--role", "epoch", 3, "--trust", previous, "--out", draft)
+    run("trust", "sign", draft, "--previous", previous, "--key", tmp_path / "keys" / "root-1.key")
+    return ["trust", "show", draft, "--previous", previous]
+
+
+def test_draft_is_shown_with_its_changes_and_is_not_verified_while_signatures_are_missing(
+    tmp_path: Path,
+) -> None:
+    show = drafted(tmp_path)
+    result = run(*show)
+    assert result.exit_code == UNVERIFIABLE
+    for line in ("version: 2", "epoch threshold", "signatures are missing, nothing is in force"):
+        assert line in result.output
+    said = json.loads(run(*show, "-o", "json").stdout)
+    assert (said["complete"], [side["missing"] for side in said["thresholds"]]) == (False, [1, 1])
+    alone = run("trust", "show", tmp_path / "draft.json")
+    assert alone.exit_code == VERIFICATION_FAILED
+    assert "--previous" in alone.output
+
+
+def test_complete_draft_is_a_verified_document_that_names_its_signers(tmp_path: Path) -> None:
+    show = drafted(tmp_path)
+    key = tmp_path / "keys" / "root-2.key"
+    run("trust", "sign", tmp_path / "draft.json", "--previous", tmp_path / "trust.json",
+        "--key", key)  # fmt: skip
+    assert run(*show).exit_code == 0
+    said = json.loads(run("trust", "show", tmp_path / "draft.json", "-o", "json").stdout)
+    assert signer.load(key).key_id in said["signers"]
+    assert len(said["signers"]) == 2
+
+
+def test_document_that_does_not_follow_the_previous_one_is_refused(tmp_path: Path) -> None:
+    show = drafted(tmp_path)
+    run("trust", "init", "--domain", "prod", "--out", tmp_path / "other")
+    show[-1] = tmp_path / "other" / "trust.json"
+    result = run(*show)
+    assert result.exit_code == VERIFICATION_FAILED
+    assert "give the one before it" in result.output
+
+
+def test_export_gives_the_signed_bytes_and_the_public_keys(tmp_path: Path) -> None:
+    run("trust", "init", "--domain", "prod", "--out", tmp_path)
+    file = tmp_path / "trust.json"
+    made = trust.parse(file.read_bytes(), clock.now().wall)
+    body = run("trust", "export", file).stdout_bytes
+    assert hashlib.sha256(body).hexdigest() == made.sha256
+    lines = run("trust", "export", file, "--format", "hex").stdout.splitlines()
+    keys = {
+        (role.value, key, public.hex()) for role in Role for key, public in made.keys[role].items()
+    }
+    assert {tuple(line.split()) for line in lines} == keys
+    pem = run("trust", "export", file, "--format", "pem").stdout
+    assert pem.count("-----BEGIN PUBLIC KEY-----") == len(keys)
+    assert all(f"# {role} {key}" in pem for role, key, _ in keys)
+
+
+@pytest.mark.parametrize("command", ["init", "show", "new-key", "export"])
+def test_help_ends_with_an_example(command: str) -> None:
+    assert "Example:\n    epochgate trust" in run("trust", command, "--help").output

@@ -106,6 +106,20 @@ def check_trust(data: bytes) -> None:
         Follower(read, SETTING, None)
 
 
+def check_rotate(data: bytes) -> None:
+    """A trust document after the usual one, signed by two of its root keys."""
+    raw = sign(trust.PAYLOAD_TYPE, data, *signers(Role.ROOT, 2))
+    read = accepted(lambda: TRUST.rotate(raw, NOW))
+    if read is not None:
+        assert canonical.dump(read.body) == data
+        assert (read.version, read.body.prev_sha256) == (TRUST.version + 1, TRUST.sha256)
+        assert read.domain == TRUST.domain
+        assert read.body.issued_at >= TRUST.body.issued_at
+        held = {key.key_id for key in signers(Role.ROOT, 2)}
+        assert len(held & read.keys[Role.ROOT].keys()) >= read.role(Role.ROOT).threshold
+        assert trust.parse(read.raw, NOW) == read
+
+
 def check_epoch(data: bytes) -> None:
     """An epoch, below its signatures."""
     payload = Payload(data, epoch.PAYLOAD_TYPE, canonical.digest(data), ())

@@ -7,9 +7,10 @@ found beyond them is kept in `corpus/`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sidecar.core import canonical, envelope, issued, marks, share
-from sidecar.core.objects import epoch
+from sidecar.core.objects import epoch, trust
 from sidecar.core.objects.trust import Role
 from sidecar.core.snapshot import CLOSED
 from tests import builders
@@ -110,6 +111,12 @@ def _trusts() -> list[bytes]:
     return [one, builders.trust_bytes(not_after={Role.ROOT: builders.NOW + 1}, version=2)]
 
 
+def _successors() -> list[bytes]:
+    after: dict[str, Any] = {"version": 2, "prev_sha256": TRUST.sha256}
+    gone = trust.Revoked(keyid=builders.signer(Role.ROOT, 3).key_id, reason="x", at=builders.NOW)
+    return [builders.trust_bytes(**after), builders.trust_bytes(**after, revoked=(gone,))]
+
+
 def _epochs() -> list[bytes]:
     return [builders.epoch_bytes(TRUST), builders.epoch_bytes(TRUST, EPOCH)]
 
@@ -167,6 +174,7 @@ TARGETS: dict[str, Target] = {
     "canonical": Target(objects.check_canonical, lambda: _payloads(_orders()), JSON, 1024),
     "envelope": Target(objects.check_envelope, lambda: _beats() + _orders(), JSON),
     "trust": Target(objects.check_trust, lambda: _payloads(_trusts()), JSON, 8192, 600),
+    "rotate": Target(objects.check_rotate, lambda: _payloads(_successors()), JSON, 8192, 600),
     "epoch": Target(objects.check_epoch, lambda: _payloads(_epochs()), JSON),
     "beat": Target(objects.check_beat, lambda: _payloads(_beats()), JSON, 2048),
     "halt": Target(objects.check_halt, lambda: _payloads(_orders()), JSON, 1024, 600),
