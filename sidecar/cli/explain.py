@@ -125,7 +125,7 @@ ADVICE: dict[str, Advice] = {
     ),
     "EG205": Advice(
         "The epoch demands something that this version cannot enforce or measure.",
-        "profile, enforcement, runtime and telemetry in `epochgate epoch show`; then the version.",
+        "profile, enforcement and telemetry in `epochgate epoch show`; then the version.",
     ),
     "EG206": Advice(
         "A newer epoch with immediate activation is known, and this sidecar does not hold it yet.",
@@ -156,6 +156,28 @@ ADVICE: dict[str, Advice] = {
         "listen.transparent is set, and this connection came to the inbound port directly: nothing "
         "says which port it was meant for.",
         "`epochgate intercept check`; clients connect to the port of the service, not of the gate.",
+    ),
+    "EG401": Advice(
+        "The digest of the sidecar's own installed code, or of its image, is none that the epoch "
+        "names; or the code changed while it ran and is being read again.",
+        "`epochgate measure` in the pod, against runtime in `epochgate epoch show`; "
+        "integrity.imageDigest.",
+    ),
+    "EG402": Advice(
+        "The digest of the effective settings is none that the epoch names, or the file changed "
+        "since the sidecar was started.",
+        "`epochgate config show` in the pod prints what the digest is made of; restart after a "
+        "change.",
+    ),
+    "EG403": Advice(
+        "A file that the epoch names (model weights, for instance) has another digest, cannot be "
+        "read, is none of integrity.files, or changed and is being read again.",
+        "`runtime` in `epochgate status -o json`: digests, what could not be read, and progress.",
+    ),
+    "EG404": Advice(
+        "The epoch demands digests, and nothing was measured yet, or nothing since "
+        "integrity.maxAge. At a start large files take their time.",
+        "`runtime` in `epochgate status -o json`: progress; then the disk or mount of these files.",
     ),
     "EG405": Advice(
         "The stored marks exist and cannot be read. A corrupt file is not a missing one: believing "

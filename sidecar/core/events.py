@@ -7,6 +7,8 @@ Every command is answered by a named event or by nothing, never by a callback:
     WakeAfter -> RoundDue
     Publish, RoundEnded, Conflict -> nothing
 
+`RoundDue`, `Hinted` and `Measured` come by themselves.
+
 The production driver turns them into Redis reads, fsyncs and timers; the simulation turns the same
 values into entries on a heap.
 """
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
+from sidecar.core.runtime import Measurement
 from sidecar.core.snapshot import Snapshot
 
 
@@ -81,7 +84,14 @@ class StoreFailed:
     generation: int
 
 
-Event = RoundDue | Hinted | PeerReplied | PeerFailed | Stored | StoreFailed
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What runs here was looked at; replaces what was found before."""
+
+    found: Measurement
+
+
+Event = RoundDue | Hinted | PeerReplied | PeerFailed | Stored | StoreFailed | Measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ Rules:
 6. A verified, live beat for a higher epoch on any peer forbids renewal under a lower one. If that
    epoch says `immediate`, the lease under the lower one ends now.
 7. A contradiction between two signed objects latches, is kept as evidence, and is told.
-8. All decisions are functions of (state, event, now); sets are never iterated; no randomness.
+8. What runs here must be what the epoch demands: no lease else, and a running one is held at once.
+9. All decisions are functions of (state, event, now); sets are never iterated; no randomness.
 
 One round at a time, one store at a time. This is the one place that branches on events; each step
-is a function in the file that owns the concept: `reply` (votes), `quorum` (counting), `archive`
-(objects), `lease` (deadlines).
+belongs to who owns the concept: `reply`, `quorum`, `archive`, `lease` (deadlines), `runtime`.
 
 Source: protocol b.3; hardening E-G1..E-G4.
 """
@@ -42,7 +42,8 @@ from sidecar.core.objects.trust import Mark, Trust
 from sidecar.core.quorum import Agreement, PeerId, Split, TooFew, Vote
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reply import Heard, Verifier
-from sidecar.core.round import Round
+from sidecar.core.round import Round, rank
+from sidecar.core.runtime import Integrity
 from sidecar.core.snapshot import Hold, Snapshot
 
 JITTER = 0.1  # of the poll interval: sidecars that started together drift apart
@@ -60,6 +61,7 @@ class Setting:
         quorum: Peers that must agree.
         terms: Bounds of every lease.
         poll_ms: From the start of one round to the start of the next.
+        integrity_max_age_ms: How old a measurement of what runs here may be (EG404).
     """
 
     service: str
@@ -68,6 +70,7 @@ class Setting:
     quorum: int
     terms: Terms
     poll_ms: int
+    integrity_max_age_ms: int = 120_000
 
 
 class Follower:
@@ -85,19 +88,17 @@ class Follower:
         self._verifier = Verifier(trust, setting.terms)
         self._archive = Archive(trust)
         self._accepted = Accepted(trust, marks)
-        self._round = Round(0, Now(BootNs(0), WallMs(0)), 0.0, ())
+        self._now = Now(BootNs(0), WallMs(0))  # of the event being handled
+        self._round = Round(0, self._now, 0.0, ())
+        self._integrity = Integrity(setting.integrity_max_age_ms)
         self._again = False
         self._ahead: Beat | None = None  # the live beat for the highest epoch seen
         self._ended = 0  # leases under epochs below this number were ended at once, for good
         self._passing: tuple[Hold, ...] = ()  # what the latest beats ask for
         self._storing: tuple[int, Lease | None, Snapshot] | None = None
         self._unstored = False  # whether the latest store failed
-        self._snapshot = Snapshot(
-            trust_version=trust.version,
-            routes=self._accepted.routes,
-            halts=self._accepted.halts,
-            holds=self._accepted.holds(),
-        )
+        self._snapshot = Snapshot(trust_version=trust.version, routes=self._accepted.routes)
+        self._snapshot = self._effective()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -114,7 +115,7 @@ class Follower:
         Returns:
             What to do, in this order.
         """
-        now = self._accepted.corrected(now, self._setting.terms)
+        self._now = now = self._accepted.corrected(now, self._setting.terms)
         match event:
             case ev.RoundDue(jitter=jitter) | ev.Hinted(jitter=jitter):
                 return self._begin(jitter, now)
@@ -124,6 +125,9 @@ class Follower:
                 return self._answered(event, now)
             case ev.Stored() | ev.StoreFailed():
                 return self._stored(event)
+            case ev.Measured(found=found):
+                self._integrity.found = found
+                return self._publish() if self._effective() != self._snapshot else []
             case _:  # pragma: no cover
                 assert_never(event)
 
@@ -197,7 +201,7 @@ class Follower:
 
     def _look_ahead(self, beat: Beat, now: Now) -> None:
         ahead = self._ahead
-        if ahead is None or not self._live(now, ahead) or _order_of(beat) > _order_of(ahead):
+        if ahead is None or not self._live(now, ahead) or rank(beat) > rank(ahead):
             self._ahead = beat
 
     def _obey(self, beats: Sequence[Beat], now: Now) -> list[ev.Command]:
@@ -269,8 +273,11 @@ class Follower:
     def _enter(self, agreed: Agreement, found: Epoch, now: Now) -> list[ev.Command]:
         """Serve under a verified epoch that a quorum vouches for, if nothing else forbids it."""
         wrong = epoch.inadmissible(found, self._setting.service, self._setting.region, now.wall)
-        if wrong is not None:
-            raise ProtocolError(wrong, "epoch does not admit this sidecar now")
+        against = self._integrity.judge(found.says.runtime, now) if wrong is None else (wrong,)
+        for reason in against:
+            self._round.fault(reason)
+        if against:
+            raise ProtocolError(against[0], "epoch does not admit this sidecar now")
         policy = self._archive.policy(found.says.policy)
         if isinstance(policy, Missing):
             return self._ask(policy)
@@ -339,9 +346,7 @@ class Follower:
         if before.lease is None and before.absent is Reason.STARTING and not on_its_way:
             self._snapshot = replace(before, absent=Reason.NOT_SYNCED)
         self._snapshot = replace(self._snapshot, faults=faults)
-        commands: list[ev.Command] = []
-        if self._effective() != before:
-            commands += self._publish()
+        commands: list[ev.Command] = self._publish() if self._effective() != before else []
         if self._accepted.dirty:
             commands += self._store(None)
         commands.append(ev.RoundEnded(this.number, this.results, outcome, spent_ms, faults))
@@ -350,9 +355,9 @@ class Follower:
         return commands
 
     def _effective(self) -> Snapshot:
-        return replace(
-            self._snapshot, halts=self._accepted.halts, holds=self._accepted.holds(*self._passing)
-        )
+        passing = (*self._passing, *self._integrity.holds(self._snapshot, self._now))
+        holds = self._accepted.holds(*passing)
+        return replace(self._snapshot, halts=self._accepted.halts, holds=holds)
 
     def _publish(self) -> list[ev.Command]:
         self._snapshot = self._effective()
@@ -380,9 +385,8 @@ class Follower:
             return self._publish()
         # Between the store and its answer another reply may have shown a newer epoch.
         if granted is not None and not self._behind(granted.epoch_seq):
-            self._snapshot = replace(
-                after, faults=self._snapshot.faults, absent=Reason.LEASE_EXPIRED
-            )
+            faults = self._snapshot.faults
+            self._snapshot = replace(after, faults=faults, absent=Reason.LEASE_EXPIRED)
             if after.epoch is not None:
                 self._archive.keep(after.epoch)
             commands += self._publish()
@@ -394,7 +398,3 @@ class Follower:
         """Rule 6: whether a newer epoch forbids a lease under this one."""
         ahead = 0 if self._ahead is None else self._ahead.says.epoch.seq
         return epoch_seq < max(ahead, self._ended)
-
-
-def _order_of(beat: Beat) -> tuple[int, int]:
-    return (beat.says.epoch.seq, beat.says.issued_at)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sidecar.core import quorum
 from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.objects.beat import Beat
 from sidecar.core.quorum import Agreement, PeerId, Split, TooFew, Vote
 from sidecar.core.reason import Reason
 
@@ -68,3 +69,8 @@ class Round:
     def sorted_faults(self) -> tuple[Reason, ...]:
         """Faults by code: the same input gives the same list."""
         return tuple(sorted(self.faults, key=lambda reason: reason.code))
+
+
+def rank(beat: Beat) -> tuple[int, int]:
+    """Which of two beats speaks of what comes later: the greater."""
+    return (beat.says.epoch.seq, beat.says.issued_at)
