@@ -19,7 +19,7 @@ from sidecar.core.envelope import PublicKey
 from sidecar.core.instant import WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
 from sidecar.core.objects import epoch, halt, trust
-from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.epoch import NO_DEMANDS, Epoch, Runtime
 from sidecar.core.objects.halt import Order
 from sidecar.core.objects.trust import LogHead, Role, Trust, TrustRef
 from sidecar.core.reason import ProtocolError, Reason
@@ -115,6 +115,7 @@ class EpochPlan:
         activation: When the epoch before ends.
         services: Services it is for; none: all.
         regions: Regions it is for; none: all.
+        runtime: Digests that sidecars have to find; none: anything may run.
         reason: Why, for people.
     """
 
@@ -124,6 +125,7 @@ class EpochPlan:
     activation: Literal["lease", "immediate"] = "lease"
     services: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
+    runtime: Runtime = NO_DEMANDS
     reason: str = ""
 
 
@@ -279,7 +281,7 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         ),
         routes=epoch.RoutesRef(sha256=canonical.digest(plan.routes), size=len(plan.routes)),
         removes=(),
-        runtime=epoch.Runtime(image_digests=(), code_sha256=(), config_sha256=(), model_digests={}),
+        runtime=plan.runtime,
         enforcement="enforce",
         telemetry=epoch.Telemetry(max_unacked_ms=0),
         audit=epoch.Audit(max_checkpoint_age_ms=0, max_unacked_ms=0, overflow="contain"),

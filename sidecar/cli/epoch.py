@@ -12,6 +12,7 @@ from sidecar.authority import ceremony, rollout
 from sidecar.authority.ceremony import CeremonyError, EpochPlan
 from sidecar.authority.rollout import Found
 from sidecar.cli import source, text
+from sidecar.cli.demands import demanded, demands, shown
 from sidecar.cli.peers import (
     DURATION,
     FILE,
@@ -68,6 +69,7 @@ def epoch() -> None:
               show_default=True, help="The old one ends as leases lapse, or at once.")  # fmt: skip
 @click.option("--service", "services", multiple=True, help="Only for this service; repeat it.")
 @click.option("--region", "regions", multiple=True, help="Only for this region; repeat it.")
+@demands
 @click.option("--reason", default="", help="Why, for people; signed.")
 @click.option("--out", type=FILE, help="Keep the envelope in a file as well.")
 @output_option
@@ -89,7 +91,7 @@ def issue(
     to = choice.where()
     signers = load_keys(keys)
     policy, routes = source.load_policy(policy_file), source.load_routes(routes_file)
-    plan = EpochPlan(policy, routes, **said)
+    plan = EpochPlan(policy, routes, runtime=demanded(said), **said)
 
     async def job(connected: Sequence[Peer]) -> tuple[Epoch, bytes, dict[str, str]]:
         now = clock.now().wall
@@ -228,6 +230,7 @@ def _show(one: Epoch, output: str) -> None:
         ("regions", ", ".join(said.scope.regions) or "all"),
         ("policy", f"{said.policy.sha256} ({said.policy.size} bytes)"),
         ("routes", f"{said.routes.sha256} ({said.routes.size} bytes)"),
+        *shown(said.runtime),
         ("reason", said.reason or None),
     ]
     text.table(["field", "value"], rows)

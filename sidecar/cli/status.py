@@ -101,11 +101,27 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "hold", f"{hold['kind']} {hold['reason']} {hold['evidence']}".strip()
     for halt in value.get("halts") or ():
         yield "halt", f"{halt['id']} {halt['scope']}: {halt['reason']}"
+    yield from _runtime(value.get("runtime") or {})
     for name, number in (value.get("audit") or {}).items():
         yield f"audit {name}", number
     for name, promise in (value.get("guarantee") or {}).items():
         if name.endswith("_max"):
             yield name, promise
+
+
+def _runtime(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    if value:
+        yield "measured", _when(value["measured_at"])
+        yield "code", value.get("code_sha256")
+        yield "configuration", value.get("config_sha256")
+        yield from ((f"file {name}", sha256) for name, sha256 in value.get("models", {}).items())
+        yield from ((f"no digest of {name}", why) for name, why in value["problems"].items())
+    progress = value.get("progress")
+    if progress:
+        yield (
+            f"reading {progress['name']}",
+            f"{progress['done_bytes']} of {progress['total_bytes']}",
+        )
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -58,11 +58,13 @@ class Loaded(Generic[C]):
 
     Attributes:
         config: What the program is handed.
+        file: Where it was read from.
         name: `metadata.name`.
         origins: Every effective value; passwords are not among them.
     """
 
     config: C
+    file: Path
     name: str
     origins: tuple[Setting, ...]
 
@@ -78,13 +80,13 @@ def read_sidecar(path: Path, environment: Mapping[str, str]) -> Loaded[SidecarCo
         ConfigError: with every problem.
     """
     reading = _Reading(path, SIDECAR, environment)
-    return Loaded(_sidecar(reading.values), reading.name, tuple(reading.origins))
+    return Loaded(_sidecar(reading.values), path, reading.name, tuple(reading.origins))
 
 
 def read_authority(path: Path, environment: Mapping[str, str]) -> Loaded[AuthorityConfig]:
     """Read an `AuthorityConfig`; otherwise like `read_sidecar`."""
     reading = _Reading(path, AUTHORITY, environment)
-    return Loaded(_authority(reading.values), reading.name, tuple(reading.origins))
+    return Loaded(_authority(reading.values), path, reading.name, tuple(reading.origins))
 
 
 def read_any(

@@ -22,6 +22,13 @@ from sidecar.core.objects import epoch
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 
+REASONS = (
+    Reason.CODE_DIGEST_MISMATCH,
+    Reason.CONFIG_DIGEST_MISMATCH,
+    Reason.MODEL_DIGEST_MISMATCH,
+    Reason.INTEGRITY_STALE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:

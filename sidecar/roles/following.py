@@ -69,4 +69,7 @@ def _setting(config: SidecarConfig, trust: Trust) -> Setting:
     )
     quorum = max(sync.quorum, trust.body.quorum.r)
     peers = tuple(PeerId(peer.id) for peer in sync.peers)
-    return Setting(config.service, config.region, peers, quorum, terms, sync.poll_ms)
+    return Setting(
+        config.service, config.region, peers, quorum, terms, sync.poll_ms,
+        integrity_max_age_ms=config.integrity.max_age_ms,
+    )  # fmt: skip
