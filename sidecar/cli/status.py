@@ -120,7 +120,7 @@ def _runtime(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     if progress:
         yield (
             f"reading {progress['name']}",
-            f"{progress['done_bytes']} of {progress['total_bytes']}",
+            f"{progress['done_bytes']} of {progress['total_bytes']} bytes",
         )
 
 
