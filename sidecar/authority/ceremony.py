@@ -19,7 +19,7 @@ from sidecar.core.envelope import PublicKey
 from sidecar.core.instant import WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
 from sidecar.core.objects import epoch, halt, trust
-from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.epoch import NO_DEMANDS, Epoch, Runtime
 from sidecar.core.objects.halt import Order
 from sidecar.core.objects.trust import LogHead, Role, Trust, TrustRef
 from sidecar.core.reason import ProtocolError, Reason
@@ -117,6 +117,7 @@ class EpochPlan:
         regions: Regions it is for; none: all.
         tenants: Tenants it is for; none: all. The route table has to say where the tenant stands.
         enforcement: `observe`: what the policy does not permit is let through, and recorded.
+        runtime: Digests that sidecars have to find; none: anything may run.
         reason: Why, for people.
     """
 
@@ -128,6 +129,7 @@ class EpochPlan:
     regions: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
     enforcement: Literal["enforce", "observe"] = "enforce"
+    runtime: Runtime = NO_DEMANDS
     reason: str = ""
 
 
@@ -288,7 +290,7 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         ),
         routes=epoch.RoutesRef(sha256=canonical.digest(plan.routes), size=len(plan.routes)),
         removes=(),
-        runtime=epoch.Runtime(image_digests=(), code_sha256=(), config_sha256=(), model_digests={}),
+        runtime=plan.runtime,
         enforcement=plan.enforcement,
         telemetry=epoch.Telemetry(max_unacked_ms=0, max_diverged=None),
         audit=epoch.Audit(max_checkpoint_age_ms=0, max_unacked_ms=0, overflow="contain"),

@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sidecar.cli.intercept:intercept",
         "Redirect the service's ports to the gate, and refuse what goes around it.",
     ),
+    "measure": ("sidecar.cli.measure:measure", "Print the digests that an epoch can demand."),
     "config": ("sidecar.cli.config:config", "Check and show configuration files."),
 }
 

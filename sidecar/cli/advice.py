@@ -174,6 +174,28 @@ ADVICE: dict[str, Advice] = {
         "says which port it was meant for.",
         "`epochgate intercept check`; clients connect to the port of the service, not of the gate.",
     ),
+    "EG401": Advice(
+        "The digest of the sidecar's own installed code, or of its image, is none that the epoch "
+        "names; or the code changed while it ran and is being read again.",
+        "`epochgate measure` in the pod, against runtime in `epochgate epoch show`; "
+        "integrity.imageDigest.",
+    ),
+    "EG402": Advice(
+        "The digest of the effective settings is none that the epoch names, or the file changed "
+        "since the sidecar was started.",
+        "`epochgate config show` in the pod prints what the digest is made of; restart after a "
+        "change.",
+    ),
+    "EG403": Advice(
+        "A file that the epoch names (model weights, for instance) has another digest, cannot be "
+        "read, is none of integrity.files, or changed and is being read again.",
+        "`runtime` in `epochgate status -o json`: digests, what could not be read, and progress.",
+    ),
+    "EG404": Advice(
+        "The epoch demands digests, and nothing was measured yet, or nothing since "
+        "integrity.maxAge. At a start large files take their time.",
+        "`runtime` in `epochgate status -o json`: progress; then the disk or mount of these files.",
+    ),
     "EG405": Advice(
         "The stored marks exist and cannot be read. A corrupt file is not a missing one: believing "
         "so could bring an older state back.",

@@ -12,6 +12,7 @@ from sidecar.authority import ceremony, rollout
 from sidecar.authority.ceremony import CeremonyError, EpochPlan
 from sidecar.authority.rollout import Found
 from sidecar.cli import source, text
+from sidecar.cli.demands import demanded, demands, shown
 from sidecar.cli.document import moment
 from sidecar.cli.peers import (
     DURATION,
@@ -71,6 +72,7 @@ def epoch() -> None:
 @click.option("--tenant", "tenants", multiple=True, help="Only for this tenant; repeat it.")
 @click.option("--enforcement", type=click.Choice(["enforce", "observe"]), default="enforce",
               show_default=True, help="observe: let pass what policy denies.")  # fmt: skip
+@demands
 @click.option("--reason", default="", help="Why, for people; signed.")
 @click.option("--out", type=FILE, help="Keep the envelope in a file as well.")
 @output_option
@@ -92,7 +94,7 @@ def issue(
     to = choice.where()
     signers = load_keys(keys)
     policy, routes = source.load_policy(policy_file), source.load_routes(routes_file)
-    plan = EpochPlan(policy, routes, **said)
+    plan = EpochPlan(policy, routes, runtime=demanded(said), **said)
 
     async def job(connected: Sequence[Peer]) -> tuple[Epoch, bytes, dict[str, str]]:
         now = clock.now().wall
@@ -233,6 +235,7 @@ def _show(one: Epoch, output: str) -> None:
         ("enforcement", said.enforcement),
         ("policy", f"{said.policy.sha256} ({said.policy.size} bytes)"),
         ("routes", f"{said.routes.sha256} ({said.routes.size} bytes)"),
+        *shown(said.runtime),
         ("reason", said.reason or None),
     ]
     text.table(["field", "value"], rows)

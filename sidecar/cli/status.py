@@ -132,6 +132,21 @@ def _halt(halt: Mapping[str, Any]) -> str:
     return f"{halt['id']} {scope} (stops {_STOPS[halt['stops']]}): {halt['reason']}"
 
 
+def _runtime(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    if value:
+        yield "measured", _when(value["measured_at"])
+        yield "code", value.get("code_sha256")
+        yield "configuration", value.get("config_sha256")
+        yield from ((f"file {name}", sha256) for name, sha256 in value.get("models", {}).items())
+        yield from ((f"no digest of {name}", why) for name, why in value["problems"].items())
+    progress = value.get("progress")
+    if progress:
+        yield (
+            f"reading {progress['name']}",
+            f"{progress['done_bytes']} of {progress['total_bytes']} bytes",
+        )
+
+
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     # An authority: figures, few of them nested.
     for name, item in value.items():

@@ -45,6 +45,7 @@ def within_file(values: Mapping[str, Any], where: Mapping[str, str]) -> list[Pro
         where: Origin by full path.
     """
     found = [*_peers(values), *_sync(values), *_sizes(values), *_listen(values)]
+    found += _integrity(values)
     return [
         Problem(f"spec.{path}", message, where.get(f"spec.{path}", "")) for path, message in found
     ]
@@ -132,6 +133,20 @@ def _listen(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(
             ("intercept.ports", f"must not hold {' and '.join(taken)}: the sidecar listens there")
         )
+    return found
+
+
+def _integrity(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    names: dict[str, int] = {}
+    for index, file in enumerate(values.get("integrity.files") or ()):
+        if names.setdefault(file.name, index) != index:
+            where = f"integrity.files[{index}].name"
+            found.append((where, f"{file.name} is the name of another file too"))
+    period, max_age = values.get("integrity.period"), values.get("integrity.maxAge")
+    if period and max_age and max_age < 2 * period:
+        least = f"must be at least twice integrity.period, {2 * period} ms"
+        found.append(("integrity.maxAge", f"{least}, or one late look would contain"))
     return found
 
 

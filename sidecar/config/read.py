@@ -25,16 +25,15 @@ from sidecar.config import document, sections, value
 from sidecar.config.check import within_file
 from sidecar.config.document import Items, Node, Scalar, Table
 from sidecar.config.problem import ConfigError, Problem
-from sidecar.config.sections import AuthorityConfig, PeerAddress, SidecarConfig
+from sidecar.config.sections import AuthorityConfig, MeasuredFile, SidecarConfig
 from sidecar.config.table import (
     API_VERSION,
     AUTHORITY,
     KINDS,
     NAME,
-    PEER,
-    PEERS_MAX,
     PORTS_MAX,
     SIDECAR,
+    TABLES,
     Field,
     Unit,
 )
@@ -59,11 +58,13 @@ class Loaded(Generic[C]):
 
     Attributes:
         config: What the program is handed.
+        file: Where it was read from.
         name: `metadata.name`.
         origins: Every effective value; passwords are not among them.
     """
 
     config: C
+    file: Path
     name: str
     origins: tuple[Setting, ...]
 
@@ -79,13 +80,13 @@ def read_sidecar(path: Path, environment: Mapping[str, str]) -> Loaded[SidecarCo
         ConfigError: with every problem.
     """
     reading = _Reading(path, SIDECAR, environment)
-    return Loaded(_sidecar(reading.values), reading.name, tuple(reading.origins))
+    return Loaded(_sidecar(reading.values), path, reading.name, tuple(reading.origins))
 
 
 def read_authority(path: Path, environment: Mapping[str, str]) -> Loaded[AuthorityConfig]:
     """Read an `AuthorityConfig`; otherwise like `read_sidecar`."""
     reading = _Reading(path, AUTHORITY, environment)
-    return Loaded(_authority(reading.values), reading.name, tuple(reading.origins))
+    return Loaded(_authority(reading.values), path, reading.name, tuple(reading.origins))
 
 
 def read_any(
@@ -173,7 +174,7 @@ class _Reading:
         known = {field.variable: field for field in self.fields.values()}
         found: dict[str, Node] = {}
         for name, text in sorted(environment.items()):
-            if name in known and known[name].unit in (Unit.PEERS, Unit.PORTS):
+            if name in known and known[name].unit in (Unit.PORTS, *TABLES):
                 found[known[name].path] = self._list(name, text)
             elif name in known:
                 found[known[name].path] = Scalar(text, name)
@@ -198,8 +199,8 @@ class _Reading:
                 self.values[field.path] = field.default
                 if field.default is not None:
                     self._note(field, path, field.default, _DEFAULT)
-        elif field.unit is Unit.PEERS:
-            self.values[field.path] = self._peers(node, path)
+        elif field.unit in TABLES:
+            self.values[field.path] = self._tables(field, node, path)
         elif field.unit is Unit.PORTS:
             self.values[field.path] = self._ports(field, node, path)
         else:
@@ -233,36 +234,41 @@ class _Reading:
         self._note(field, path, found, node.origin)
         return found
 
-    def _peers(self, node: Node, path: str) -> tuple[PeerAddress, ...] | None:
-        if not isinstance(node, Items) or not 1 <= len(node.items) <= PEERS_MAX:
-            message = f"must be a list of 1 to {PEERS_MAX} peers"
+    def _tables(self, field: Field, node: Node, path: str) -> tuple[object, ...] | None:
+        _, least, most = TABLES[field.unit]
+        if not isinstance(node, Items) or not least <= len(node.items) <= most:
+            message = f"must be a list of {least} to {most} {field.unit.value}"
             self.problems.append(Problem(path, message, node.origin))
             return None
-        peers = [self._peer(item, f"{path}[{i}]") for i, item in enumerate(node.items)]
-        whole = tuple(peer for peer in peers if peer is not None)
-        return whole if len(whole) == len(peers) else None
+        read = [self._table(field, item, f"{path}[{i}]") for i, item in enumerate(node.items)]
+        if not read:
+            self._note(field, path, (), node.origin)
+        whole = tuple(item for item in read if item is not None)
+        return whole if len(whole) == len(read) else None
 
-    def _peer(self, node: Node, path: str) -> PeerAddress | None:
+    def _table(self, field: Field, node: Node, path: str) -> object | None:
+        keys, _, _ = TABLES[field.unit]
         if not isinstance(node, Table):
-            self.problems.append(Problem(path, "must have id and url", node.origin))
+            wanted = " and ".join(key.path for key in keys if key.required)
+            self.problems.append(Problem(path, f"must have {wanted}", node.origin))
             return None
         before = len(self.problems)
-        self._known(node, path, tuple(field.path for field in PEER))
+        self._known(node, path, tuple(key.path for key in keys))
         said: dict[str, Any] = {}
-        for field in PEER:
-            item = node.items.get(field.path)
-            inner = f"{path}.{field.path}"
+        for key in keys:
+            item = node.items.get(key.path)
+            inner = f"{path}.{key.path}"
             if item is not None:
-                said[field.path] = self._scalar(field, item, inner)
+                said[key.path] = self._scalar(key, item, inner)
                 shown = item.text if isinstance(item, Scalar) else ""
-                if said[field.path] is not None:
+                if said[key.path] is not None:
                     self.origins.append(Setting(inner, shown or "", item.origin))
-            elif field.required:
-                self.problems.append(Problem(inner, f"is required: {field.about}", node.origin))
+            elif key.required:
+                self.problems.append(Problem(inner, f"is required: {key.about}", node.origin))
         if len(self.problems) > before:
             return None
         try:
-            return value.peer(said)
+            return value.peer(said) if field.unit is Unit.PEERS else MeasuredFile(**said)
         except ValueError as error:
             self.problems.append(Problem(path, str(error), node.origin))
             return None
@@ -314,6 +320,7 @@ def _sidecar(values: Mapping[str, Any]) -> SidecarConfig:
         audit=sections.Audit(**_section(values, SIDECAR, "audit")),
         drain=sections.Drain(**_section(values, SIDECAR, "drain")),
         intercept=sections.Intercept(**_section(values, SIDECAR, "intercept")),
+        integrity=sections.Integrity(**_section(values, SIDECAR, "integrity")),
         fence_key_file=values["fence.keyFile"],
         workers=values["workers"],
         log_level=values["log.level"],

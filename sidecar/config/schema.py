@@ -13,9 +13,8 @@ from sidecar.config.table import (
     KINDS,
     LEVELS,
     LOOPBACK,
-    PEER,
-    PEERS_MAX,
     PORTS_MAX,
+    TABLES,
     Field,
     Unit,
 )
@@ -80,7 +79,7 @@ def _place(spec: dict[str, Any], field: Field) -> None:
 
 def _value(field: Field) -> dict[str, Any]:
     value: dict[str, Any]
-    if field.unit in (Unit.PEERS, Unit.PORTS):
+    if field.unit in (Unit.PORTS, *TABLES):
         value = _list(field)
     elif field.unit in _PLAIN:
         value = _count(field)
@@ -98,7 +97,7 @@ def _value(field: Field) -> dict[str, Any]:
     value["description"] = _about(field)
     if field.default is not None:
         default = list(field.default) if isinstance(field.default, tuple) else field.default
-        as_it_is = field.unit in (*_PLAIN, Unit.FLAG, Unit.PORTS)
+        as_it_is = field.unit in (*_PLAIN, Unit.FLAG, Unit.PORTS, Unit.FILES)
         value["default"] = default if as_it_is else field.show(default)
     return value
 
@@ -110,9 +109,10 @@ def _list(field: Field) -> dict[str, Any]:
             "anyOf": [port, {"type": "string", "pattern": _PATTERNS[field.unit]}]
         }
         return {"type": "array", "maxItems": PORTS_MAX, "items": item}
-    item = _object([peer.path for peer in PEER if peer.required], None)
-    item["properties"] = {peer.path: _value(peer) for peer in PEER}
-    return {"type": "array", "minItems": 1, "maxItems": PEERS_MAX, "items": item}
+    keys, least, most = TABLES[field.unit]
+    item = _object([key.path for key in keys if key.required], None)
+    item["properties"] = {key.path: _value(key) for key in keys}
+    return {"type": "array", "minItems": least, "maxItems": most, "items": item}
 
 
 def _count(field: Field) -> dict[str, Any]:

@@ -228,6 +228,33 @@ class Intercept:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredFile:
+    """A file or folder of the service, such as model weights, and what epochs call it."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What is measured and compared with the digests that an epoch demands.
+
+    Attributes:
+        period_ms: Everything is read again so often, changed or not; what takes long to read, less
+            often. A change of size, dates or identity is seen within 2 s whatever this says.
+        max_age_ms: Where nothing was looked at for so long, nothing is permitted under an epoch
+            that demands digests (EG404); at least twice integrity.period.
+        files: Files and folders of the service.
+        image_digest: What the platform says about the image, usually from the environment.
+    """
+
+    period_ms: int = 60_000
+    max_age_ms: int = 120_000
+    files: tuple[MeasuredFile, ...] = ()
+    image_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SidecarConfig:
     """Everything a sidecar is told.
 
@@ -254,6 +281,7 @@ class SidecarConfig:
     audit: Audit
     drain: Drain = Drain()
     intercept: Intercept = Intercept()
+    integrity: Integrity = Integrity()
     fence_key_file: Path | None = None
     workers: int = 1
     log_level: str = "info"

@@ -23,6 +23,7 @@ AUTHORITY = "AuthorityConfig"
 LEVELS = ("debug", "info", "warning", "error")
 PEERS_MAX = 15  # as many as a trust document can name
 PORTS_MAX = 64  # numbers or ranges in one list
+FILES_MAX = 64  # to be measured; a folder counts once
 LOOPBACK = ("strict", "standard")
 FRESHNESS = ("clock", "nonce", "both")
 WORKERS_MAX = 64
@@ -51,6 +52,7 @@ class Unit(Enum):
     URL = "url"
     TEXT = "text"
     PEERS = "peers"
+    FILES = "files"
     COUNT = "count"
     WORKERS = "count or auto"
     DURATION = "_ms"
@@ -98,7 +100,7 @@ class Field:
         """A value as it would be written in the file."""
         if self.unit is Unit.FLAG:
             return "true" if value else "false"
-        if self.unit is Unit.PORTS and isinstance(value, tuple):
+        if self.unit in (Unit.PORTS, Unit.FILES) and isinstance(value, tuple):
             return show_ports(value)
         if self.unit is Unit.WORKERS and value == 0:
             return AUTO
@@ -147,6 +149,17 @@ PEER = (
     Field("passwordFile", Unit.FILE, "File that holds the password and nothing else."),
     Field("caFile", Unit.FILE, "Certificates to trust for this peer, instead of the system's."),
 )
+
+MEASURED = (
+    Field("name", Unit.NAME, "What epochs call it.", required=True),
+    Field("path", Unit.FILE, "The file, or a folder with everything in it.", required=True),
+)
+
+# Lists of tables: the keys of one, and how many there may be.
+TABLES: Mapping[Unit, tuple[tuple[Field, ...], int, int]] = {
+    Unit.PEERS: (PEER, 1, PEERS_MAX),
+    Unit.FILES: (MEASURED, 0, FILES_MAX),
+}
 
 _TRUST = Field("trust.file", Unit.FILE, "The pinned trust document.", required=True)
 _STATUS = "Read-only listener: probes, metrics, state. Listening wider has to be written down."
@@ -265,6 +278,23 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
         Unit.LOOPBACK,
         "strict: other users of this machine are refused on those ports; standard: they are not.",
         default=LOOPBACK[0],
+    ),
+    *_numbers(
+        sections.Integrity,
+        "integrity",
+        Unit.DURATION,
+        {"period": (_SECOND, 24 * _HOUR), "maxAge": (5 * _SECOND, 48 * _HOUR)},
+    ),
+    Field(
+        "integrity.files",
+        Unit.FILES,
+        "Files and folders of the service whose digests an epoch may demand.",
+        default=(),
+    ),
+    Field(
+        "integrity.imageDigest",
+        Unit.TEXT,
+        "What the platform says about the image; usually set as a variable, from an annotation.",
     ),
     dataclasses.replace(
         _number(sections.SidecarConfig, "workers", Unit.WORKERS, 1, WORKERS_MAX),

@@ -7,7 +7,7 @@ Every command is answered by a named event or by nothing, never by a callback:
     WakeAfter -> RoundDue
     Publish, RoundEnded, Conflict, Passage, TrustAdopted -> nothing
 
-`Ticked` comes by itself, ten times a second.
+`RoundDue`, `Hinted`, `Measured` and, ten times a second, `Ticked` come by themselves.
 
 The production driver turns them into Redis reads, fsyncs and timers; the simulation turns the same
 values into entries on a heap.
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from sidecar.core.objects.report import AuditHead
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
+from sidecar.core.runtime import Measurement
 from sidecar.core.snapshot import Snapshot
 
 WriteCommand = tuple[str | bytes, ...]  # SET, HSET, HDEL or PUBLISH, and its arguments
@@ -124,7 +125,14 @@ class StoreFailed:
     generation: int
 
 
-Event = RoundDue | Hinted | Ticked | PeerReplied | PeerFailed | Stored | StoreFailed
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What runs here was looked at; replaces what was found before."""
+
+    found: Measurement
+
+
+Event = RoundDue | Hinted | Ticked | Measured | PeerReplied | PeerFailed | Stored | StoreFailed
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ Rules:
 6. A verified, live beat for a higher epoch on any peer forbids renewal under a lower one. If that
    epoch says `immediate`, the lease under the lower one ends now.
 7. A contradiction between two signed objects latches, is kept as evidence, and is told.
-8. All decisions are functions of (state, event, now); sets are never iterated; no randomness.
+8. What runs here must be what the epoch demands: no lease else, and a running one is held at once.
+9. All decisions are functions of (state, event, now); sets are never iterated; no randomness.
 
 One round at a time, one store at a time. This is the one place that branches on events; each step
 is a function in the file that owns the concept: `reply` (votes), `quorum` (counting), `granting`
@@ -33,7 +34,6 @@ from sidecar.core import events as ev
 from sidecar.core import lifecycle as steps
 from sidecar.core.accepted import Accepted
 from sidecar.core.archive import Missing
-from sidecar.core.clockwatch import ClockWatch
 from sidecar.core.granting import Granted, Granting
 from sidecar.core.hearing import Hearing
 from sidecar.core.horizon import Horizon
@@ -42,11 +42,10 @@ from sidecar.core.lifecycle import Course
 from sidecar.core.marks import Marks
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.halt import Order
-from sidecar.core.objects.report import NOT_MEASURED
 from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
 from sidecar.core.quorum import Agreement, PeerId, Split, TooFew, Vote
 from sidecar.core.reason import ProtocolError, Reason
-from sidecar.core.reporter import Reporter, Said
+from sidecar.core.reporter import Said
 from sidecar.core.round import Round
 from sidecar.core.setting import Setting
 from sidecar.core.snapshot import Hold, Snapshot
@@ -78,15 +77,13 @@ class Follower:
     def __init__(self, trust: Trust, setting: Setting, marks: Marks | None) -> None:
         self._setting = setting
         self._accepted = Accepted(trust, marks, setting.service, setting.instance)
-        identity, self._reporter = setting.identity, None
-        if identity is not None:
-            self._reporter = Reporter(identity, trust.domain, setting.poll_ms)
-        self._watch = ClockWatch(setting.step_ms, 0 if marks is None else marks.last_wall)
-        self._granting = Granting(setting, self._accepted, self._reporter, self._watch)
-        self._granting.under(trust)
-        self._hearing = Hearing(self._accepted, self._granting, self._reporter)
+        last_wall = WallMs(0 if marks is None else marks.last_wall)
+        self._granting = Granting(trust, setting, self._accepted, last_wall)
+        self._reporter, self._integrity = self._granting.reporter, self._granting.integrity
+        self._hearing = Hearing(self._accepted, self._granting)
         self._trust = trust
-        self._round = Round(0, Now(BootNs(0), WallMs(0)), 0.0, ())
+        self._now = Now(BootNs(0), WallMs(0))  # of the event being handled
+        self._round = Round(0, self._now, 0.0, ())
         self._course = Course()
         self._again = False
         self._glances: set[PeerId] = set()
@@ -114,7 +111,7 @@ class Follower:
         """
         if isinstance(event, ev.Ticked):
             return self._compare_clocks(now)
-        now = self._accepted.corrected(now, self._granting.terms)
+        self._now = now = self._accepted.corrected(now, self._granting.terms)
         match event:
             case ev.RoundDue() | ev.Hinted():
                 return self._begin(event, now)
@@ -126,6 +123,9 @@ class Follower:
                 return self._answered(event, now)
             case ev.Stored() | ev.StoreFailed():
                 return self._stored(event, now)
+            case ev.Measured(found=found):
+                self._integrity.found = found
+                return self._publish() if self._effective() != self._snapshot else []
             case _:  # pragma: no cover
                 assert_never(event)
 
@@ -325,7 +325,7 @@ class Follower:
         return commands
 
     def _compare_clocks(self, now: Now) -> list[ev.Command]:
-        wrong = self._watch.look(now, self._granting.terms)
+        wrong = self._granting.watch.look(now, self._granting.terms)
         if wrong is None:
             return []
         self._round.deny(wrong)
@@ -343,12 +343,13 @@ class Follower:
 
     def _said(self, standing: ev.Standing) -> Said:
         trust = TrustRef(version=self._trust.version, sha256=self._trust.sha256)
-        return Said(
-            trust, self._accepted.halts, self._snapshot, self._course.latest, NOT_MEASURED, standing
-        )
+        runtime = self._integrity.report()
+        halts, step = self._accepted.halts, self._course.latest
+        return Said(trust, halts, self._snapshot, step, runtime, standing)
 
     def _effective(self) -> Snapshot:
-        return self._accepted.imposed(self._snapshot, *self._passing)
+        holds = (*self._passing, *self._integrity.holds(self._snapshot, self._now))
+        return self._accepted.imposed(self._snapshot, *holds)
 
     def _publish(self) -> list[ev.Command]:
         self._snapshot = self._effective()

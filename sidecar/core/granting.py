@@ -36,6 +36,7 @@ from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Reporter
 from sidecar.core.round import Round
 from sidecar.core.routes import Routes
+from sidecar.core.runtime import Integrity
 from sidecar.core.setting import Setting
 from sidecar.core.snapshot import Snapshot
 
@@ -61,10 +62,10 @@ class Granting:
     """Judges agreements under the trust document in force.
 
     Args:
+        trust: The document in force.
         setting: What the follower is told.
         accepted: Its memory.
-        reporter: Knows which beats cover a report, or None.
-        watch: Knows whether the wall clock went back.
+        last_wall: Wall clock when marks were stored, or 0.
 
     Attributes:
         trust: The document in force.
@@ -73,6 +74,9 @@ class Granting:
         archive: What was fetched under it.
         horizon: The newest epoch that anybody vouches for.
         grants: What each issuer's beats have given.
+        watch: Knows whether the wall clock can be believed.
+        integrity: Knows what runs here.
+        reporter: Makes reports and knows which beats cover one; None: there are none.
     """
 
     trust: Trust
@@ -81,14 +85,19 @@ class Granting:
     archive: Archive
 
     def __init__(
-        self, setting: Setting, accepted: Accepted, reporter: Reporter | None, watch: ClockWatch
+        self, trust: Trust, setting: Setting, accepted: Accepted, last_wall: WallMs
     ) -> None:
         self._setting = setting
         self._accepted = accepted
-        self._reporter = reporter
-        self._watch = watch
+        self.watch = ClockWatch(setting.step_ms, last_wall)
+        self.integrity = Integrity(setting.integrity_max_age_ms)
+        identity = setting.identity
+        self.reporter = (
+            None if identity is None else Reporter(identity, trust.domain, setting.poll_ms)
+        )
         self.horizon = Horizon()
         self.grants = Grants()
+        self.under(trust)
 
     def under(self, trust: Trust) -> None:
         """Judge by this document from now on."""
@@ -155,6 +164,7 @@ class Granting:
         if wrong is not None:
             raise ProtocolError(wrong, "epoch asks for what its route table cannot tell")
         course.passed(steps.COORDINATION, now, {"epoch": found.sha256, "policy": policy.sha256})
+        self._check_runtime(found, this, now)
         course.passed(steps.INTEGRITY, now, {})
         granted = self._grant(agreed, found, this, current, now)
         if not granted:
@@ -174,13 +184,20 @@ class Granting:
             raise ProtocolError(Reason.TRUST_EXPIRED, "no lease under an expired trust document")
         if not envelope.sound():
             raise ProtocolError(Reason.NONCE_PROOF_INVALID, "the verifier fails its own test")
-        if self._watch.regressed(now.wall, self.terms):
+        if self.watch.regressed(now.wall, self.terms):
             raise ProtocolError(Reason.CLOCK_REGRESSION, "the wall clock is behind its own past")
         if self._accepted.quarantined:
             raise ProtocolError(Reason.QUARANTINED, "a contradiction is not cleared")
 
+    def _check_runtime(self, found: Epoch, this: Round, now: Now) -> None:
+        wrong = self.integrity.judge(found.says.runtime, now)
+        for reason in wrong:
+            this.deny(reason)
+        if wrong:
+            raise ProtocolError(wrong[0], "what runs here is not what the epoch says")
+
     def _check_fleet(self, agreed: Agreement, found: Epoch, this: Round, now: Now) -> None:
-        telling = Telling(self._reporter, len(this.took), self.trust.body.quorum.w)
+        telling = Telling(self.reporter, len(this.took), self.trust.body.quorum.w)
         admission.of_reports(found, telling, now)
         newest = max(agreed.beats, key=lambda beat: (beat.says.issued_at, beat.sha256))
         mark = self._accepted.epoch
@@ -215,4 +232,4 @@ class Granting:
         return wrong
 
     def _covering(self, beat: Beat) -> Now | None:
-        return None if self._reporter is None else self._reporter.covering(beat)
+        return None if self.reporter is None else self.reporter.covering(beat)

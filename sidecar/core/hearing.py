@@ -19,7 +19,6 @@ from sidecar.core.objects.trust import Trust
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reply import Heard, Verifier
-from sidecar.core.reporter import Reporter
 
 READ_MAX_BYTES = 4 * 1024 * 1024  # per reply; 256 halts and a handful of beats are below 3 MiB
 
@@ -50,14 +49,13 @@ class Hearing:
 
     Args:
         accepted: The follower's memory.
-        granting: Knows which beats are live.
-        reporter: Looks for what covers its reports, or None.
+        granting: Knows which beats are live, and which cover a report.
     """
 
-    def __init__(self, accepted: Accepted, granting: Granting, reporter: Reporter | None) -> None:
+    def __init__(self, accepted: Accepted, granting: Granting) -> None:
         self._accepted = accepted
         self._granting = granting
-        self._reporter = reporter
+        self._reporter = granting.reporter
         self.under(granting.trust)
 
     def under(self, trust: Trust) -> None:

@@ -65,6 +65,10 @@ class Reason(Enum):
     NOT_REDIRECTED = ("EG306", "not-redirected", "Connection was not redirected", 403, False)
 
     # 4: runtime integrity verification.
+    CODE_DIGEST_MISMATCH = ("EG401", "code-digest-mismatch", "Code is not as signed", 503, False)
+    CONFIG_DIGEST_MISMATCH = ("EG402", "config-digest-mismatch", "Settings differ", 503, False)
+    MODEL_DIGEST_MISMATCH = ("EG403", "model-digest-mismatch", "Model is not as signed", 503, False)
+    INTEGRITY_STALE = ("EG404", "integrity-stale", "Runtime was not measured lately", 503, True)
     STATE_CORRUPT = ("EG405", "state-corrupt", "Stored state is corrupt", 503, False)
     STATE_UNWRITABLE = ("EG406", "state-unwritable", "State cannot be stored", 503, True)
 

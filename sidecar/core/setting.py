@@ -19,6 +19,7 @@ class Setting:
         terms: Bounds of every lease; the signed ones may be tighter.
         poll_ms: From the start of one round to the start of the next.
         step_ms: How far the two clocks may part between two looks.
+        integrity_max_age_ms: How old a measurement of what runs here may be (EG404).
         instance: Name of this sidecar, as halts name it; empty: unknown.
         identity: Who reports; None: no reports are made.
     """
@@ -30,5 +31,6 @@ class Setting:
     terms: Terms
     poll_ms: int
     step_ms: int = 250
+    integrity_max_age_ms: int = 120_000
     instance: str = ""
     identity: Identity | None = None

@@ -84,7 +84,7 @@ def _setting(config: SidecarConfig, identity: Identity) -> Setting:
     peers = tuple(PeerId(peer.id) for peer in sync.peers)
     return Setting(
         config.service, config.region, peers, sync.quorum, terms, sync.poll_ms, sync.step_ms,
-        identity.instance, identity,
+        config.integrity.max_age_ms, identity.instance, identity,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sidecar import __version__, clock
 from sidecar.config import check, read
+from sidecar.config.read import Loaded
 from sidecar.config.sections import SidecarConfig
 from sidecar.core.events import Standing
 from sidecar.core.gate import Gate
@@ -27,6 +28,7 @@ from sidecar.proxy.server import Server
 from sidecar.roles import descriptors, following, logbook, serving, workers
 from sidecar.roles.fencing import hand_over, new_key, sealing
 from sidecar.roles.logbook import Logbook
+from sidecar.roles.measuring import Measuring
 from sidecar.roles.opening import listen, open_peers
 from sidecar.roles.start import stopping, verified
 from sidecar.roles.transitions import Transitions
@@ -50,6 +52,7 @@ class Parts:
     metrics: Metrics
     observer: Observer
     transitions: Transitions
+    measuring: Measuring
     server: Server
     seal: bytes | None
 
@@ -60,6 +63,7 @@ class Parts:
             "service": self.config.service,
             "instance": self.identity.instance,
             "peers": self.observer.peers(),
+            "runtime": self.measuring.state(),
             "audit": self.logbook.state(),
             "guarantee": check.guarantee(self.config, self.trust),
         }
@@ -85,16 +89,16 @@ async def run_sidecar(path: Path) -> None:
         ConfigError, StartError, KeyFileError: it cannot start; no socket was opened for traffic.
     """
     stop = stopping()
-    config = read.read_sidecar(path, os.environ).config
-    count = workers.count(config)
+    loaded = read.read_sidecar(path, os.environ)
+    count = workers.count(loaded.config)
     if count > 1:
-        await workers.run_workers(config, count, stop)
+        await workers.run_workers(loaded, count, stop)
     else:
-        await _run_alone(config, stop)
+        await _run_alone(loaded, stop)
 
 
-async def _run_alone(config: SidecarConfig, stop: asyncio.Event) -> None:
-    parts = _build(config)
+async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None:
+    parts, config = _build(loaded), loaded.config
     peers = open_peers(config.sync.peers, config.sync.timeout_ms)
     driver = following.open_driver(
         config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
@@ -108,6 +112,7 @@ async def _run_alone(config: SidecarConfig, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             last = tasks.create_task(parts.logbook.run())
             others = [tasks.create_task(parts.transitions.watch(parts.gate))]
+            others.append(tasks.create_task(parts.measuring.run(driver)))
             if driver is not None:
                 others.append(tasks.create_task(driver.run()))
             await _serve(parts, stop)
@@ -123,8 +128,9 @@ async def _run_alone(config: SidecarConfig, stop: asyncio.Event) -> None:
     parts.log.info(logs.STOPPED)
 
 
-def _build(config: SidecarConfig) -> Parts:
+def _build(loaded: Loaded[SidecarConfig]) -> Parts:
     """Make every part, in order; the gate is closed and nothing listens yet."""
+    config = loaded.config
     trust = verified(config)
     metrics = Metrics(clock.now, [peer.id for peer in config.sync.peers])
     log = logs.setup(config.log_level, sys.stdout, metrics.log_messages.add)
@@ -141,12 +147,16 @@ def _build(config: SidecarConfig) -> Parts:
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)
     transitions = Transitions(book.recorder, observer, book.state)
+    measuring = Measuring(loaded, book.recorder, log, metrics)
     seal = new_key(config.fence_key_file)
     proxy = descriptors.fitted(config.proxy, log)
     server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal))
     observers += [server.gate_changed, transitions.look]
     who = following.identity(config, key)
-    return Parts(config, trust, who, log, gate, book, metrics, observer, transitions, server, seal)
+    return Parts(
+        config, trust, who, log, gate, book, metrics, observer, transitions, measuring, server,
+        seal,
+    )  # fmt: skip
 
 
 def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -> None:

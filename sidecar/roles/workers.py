@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 
 from sidecar import __version__, clock, shared
 from sidecar.config import check
+from sidecar.config.read import Loaded
 from sidecar.config.sections import Address, SidecarConfig, UnixAddress
 from sidecar.config.table import WORKERS_MAX
 from sidecar.core import share
@@ -46,6 +47,7 @@ from sidecar.roles.brief import Brief
 from sidecar.roles.crew import Worker
 from sidecar.roles.fencing import fence_key
 from sidecar.roles.logbook import Logbook
+from sidecar.roles.measuring import Measuring
 from sidecar.roles.opening import listen, open_peers
 from sidecar.roles.start import StartError, verified, why
 from sidecar.roles.transitions import Transitions
@@ -112,6 +114,7 @@ class Parts:
     metrics: Metrics
     observer: Observer
     transitions: Transitions
+    measuring: Measuring
     board: shared.Writer
     entry: Entry
     workers: Sequence[Worker]
@@ -136,6 +139,7 @@ class Parts:
             "peers": self.observer.peers(),
             "generation": self.board.generation,
             "workers": workers,
+            "runtime": self.measuring.state(),
             "audit": self._audit([worker.get("audit") for worker in workers]),
             "guarantee": check.guarantee(self.config, self.trust),
         }
@@ -168,11 +172,11 @@ class Parts:
         return self.metrics.render(accept)
 
 
-async def run_workers(config: SidecarConfig, number: int, stop: asyncio.Event) -> None:
+async def run_workers(loaded: Loaded[SidecarConfig], number: int, stop: asyncio.Event) -> None:
     """One sidecar in several processes, until told to stop.
 
     Args:
-        config: Read without problems.
+        loaded: The configuration.
         number: How many workers.
         stop: Set by SIGTERM.
 
@@ -181,7 +185,7 @@ async def run_workers(config: SidecarConfig, number: int, stop: asyncio.Event) -
     """
     memory, board = _shared_memory()
     try:
-        parts = _build(config, number, (memory, board))
+        parts = _build(loaded, number, (memory, board))
         await _run(parts, stop)
     finally:
         board.close()
@@ -213,6 +217,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             last = tasks.create_task(parts.logbook.run())
             others = [tasks.create_task(parts.transitions.watch(parts.gate))]
+            others.append(tasks.create_task(parts.measuring.run(driver)))
             if driver is not None:
                 others.append(tasks.create_task(driver.run()))
             crew = [tasks.create_task(worker.keep()) for worker in parts.workers]
@@ -233,8 +238,11 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
         parts.logbook.journal.close()
 
 
-def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writer]) -> Parts:
+def _build(
+    loaded: Loaded[SidecarConfig], number: int, snapshots: tuple[int, shared.Writer]
+) -> Parts:
     """Make every part, in order; no worker runs and nothing listens yet."""
+    config = loaded.config
     trust = verified(config)
     metrics = Metrics(clock.now, [peer.id for peer in config.sync.peers])
     log = logs.setup(config.log_level, sys.stdout, metrics.log_messages.add)
@@ -254,6 +262,7 @@ def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writ
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)
     transitions = Transitions(book.recorder, observer, book.state)
+    measuring = Measuring(loaded, book.recorder, log, metrics)
     memory, board = snapshots
     entry = Entry()
 
@@ -272,8 +281,9 @@ def _build(config: SidecarConfig, number: int, snapshots: tuple[int, shared.Writ
     workers = tuple(Worker(index, brief_for, log) for index in range(number))
     who = following.identity(config, key)
     parts = Parts(
-        config, trust, who, log, gate, book, metrics, observer, transitions, board, entry, workers
-    )
+        config, trust, who, log, gate, book, metrics, observer, transitions, measuring, board,
+        entry, workers,
+    )  # fmt: skip
     metrics.others = parts.figures
     observers += [parts.share, transitions.look]
     return parts

@@ -108,6 +108,10 @@ class Driver:
                 for command in self._follower.handle(event, self._clock()):
                     self._execute(command)
 
+    def feed(self, event: ev.Event) -> None:
+        """Hand the follower something that no peer said; from within the loop."""
+        self._events.put_nowait(event)
+
     def _execute(self, command: ev.Command) -> None:
         match command:
             case ev.ReadPeer():

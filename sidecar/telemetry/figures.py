@@ -27,7 +27,7 @@ _FOLLOWER = (
     "epochgate_build_info", "epochgate_gate_state", "epochgate_lease_", "epochgate_epoch_",
     "epochgate_beat_", "epochgate_halts_", "epochgate_trust_", "epochgate_policy_",
     "epochgate_peer_", "epochgate_round", "epochgate_quorum_", "epochgate_validation",
-    "epochgate_worker",
+    "epochgate_worker", "epochgate_integrity_",
 )  # fmt: skip
 
 

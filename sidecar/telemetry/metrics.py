@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from sidecar import __version__
 from sidecar.clock import Clock
+from sidecar.core import runtime
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot, State
@@ -113,6 +114,7 @@ class Metrics(Collector):
         self._requests()
         self._gate()
         self._sync(peers)
+        self._integrity()
         self._log()
         self._workers()
         self.registry.register(self)
@@ -207,6 +209,17 @@ class Metrics(Collector):
         self.quorum_size = Gauge("epochgate_quorum_size", "Peers behind the present lease.")
         self.quorum_required = Gauge("epochgate_quorum_required", "Peers that must agree.")
 
+    def _integrity(self) -> None:
+        self.integrity_measured = Gauge(
+            "epochgate_integrity_measured_timestamp_seconds",
+            "When code, configuration and files were last looked at.",
+        )
+        self.integrity_mismatch = Gauge(
+            "epochgate_integrity_mismatch",
+            "Whether what runs here is not what the epoch demands.",
+            "reason",
+        )
+
     def _log(self) -> None:
         self.audit_records = Counter("epochgate_audit_records_total", "Records written.")
         self.audit_size = Gauge("epochgate_audit_chain_size", "Records in the log.")
@@ -269,6 +282,9 @@ class Metrics(Collector):
             left_ns = max(0, min(lease.deadline - now.boot, wall_ns))
             self.beat_seq.set(lease.beat.seq, lease.beat.issuer[:16])
         self.lease_remaining.set(left_ns / NS_PER_S)
+        against = {*snapshot.faults, *(hold.reason for hold in snapshot.holds)}
+        for reason in runtime.REASONS:
+            self.integrity_mismatch.set(int(reason in against), reason.code)
         self.quorum_size.set(len(lease.peers) if lease is not None else 0)
         halted = Counts[str](order.says.scope.kind for order in snapshot.halts.active)
         for kind in SCOPES:

@@ -72,6 +72,22 @@ def test_an_epoch_can_be_for_some_tenants_and_only_observe(fleet: Fleet) -> None
     assert ["enforcement", "observe"] in table
 
 
+def test_demanded_digests_reach_the_epoch_and_are_shown(fleet: Fleet) -> None:
+    one, two = "1" * 64, "2" * 64
+    more = [
+        "--code-sha256", one, "--code-sha256", two, "--config-sha256", one,
+        "--image-digest", "sha256:3", "--model", f"weights={one}", "--model", f"b={two}",
+    ]  # fmt: skip
+    fleet.json(*issue(fleet, *more))
+    assert fleet.json("epoch", "show", *fleet.peers())["runtime"] == {
+        "code_sha256": [one, two], "config_sha256": [one], "image_digests": ["sha256:3"],
+        "model_digests": {"weights": one, "b": two},
+    }  # fmt: skip
+    shown = fleet.run("epoch", "show", *fleet.peers()).stdout
+    assert f"code           {one} or {two}" in shown
+    assert f"file weights   {one}" in shown
+
+
 def test_next_epoch_follows_the_newest_even_where_one_peer_lags(fleet: Fleet) -> None:
     first = fleet.json(*issue(fleet))
     fleet.servers[0].stop()

@@ -54,6 +54,21 @@ def port() -> Iterator[Port]:
     started.stop()
 
 
+def test_what_was_measured_is_shown_with_its_problems_and_progress(port: Port) -> None:
+    port.state = {
+        **describe(running(), builders.now()),
+        "runtime": {
+            "code_sha256": "1" * 64, "config_sha256": None, "models": {"weights": None},
+            "measured_at": builders.NOW, "problems": {"adapter": "is no plain file"},
+            "progress": {"name": "weights", "done_bytes": 10, "total_bytes": 1000},
+        },
+    }  # fmt: skip
+    shown = [" ".join(line.split()) for line in port.ask().output.splitlines()]
+    for line in (f"code {'1' * 64}", "file weights -", "no digest of adapter is no plain file",
+                 "reading weights 10 of 1000 bytes"):  # fmt: skip
+        assert line in shown
+
+
 def test_a_running_sidecar_is_shown_as_a_table(port: Port) -> None:
     port.state = {
         **describe(running(), builders.now()),

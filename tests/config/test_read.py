@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from sidecar.config.problem import ConfigError
 from sidecar.config.read import read_any, read_authority, read_sidecar
-from sidecar.config.sections import Address, AuthorityConfig, Limits, PeerAddress, SidecarConfig
+from sidecar.config.sections import (
+    Address,
+    AuthorityConfig,
+    Limits,
+    MeasuredFile,
+    PeerAddress,
+    SidecarConfig,
+)
 from tests.config.builders import AUTHORITY, SIDECAR, write
 
 NOTHING: Mapping[str, str] = {}
@@ -235,4 +242,34 @@ def test_ports_are_a_list_in_the_file_and_in_a_variable(tmp_path: Path) -> None:
 def test_what_is_no_list_of_ports_is_named(tmp_path: Path, said: str, path: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read_sidecar(write(tmp_path, f"{SIDECAR}  intercept: {{{said}}}\n"), {})
+    assert [problem.path for problem in refused.value.problems] == [path]
+
+
+def test_files_to_be_measured_are_a_list_in_the_file_and_in_a_variable(tmp_path: Path) -> None:
+    text = SIDECAR + "  integrity: {period: 30s, files: [{name: weights, path: model/weights}]}\n"
+    loaded = read_sidecar(write(tmp_path, text), {"EPOCHGATE_INTEGRITY__IMAGE_DIGEST": "sha256:1"})
+    found = loaded.config.integrity
+    assert found.files == (MeasuredFile("weights", tmp_path / "model/weights"),)
+    assert (found.period_ms, found.max_age_ms, found.image_digest) == (30_000, 120_000, "sha256:1")
+    named = {"EPOCHGATE_INTEGRITY__FILES": "[{name: other, path: /other}]"}
+    found = read_sidecar(write(tmp_path, text), named).config.integrity
+    assert found.files == (MeasuredFile("other", Path("/other")),)
+
+
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [
+        ("files: weights", "spec.integrity.files"),
+        ("files: [weights]", "spec.integrity.files[0]"),
+        ("files: [{name: weights}]", "spec.integrity.files[0].path"),
+        ("files: [{name: A B, path: x}]", "spec.integrity.files[0].name"),
+        ("files: [{name: a, path: x, sha256: y}]", "spec.integrity.files[0].sha256"),
+        ("files: [{name: a, path: x}, {name: a, path: y}]", "spec.integrity.files[1].name"),
+        ("period: 0", "spec.integrity.period"),
+        ("period: 2m, maxAge: 3m", "spec.integrity.maxAge"),
+    ],
+)
+def test_what_cannot_be_measured_so_is_named(tmp_path: Path, said: str, path: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_sidecar(write(tmp_path, f"{SIDECAR}  integrity: {{{said}}}\n"), {})
     assert [problem.path for problem in refused.value.problems] == [path]

@@ -40,6 +40,9 @@ def test_it_is_a_schema_and_accepts_what_the_reader_accepts(kind: str) -> None:
         ("trust: {file: trust.json}", ""),
         ("region: eu-1", "region: eu-1\n  workers: 0"),
         ("region: eu-1", "region: eu-1\n  workers: many"),
+        ("region: eu-1", "region: eu-1\n  integrity: {files: [{name: m}]}"),
+        ("region: eu-1", "region: eu-1\n  integrity: {files: {name: m, path: /m}}"),
+        ("region: eu-1", "region: eu-1\n  integrity: {period: 60}"),
         ("region: eu-1", "region: eu-1\n  workers: 65"),
     ],
 )

@@ -14,6 +14,7 @@ FILLED = {
     "timeouts": sections.Timeouts,
     "audit": sections.Audit,
     "drain": sections.Drain,
+    "integrity": sections.Integrity,
     "beat": sections.Beat,
 }
 

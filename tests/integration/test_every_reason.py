@@ -4,6 +4,7 @@ from pathlib import Path
 
 import tests.integration.test_audit_lag
 import tests.integration.test_exchange_reasons
+import tests.integration.test_integrity
 import tests.integration.test_listen
 import tests.integration.test_reasons
 import tests.integration.test_scopes  # noqa: F401 - importing it fills the list

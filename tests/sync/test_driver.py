@@ -3,16 +3,22 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar import clock
 from sidecar.core import canonical, layout
-from sidecar.core.events import ReadPeer, RoundEnded, Told, WriteCommand
+from sidecar.core.events import Measured, ReadPeer, RoundEnded, Told, WriteCommand
 from sidecar.core.fault import Fault, PeerError
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.lease import Terms
+from sidecar.core.objects.epoch import NO_DEMANDS
 from sidecar.core.quorum import PeerId
+from sidecar.core.reason import Reason
+from sidecar.core.runtime import Measurement
 from sidecar.core.snapshot import CLOSED, Snapshot
 from sidecar.sync.driver import Driver
 from tests import builders
@@ -28,8 +34,16 @@ class Shelf:
         self.trust = builders.trust.parse(
             builders.trust_bytes(issued_at=now - 1, expires=now + builders.DAY_MS), now
         )
+        self.vouch()
+
+    def vouch(self, **changes: Any) -> None:
+        now = clock.now().wall
         raw = builders.epoch_bytes(
-            self.trust, issued_at=now, not_before=now - 1, not_after=now + builders.DAY_MS
+            self.trust,
+            issued_at=now,
+            not_before=now - 1,
+            not_after=now + builders.DAY_MS,
+            **changes,
         )
         epoch = builders.open_epoch(raw, self.trust, now)
         domain = self.trust.domain
@@ -159,6 +173,25 @@ async def test_a_hint_brings_the_next_round_forward() -> None:
     await rig.rounds(1)
     rig.peers[PEERS[1]].hinted.set()
     await rig.rounds(1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_is_fed_reaches_the_follower_between_two_rounds() -> None:
+    """A measurement that is another does not wait for the peers."""
+    rig = Rig(poll_ms=3_600_000)
+    runtime = msgspec.structs.replace(NO_DEMANDS, image_digests=("one",))
+    rig.shelf.vouch(runtime=runtime)
+    task = asyncio.get_running_loop().create_task(rig.driver.run())
+    right = Measurement(None, None, "one", {}, clock.now(), 1)
+    rig.driver.feed(Measured(right))
+    async with asyncio.timeout(10):
+        while rig.snapshot.lease is None:
+            await asyncio.sleep(0.001)
+    rig.driver.feed(Measured(replace(right, image_digest="two")))
+    async with asyncio.timeout(10):
+        while rig.snapshot.closed is not Reason.CODE_DIGEST_MISMATCH:
+            await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

@@ -15,7 +15,7 @@ from sidecar.core.objects.halt import Halts, Scope
 from sidecar.core.policy import parse as parse_policy
 from sidecar.core.quorum import Agreement, PeerId
 from sidecar.core.reason import Reason
-from sidecar.core.snapshot import Snapshot
+from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 from sidecar.telemetry.metrics import SCOPES, SYNC_BOUNDS_US, Metrics
 from tests import builders
 
@@ -189,3 +189,13 @@ def test_a_log_with_nothing_left_to_seal_is_sealed_up_to_now() -> None:
 def test_both_sides_agree_on_the_bounds_of_a_flush() -> None:
     """They may not import each other, and a count under another bound would be a wrong figure."""
     assert sequencer.SYNC_BOUNDS_US == SYNC_BOUNDS_US
+
+
+def test_a_mismatch_is_shown_while_it_holds_or_forbids_a_lease() -> None:
+    metrics = Metrics(Clock())
+    name = "epochgate_integrity_mismatch"
+    assert scrape(metrics)[name, "EG401"] == 0
+    metrics.snapshot = running().held(Hold(Reason.MODEL_DIGEST_MISMATCH, HoldKind.PASSING))
+    assert (scrape(metrics)[name, "EG403"], scrape(metrics)[name, "EG401"]) == (1, 0)
+    metrics.snapshot = Snapshot(faults=(Reason.INTEGRITY_STALE,))
+    assert (scrape(metrics)[name, "EG403"], scrape(metrics)[name, "EG404"]) == (0, 1)

@@ -99,6 +99,9 @@ class Runtime(Strict, frozen=True):
     model_digests: dict[Name, Text]
 
 
+NO_DEMANDS = Runtime(image_digests=(), code_sha256=(), config_sha256=(), model_digests={})
+
+
 class Telemetry(Strict, frozen=True):
     """How long reports may go unacknowledged, milliseconds; 0 demands nothing.
 
@@ -219,14 +222,7 @@ def _demands_more(says: Predicate) -> bool:
     # Tenants are judged where the route table is known: `core/scoped.py`.
     # Demands this build cannot measure yet. Ignoring one would be serving under an epoch that says
     # no, so they are refused as a whole.
-    runtime = says.runtime
-    return bool(
-        runtime.image_digests
-        or runtime.code_sha256
-        or runtime.config_sha256
-        or runtime.model_digests
-        or says.audit.max_unacked_ms
-    )
+    return bool(says.audit.max_unacked_ms)
 
 
 def _subjects(predicate: Predicate) -> tuple[Subject, ...]:
