@@ -179,7 +179,7 @@ class Granting:
         course.passed(steps.TELEMETRY, now, {})
         latest = WallMs(min(found.says.not_after, self.trust.body.expires))
         beats = [item.beat for item in granted]
-        self._accepted.accept(found, beats, self.archive, now)
+        self._accepted.accept(found, beats, self.archive, now, self.terms)
         this.grant()
         whole = lease.together(granted, agreed, latest)
         return Granted(whole, found, policy, routes, course.trail)
