@@ -92,7 +92,7 @@ def open_order(raw: bytes, trust: Trust, now: WallMs) -> Order:
     # Keys are judged by the time of signing: an order outlives the short-lived key that made it, or
     # a new sidecar could never learn of an old halt. Revocation is judged as ever.
     signed_at = WallMs(min(unverified.issued_at, now))
-    return parse(trust.open_any(sealed, roles, PAYLOAD_TYPE, signed_at), trust, raw)
+    return parse(trust.open_order(sealed, roles, PAYLOAD_TYPE, signed_at), trust, raw)
 
 
 def reread(raw: bytes) -> Order:
