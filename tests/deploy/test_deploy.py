@@ -391,7 +391,7 @@ def test_the_writer_cannot_take_anything_back(
 
 
 @pytest.mark.redis
-async def test_a_sidecar_writes_its_report_and_reads_its_proof_as_reader(
+async def test_a_sidecar_writes_its_report_and_reads_its_proof(
     server: ValkeyServer,
 ) -> None:
     reader, writer = peer(server, "reader"), peer(server, "writer")
@@ -404,16 +404,21 @@ async def test_a_sidecar_writes_its_report_and_reads_its_proof_as_reader(
     assert wrote
     assert found == {layout.field_name(proofs, "one"): (b"proof",)}
     assert (await writer.read((), (reports,), 1000, b"t3"))[reports] == (b"report",)
+    for side in (reader, writer):
+        side.close()
 
 
 @pytest.mark.redis
 async def test_a_denied_report_does_not_spoil_what_is_read(server: ValkeyServer) -> None:
     """Under the clock anchor a sidecar that may not write its reports serves all the same."""
-    await peer(server, "writer").write([("SET", KEY, b"value")], b"t1")
+    writer = peer(server, "writer")
+    await writer.write([("SET", KEY, b"value")], b"t1")
+    writer.close()
     want = ReadPeer(PeerId("p"), 1, (KEY,), (), 1000, (), (("HSET", KEY + ":x", "one", b"r"),))
     reader = peer(server, "reader")
     assert await reader.ask(want, b"t2") == ({KEY: (b"value",)}, False)
     assert reader.connected, "the connection is still in step"
+    reader.close()
 
 
 @pytest.mark.redis
