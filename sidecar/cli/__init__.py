@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "halt": ("sidecar.cli.halt:halt", "Stop: sign and publish a halt."),
     "halts": ("sidecar.cli.halt:halts", "List the halts that the peers hold."),
     "clear": ("sidecar.cli.halt:clear", "End a halt or a quarantine, signed by a threshold."),
+    "evidence": ("sidecar.cli.evidence:evidence", "Show what a quarantined sidecar has proof of."),
     "policy": ("sidecar.cli.policy:policy", "Check and test policies and route tables."),
     "audit": ("sidecar.cli.audit:audit", "Read, verify and prove audit records."),
     "intercept": (
