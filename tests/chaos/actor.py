@@ -5,8 +5,10 @@ outside of the spans was not disturbed.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 from sidecar import clock
@@ -29,6 +31,8 @@ class Actor:
 
     def __init__(self, fleet: Fleet, history: History, tell: Callable[[str], None]) -> None:
         self._fleet, self._history, self._tell = fleet, history, tell
+        # A start may take longer than the schedule thought: the next fault of that process waits.
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._deeds: dict[str, Deed] = {
             "peer empty": self._restart_peer, "peer old": self._restart_peer,
             "peer flushed": self._flush, "peer stopped": self._stop_peers,
@@ -65,10 +69,13 @@ class Actor:
         if step.kind in ("epoch", "epoch at once", "halt"):
             await self._deeds[step.kind](step)
             return
-        span = Span(step.kind, step.who, step.peers, step.mode, clock.now().wall)
-        self._history.spans.append(span)
-        await self._deeds[step.kind](step)
-        span.end = clock.now().wall + 1
+        async with contextlib.AsyncExitStack() as held:
+            for name in sorted(step.who) if not step.mode else ():
+                await held.enter_async_context(self._turns[name])
+            span = Span(step.kind, step.who, step.peers, step.mode, clock.now().wall)
+            self._history.spans.append(span)
+            await self._deeds[step.kind](step)
+            span.end = clock.now().wall + 1
 
     # -- peers and links -------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class Figures:
         reopen_ms: From the calm to the first permit of the slowest sidecar.
         promised_ms: How long the promise's preconditions held, summed over the sidecars.
         promised_requests: Decisions within.
-        false_denials: Denials within.
+        false_denials: Reason -> denials within.
         ttl_ms: What silent_ms and halted_ms must stay below.
     """
 
@@ -51,7 +51,7 @@ class Figures:
     reopen_ms: int | None = None
     promised_ms: int = 0
     promised_requests: int = 0
-    false_denials: int = 0
+    false_denials: Counter[str] = field(default_factory=Counter)
     ttl_ms: int = 0
 
     def line(self, wrong: list[str]) -> str:
@@ -60,11 +60,10 @@ class Figures:
         cells = [
             self.seed, self.faults, self.requests, self.permits, denied, self.late,
             _or_dash(self.silent_ms), _or_dash(self.halted_ms), _or_dash(self.reopen_ms),
-            f"{self.promised_ms / 1000:.1f}", self.false_denials,
+            f"{self.promised_ms / 1000:.1f}", sum(self.false_denials.values()),
         ]  # fmt: skip
         row = "".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
-        why = " ".join(f"{code} {count}" for code, count in self.denials.most_common())
-        return f"{row}  {'ok    ' if not wrong else 'BROKEN'}  {why}"
+        return f"{row}  {'ok    ' if not wrong else 'BROKEN'}  {_counts(self.denials)}"
 
 
 def head() -> str:
@@ -85,7 +84,7 @@ def figures(history: History) -> Figures:
         found.late += sum(end["outcome"] == "late" for end in journal.outcomes().values())
         good = spans.promised(history, name, AUTHORITIES)
         wrong = [record for record in denied if spans.within(record["ts"], good)]
-        found.false_denials += len(wrong)
+        found.false_denials.update(record["reason"] for record in wrong)
         found.promised_ms += sum(end - begin for begin, end in good)
         found.promised_requests += len(wrong) + sum(spans.within(at, good) for at in permits)
         found.silent_ms = _most(found.silent_ms, _silences(history, permits))
@@ -122,18 +121,23 @@ def _or_dash(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
+def _counts(codes: Counter[str]) -> str:
+    return " ".join(f"{code} {count}" for code, count in codes.most_common())
+
+
 def total(rows: list[Figures]) -> list[str]:
     """What all runs say together."""
-    denials: Counter[str] = Counter()
+    denials, false = Counter[str](), Counter[str]()
     for row in rows:
         denials += row.denials
+        false += row.false_denials
     requests, promised = sum(r.requests for r in rows), sum(r.promised_requests for r in rows)
-    wrong = sum(row.false_denials for row in rows)
+    wrong = sum(false.values())
     rate = f"{wrong} of {promised} requests ({100 * wrong / promised:.2f} %)" if promised else "-"
     return [
         f"{len(rows)} runs, {sum(r.faults for r in rows)} faults, {requests} requests, "
         f"{sum(r.permits for r in rows)} permits, {sum(r.late for r in rows)} late and taken back",
-        "denials: " + ", ".join(f"{code} {count}" for code, count in denials.most_common()),
+        f"denials: {_counts(denials)}",
         f"denied while the promise's preconditions held: {rate}, in "
-        f"{sum(r.promised_ms for r in rows) / 1000:.0f} s",
+        f"{sum(r.promised_ms for r in rows) / 1000:.0f} s {_counts(false)}",
     ]

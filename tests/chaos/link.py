@@ -81,7 +81,7 @@ class Trade:
     async def swap(self, tag: bytes, raw: bytes) -> bytes:
         """The answer of somebody else, or one's own when nobody comes."""
         other = self.waiting
-        if other is not None and other[0] != tag:
+        if other is not None and other[0] != tag and not other[2].done():  # not given up yet
             self.waiting = None
             other[2].set_result(raw)
             return other[1]
