@@ -21,7 +21,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 COMPILED := build/compiled
 COMPILED_TESTS := tests/core tests/proxy tests/audit tests/telemetry tests/http tests/hostile
 
-.PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate late fuzz fuzz-differential bench \
+.PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate simulate-long late fuzz fuzz-differential bench \
   lock venv clean
 
 help: ## list the targets
@@ -60,8 +60,11 @@ coverage: $(READY) ## run the tests and report the lines and branches they miss
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 
-simulate: $(READY) ## run the protocol in simulation; SEED=n replays one seed
-	@$(PY) -m tests.simulation $(SEED)
+simulate: $(READY) ## run the protocol in simulation; SEED=n replays one seed (OPTIONS="calm liars=2")
+	@$(PY) -m tests.simulation $(SEED) $(OPTIONS)
+
+simulate-long: $(READY) ## the same, many times, on all cores (COUNT=20000 OPTIONS="peers=5")
+	@$(PY) -m tests.simulation --count $(or $(COUNT),20000) --jobs 0 $(OPTIONS)
 
 late: $(READY) ## stop sidecars over and over; what becomes of late writes (ARGS="--stops 5000")
 	@$(PY) -m tests.late $(ARGS)

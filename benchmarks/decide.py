@@ -218,7 +218,7 @@ def _beat(under: Trust, epoch: Epoch, key: FileSigner, wall_ms: WallMs) -> Beat:
         epoch=trust.Mark(seq=epoch.seq, sha256=epoch.sha256),
         halts=trust.Mark(seq=0, sha256=says.halts_sha256),
         state="run",
-        fleet=beat.Fleet(root=says.gov_log.root, size=0, expected=0),
+        fleet=beat.Fleet(root=says.gov_log.root, size=0, expected=0, diverged=0),
         gov_log=says.gov_log,
     )
     raw = signer.sign(beat.PAYLOAD_TYPE, canonical.dump(body), key)

@@ -14,7 +14,7 @@ import msgspec
 from sidecar.core import canonical, envelope, policy, routes
 from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
-from sidecar.core.objects import beat, epoch, halt, trust
+from sidecar.core.objects import beat, epoch, halt, report, trust
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts, Order
@@ -62,7 +62,7 @@ def signers(role: Role, count: int) -> list[FileSigner]:
     return [signer(role, number) for number in range(1, count + 1)]
 
 
-def routes_bytes(port: int = 9000, exempt: tuple[str, ...] = ("/health",)) -> bytes:
+def routes_bytes(port: int = 9000, exempt: tuple[str, ...] = ("/health",), **changes: Any) -> bytes:
     """A route table that leads everything under /v1 to one loopback port."""
     return canonical.encode({
         "_type": routes.TYPE,
@@ -70,6 +70,7 @@ def routes_bytes(port: int = 9000, exempt: tuple[str, ...] = ("/health",)) -> by
         "upstreams": {"model": {"host": "127.0.0.1", "port": port}},
         "routes": [{"name": "api", "paths": ["/v1/**"], "upstream": "model"}],
         "exempt": [{"target": target, "upstream": "model"} for target in exempt],
+        **changes,
     })  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def predicate(
         not_after=NOW + DAY_MS,
         activation=epoch.Activation(mode="lease", supersedes=True),
         profile=epoch.Profile(name="baseline", sha256=canonical.digest(b"baseline")),
-        scope=epoch.Scope(services=(), regions=(), tenants=()),
+        scope=epoch.Scope(services=(), regions=(), tenants=(), instances=()),
         policy=epoch.PolicyRef(
             sha256=canonical.digest(policy_blob),
             size=len(policy_blob),
@@ -155,7 +156,7 @@ def predicate(
         removes=(),
         runtime=epoch.Runtime(image_digests=(), code_sha256=(), config_sha256=(), model_digests={}),
         enforcement="enforce",
-        telemetry=epoch.Telemetry(max_unacked_ms=0),
+        telemetry=epoch.Telemetry(max_unacked_ms=0, max_diverged=None),
         audit=epoch.Audit(max_checkpoint_age_ms=0, max_unacked_ms=0, overflow="contain"),
         halts_sha256=NO_HALTS.sha256,
         gov_log=gov_log(under),
@@ -205,7 +206,7 @@ def beat_body(
         epoch=trust.Mark(seq=current.seq, sha256=current.sha256),
         halts=trust.Mark(seq=halts.seq, sha256=halts.sha256),
         state="run",
-        fleet=beat.Fleet(root=EMPTY_ROOT.hex(), size=0, expected=0),
+        fleet=beat.Fleet(root=EMPTY_ROOT.hex(), size=0, expected=0, diverged=0),
         gov_log=gov_log(under),
     )
     return msgspec.structs.replace(said, **changes)
@@ -284,3 +285,53 @@ def gov_log(under: Trust) -> trust.LogHead:
     return trust.LogHead(
         origin=f"epochgate/{under.domain}/governance", size=0, root=EMPTY_ROOT.hex()
     )
+
+
+def instance_key(number: int = 1) -> FileSigner:
+    """The key of sidecar `number`; always the same one."""
+    return FileSigner(hashlib.sha256(f"instance-{number}".encode()).digest())
+
+
+def report_body(number: int = 1, *, nonce: bytes = b"nonce", **changes: Any) -> report.Body:
+    """What sidecar `number` says about itself."""
+    key = instance_key(number)
+    said = report.Body(
+        type=report.TYPE,
+        domain=DOMAIN,
+        instance=report.instance_name("model", key.key_id),
+        public=key.public.hex(),
+        boot_id="0" * 32,
+        seq=1,
+        prev_sha256=None,
+        nonce=canonical.digest(nonce),
+        sent_at=NOW,
+        state="starting",
+        reasons=(),
+        lifecycle=report.Lifecycle(step=1, ok=True),
+        trust=trust.TrustRef(version=1, sha256="0" * 64),
+        epoch=None,
+        beat=None,
+        lease_ms_left=0,
+        policy_sha256=None,
+        routes_sha256=None,
+        runtime=report.Measured(code_sha256=None, config_sha256=None, image_digest=None, models={}),
+        counters={},
+        halts=trust.Mark(seq=0, sha256=NO_HALTS.sha256),
+        drills=(),
+        audit=None,
+        region="here",
+        service="model",
+        build="test",
+    )
+    return msgspec.structs.replace(said, **changes)
+
+
+def report_bytes(number: int = 1, **changes: Any) -> bytes:
+    """Its envelope, signed by that instance."""
+    body = canonical.dump(report_body(number, **changes))
+    return sign(report.PAYLOAD_TYPE, body, instance_key(number))
+
+
+def make_report(number: int = 1, **changes: Any) -> report.Report:
+    """The verified report."""
+    return report.open_report(report_bytes(number, **changes), DOMAIN)

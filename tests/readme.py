@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from sidecar import clock
-from sidecar.cli.explain import ADVICE
+from sidecar.cli.advice import ADVICE
 from sidecar.config import table
 from sidecar.core.reason import Reason
 from sidecar.telemetry.metrics import Metrics

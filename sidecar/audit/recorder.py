@@ -106,14 +106,16 @@ class Recorder:
         journal = self._journal
         seq = journal.seq
         decision_id = record.decision_id(self._boot, seq)
-        route = decision.route if isinstance(decision, Permit) else None
-        reason = decision.reason.code if isinstance(decision, Denial) else None
+        if isinstance(decision, Permit):
+            route, reason = decision.route, decision.observed
+        else:
+            route, reason = None, decision.reason
         rule, lease = decision.rule, snapshot.lease
         line = _encode(
             Decision(
                 beat=self._beat,
                 boot=self._boot,
-                decision="permit" if reason is None else "deny",
+                decision="deny" if route is None else "permit",
                 decision_id=decision_id,
                 epoch=self._epoch,
                 inst=self._instance,
@@ -123,7 +125,7 @@ class Recorder:
                 path="" if head is None else _text(head.path, _path_max),
                 policy_sha=self._policy_sha,
                 prev=journal.prev,
-                reason=reason,
+                reason=None if reason is None else reason.code,
                 req_h=None,
                 route=None if route is None else route.name,
                 rule=None if rule is None else rule.name,

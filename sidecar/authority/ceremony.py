@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sidecar import signer
-from sidecar.core import canonical, envelope, policy
+from sidecar.core import canonical, envelope, policy, routes, scoped
 from sidecar.core.envelope import PublicKey
 from sidecar.core.instant import WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
@@ -115,6 +115,8 @@ class EpochPlan:
         activation: When the epoch before ends.
         services: Services it is for; none: all.
         regions: Regions it is for; none: all.
+        tenants: Tenants it is for; none: all. The route table has to say where the tenant stands.
+        enforcement: `observe`: what the policy does not permit is let through, and recorded.
         runtime: Digests that sidecars have to find; none: anything may run.
         reason: Why, for people.
     """
@@ -125,6 +127,8 @@ class EpochPlan:
     activation: Literal["lease", "immediate"] = "lease"
     services: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    enforcement: Literal["enforce", "observe"] = "enforce"
     runtime: Runtime = NO_DEMANDS
     reason: str = ""
 
@@ -151,9 +155,12 @@ def make_epoch(
     try:
         body = epoch.statement(_predicate(plan, under, prev, now))
         raw = signer.sign(epoch.PAYLOAD_TYPE, body, *keys)
-        return open_epoch(raw, under, now), raw
+        made = open_epoch(raw, under, now)
+        if plan.tenants and scoped.unenforceable(made, routes.parse(plan.routes)) is not None:
+            raise CeremonyError("an epoch for tenants needs a route table with attributes.tenant")
     except ProtocolError as error:
         raise CeremonyError(f"this epoch would not be accepted: {error}") from None
+    return made, raw
 
 
 def open_epoch(raw: bytes, under: Trust, now: WallMs) -> Epoch:
@@ -273,7 +280,9 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         not_after=now + plan.life_ms,
         activation=epoch.Activation(mode=plan.activation, supersedes=True),
         profile=epoch.Profile(name=PROFILE, sha256=canonical.digest(PROFILE.encode())),
-        scope=epoch.Scope(services=plan.services, regions=plan.regions, tenants=()),
+        scope=epoch.Scope(
+            services=plan.services, regions=plan.regions, tenants=plan.tenants, instances=()
+        ),
         policy=epoch.PolicyRef(
             sha256=canonical.digest(plan.policy),
             size=len(plan.policy),
@@ -282,8 +291,8 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         routes=epoch.RoutesRef(sha256=canonical.digest(plan.routes), size=len(plan.routes)),
         removes=(),
         runtime=plan.runtime,
-        enforcement="enforce",
-        telemetry=epoch.Telemetry(max_unacked_ms=0),
+        enforcement=plan.enforcement,
+        telemetry=epoch.Telemetry(max_unacked_ms=0, max_diverged=None),
         audit=epoch.Audit(max_checkpoint_age_ms=0, max_unacked_ms=0, overflow="contain"),
         halts_sha256=halt.NO_HALTS.sha256,
         gov_log=LogHead(

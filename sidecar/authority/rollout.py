@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from sidecar.authority.ceremony import CeremonyError, open_epoch
 from sidecar.authority.publisher import PeerLike
-from sidecar.core import canonical, layout
+from sidecar.core import canonical, layout, routes
 from sidecar.core.fault import PeerError
 from sidecar.core.instant import WallMs
 from sidecar.core.issuing import WriteCommand
@@ -25,6 +25,7 @@ from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts, Order
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import ProtocolError
+from sidecar.core.routes import Routes
 
 READ_MAX_BYTES = 4 * 1024 * 1024
 HISTORY_MAX = 1024  # epochs; the bound of a sidecar's own walk
@@ -74,18 +75,44 @@ async def look(peers: Sequence[PeerLike], under: Trust, now: WallMs, need: int) 
         why = ", ".join(f"{peer}: {result}" for peer, result in results.items() if result != OK)
         raise TooFewPeersError(f"{len(answers)} of {need} needed peers answered ({why})")
     notes: list[str] = []
-    orders = [
-        order
-        for found in answers.values()
-        for raw in found.get(halts_key, ())
-        if (order := _order(raw, under, now)) is not None
-    ]
     named = {
         raw.decode("ascii", "replace") for found in answers.values() for raw in found[head_key]
     }
     epochs = await _epochs(peers, under, now, sorted(named), notes)
     newest, raw = _newest(epochs)
-    return Found(newest, raw, NO_HALTS.union(orders), results, tuple(notes))
+    return Found(newest, raw, _union(answers, under, now), results, tuple(notes))
+
+
+async def orders(
+    peers: Sequence[PeerLike], under: Trust, now: WallMs
+) -> tuple[Halts, Mapping[str, str]]:
+    """The union of the orders that the peers hold, each verified; and who answered.
+
+    Args:
+        peers: Whom to ask.
+        under: The trust document in force.
+        now: Wall clock.
+
+    Returns:
+        The orders, and peer -> `ok`, or why it did not answer.
+    """
+    answers, results = await _read(peers, (), (layout.halts_key(under.domain),))
+    return _union(answers, under, now), results
+
+
+async def route_table(peers: Sequence[PeerLike], under: Trust, made: Epoch) -> Routes | None:
+    """The route table that an epoch names; None when no peer that answers has it."""
+    said = made.says.routes
+    key = layout.blob_key(under.domain, said.sha256)
+    answers, _ = await _read(peers, (key,), ())
+    for found in answers.values():
+        for raw in found.get(key, ()):
+            if canonical.digest(raw) == said.sha256:
+                try:
+                    return routes.parse(raw)
+                except ProtocolError:
+                    return None
+    return None
 
 
 async def history(
@@ -200,6 +227,14 @@ def _newest(epochs: Sequence[tuple[Epoch, bytes]]) -> tuple[Epoch | None, bytes]
                 "keys signed both: find out which is meant, and set head on the peers to it"
             )
     return newest, raw
+
+
+def _union(
+    answers: Mapping[str, Mapping[str, tuple[bytes, ...]]], under: Trust, now: WallMs
+) -> Halts:
+    key = layout.halts_key(under.domain)
+    raws = (raw for found in answers.values() for raw in found.get(key, ()))
+    return NO_HALTS.union(order for raw in raws if (order := _order(raw, under, now)) is not None)
 
 
 def _order(raw: bytes, under: Trust, now: WallMs) -> Order | None:

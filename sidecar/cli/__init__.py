@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trust": ("sidecar.cli.trust:trust", "Make keys and the trust document."),
     "epoch": ("sidecar.cli.epoch:epoch", "Issue, show and verify sync epochs."),
     "halt": ("sidecar.cli.halt:halt", "Stop: sign and publish a halt."),
+    "halts": ("sidecar.cli.halt:halts", "List the halts that the peers hold."),
     "clear": ("sidecar.cli.halt:clear", "End a halt or a quarantine, signed by a threshold."),
     "policy": ("sidecar.cli.policy:policy", "Check and test policies and route tables."),
     "audit": ("sidecar.cli.audit:audit", "Read, verify and prove audit records."),

@@ -213,7 +213,7 @@ def _decide(compiled: Policy, table: Routes, case: Case) -> Decision:
 def _describe(decision: Decision) -> Expected:
     match decision:
         case Permit(route=route, rule=rule):
-            return Expected("permit", None, rule.name, route.name)
+            return Expected("permit", None, rule.name if rule is not None else None, route.name)
         case Exempt():
             return Expected("exempt")
         case Denial(reason=reason, rule=rule):
@@ -230,7 +230,7 @@ _LEASE = Lease(
             type=beat.TYPE, domain="policy-test", issuer=_ZERO, seq=1, prev_sha256=None,
             issued_at=0, ttl_ms=1, interval_ms=1, trust=TrustRef(version=1, sha256=_ZERO),
             epoch=Mark(seq=1, sha256=_ZERO), halts=Mark(seq=0, sha256=_ZERO),
-            state="run", fleet=beat.Fleet(root=_ZERO, size=0, expected=0),
+            state="run", fleet=beat.Fleet(root=_ZERO, size=0, expected=0, diverged=0),
             gov_log=LogHead(origin="policy-test", root=_ZERO, size=0),
         ),
     ),

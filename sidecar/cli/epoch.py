@@ -69,6 +69,9 @@ def epoch() -> None:
               show_default=True, help="The old one ends as leases lapse, or at once.")  # fmt: skip
 @click.option("--service", "services", multiple=True, help="Only for this service; repeat it.")
 @click.option("--region", "regions", multiple=True, help="Only for this region; repeat it.")
+@click.option("--tenant", "tenants", multiple=True, help="Only for this tenant; repeat it.")
+@click.option("--enforcement", type=click.Choice(["enforce", "observe"]), default="enforce",
+              show_default=True, help="observe: let pass what policy denies.")  # fmt: skip
 @demands
 @click.option("--reason", default="", help="Why, for people; signed.")
 @click.option("--out", type=FILE, help="Keep the envelope in a file as well.")
@@ -228,6 +231,8 @@ def _show(one: Epoch, output: str) -> None:
         ("activation", said.activation.mode),
         ("services", ", ".join(said.scope.services) or "all"),
         ("regions", ", ".join(said.scope.regions) or "all"),
+        ("tenants", ", ".join(said.scope.tenants) or "all"),
+        ("enforcement", said.enforcement),
         ("policy", f"{said.policy.sha256} ({said.policy.size} bytes)"),
         ("routes", f"{said.routes.sha256} ({said.routes.size} bytes)"),
         *shown(said.runtime),

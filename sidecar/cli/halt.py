@@ -1,15 +1,16 @@
-"""`epochgate halt` and `epochgate clear`: stop with one key; go on with a threshold."""
+"""`epochgate halt`, `clear` and `halts`: stop with one key; go on with a threshold; see both."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
 import click
 
 from sidecar import clock
 from sidecar.authority import ceremony, rollout
-from sidecar.authority.ceremony import CeremonyError, Said, ScopeKind
+from sidecar.authority.ceremony import CeremonyError, Said
+from sidecar.authority.rollout import OK
+from sidecar.cli import scope as scopes
 from sidecar.cli import text
 from sidecar.cli.peers import (
     Choice,
@@ -21,17 +22,22 @@ from sidecar.cli.peers import (
     show_acks,
 )
 from sidecar.cli.text import CliError
-from sidecar.core.objects.halt import Order
+from sidecar.cli.trust import moment
+from sidecar.core.objects.halt import Halts, Order
 from sidecar.signer import FileSigner
 from sidecar.sync.peer import Peer
 
 ID_BYTES = 16
 _ID = re.compile(r"[0-9a-f]{32}")
-_KINDS: tuple[ScopeKind, ...] = get_args(ScopeKind)
 
 HALT_EXAMPLE = """\b
 Example:
   epochgate halt --config authority.yaml --key keys/halt-1.key --reason "model misbehaves"
+  epochgate halt --config authority.yaml --key keys/halt-1.key --reason "leak" --scope route:chat
+"""
+HALTS_EXAMPLE = """\b
+Example:
+  epochgate halts --config authority.yaml
 """
 CLEAR_EXAMPLE = """\b
 Example:
@@ -58,9 +64,10 @@ def halt(
     """Stop: sign a halt with one key and put it on every peer.
 
     One copy on one peer that a sidecar can read is enough. It outlives restarts and epochs; only
-    `epochgate clear` ends it.
+    `epochgate clear` ends it. A service or instance stops whole; a route, model or tenant stops
+    the requests that match. Health and metrics targets pass in any case.
     """
-    kind, value = _scope(said["scope"])
+    kind, value = scopes.parse(said["scope"])
     order = Said(said["reason"], kind, value, requested_by=said["by"])
     _issue(choice.where(), order, load_keys(keys), output)
 
@@ -90,20 +97,83 @@ def clear(
     _issue(choice.where(), order, load_keys(keys), output)
 
 
+@click.command(epilog=HALTS_EXAMPLE)
+@peer_options
+@output_option
+def halts(*, choice: Choice, output: str) -> None:
+    """List every halt that the peers hold: in force, cleared, or a drill; oldest first."""
+    to = choice.where()
+
+    async def job(connected: Sequence[Peer]) -> tuple[Halts, Mapping[str, str]]:
+        return await rollout.orders(connected, to.trust, clock.now().wall)
+
+    found, results = to.run(job)
+    answered, need = sum(result == OK for result in results.values()), to.trust.body.quorum.r
+    if not answered:
+        why = ", ".join(f"{peer}: {result}" for peer, result in results.items())
+        raise CliError(f"halts: no peer answered ({why}); start one", text.UNAVAILABLE)
+    if answered < need:
+        click.echo(
+            f"warning: halts: {answered} of {need} needed peers answered: there may be others",
+            err=True,
+        )
+    listed = [order for order in found.orders if order.says.action == "halt"]
+    listed.sort(key=lambda order: (order.says.issued_at, order.says.halt_id))
+    if output == "json":
+        text.print_json([_as_json(order, found) for order in listed])
+    else:
+        headers = ["id", "scope", "state", "when", "by", "reason"]
+        text.table(headers, [_row(order, found) for order in listed])
+
+
+def _state(order: Order, found: Halts) -> str:
+    if order.says.halt_id in found.cleared:
+        return "cleared"
+    return "drill" if order.says.scope.kind == "drill" else "in force"
+
+
+def _row(order: Order, found: Halts) -> list[object]:
+    said = order.says
+    scope = ":".join(part for part in (said.scope.kind, said.scope.value) if part)
+    return [
+        said.halt_id, scope, _state(order, found), moment(said.issued_at), said.requested_by,
+        said.reason,
+    ]  # fmt: skip
+
+
+def _as_json(order: Order, found: Halts) -> dict[str, object]:
+    said = order.says
+    return {
+        "id": said.halt_id,
+        "scope": said.scope.kind,
+        "value": said.scope.value,
+        "state": _state(order, found),
+        "issued_at": said.issued_at,
+        "requested_by": said.requested_by,
+        "reason": said.reason,
+    }
+
+
 def _issue(to: Where, said: Said, keys: Sequence[FileSigner], output: str) -> None:
-    async def job(connected: Sequence[Peer]) -> tuple[Order, dict[str, str]]:
-        made = ceremony.make_order(to.trust, _fresh_id(), said, keys, clock.now().wall)
-        return made, await rollout.publish(connected, rollout.order_commands(to.trust, made))
+    async def job(connected: Sequence[Peer]) -> tuple[Order, dict[str, str], str | None]:
+        now = clock.now().wall
+        made = ceremony.make_order(to.trust, _fresh_id(), said, keys, now)
+        results = await rollout.publish(connected, rollout.order_commands(to.trust, made))
+        if said.clears is not None:
+            return made, results, None
+        return made, results, await scopes.doubt(connected, to.trust, said.kind, said.value, now)
 
     try:
-        made, results = to.run(job)
+        made, results, doubt = to.run(job)
     except CeremonyError as error:
         raise CliError(f"{_name(said)}: {error}", text.BAD_DATA) from None
     need = to.trust.body.quorum.w
-    ids = {"halt_id": made.says.halt_id}
+    ids = {"halt_id": made.says.halt_id, "stops": scopes.stops(said.kind, said.value)}
     if said.clears is not None:
         ids = {"clear_id": made.says.halt_id, "clears": said.clears}
     _judge(_name(said), show_acks(results, need, output, ids), need)
+    if doubt is not None:
+        click.echo(f"warning: halt: {doubt}", err=True)
 
 
 def _judge(name: str, acks: int, need: int) -> None:
@@ -123,17 +193,6 @@ def _judge(name: str, acks: int, need: int) -> None:
 
 def _name(said: Said) -> str:
     return "halt" if said.clears is None else "clear"
-
-
-def _scope(said: str) -> tuple[ScopeKind, str]:
-    word, _, value = said.partition(":")
-    kind = next((kind for kind in _KINDS if kind == word), None)
-    if kind is None or (kind != "drill" and bool(value) == (kind == "global")):
-        known = ", ".join(
-            kind if kind in ("global", "drill") else f"{kind}:NAME" for kind in _KINDS
-        )
-        raise CliError(f"--scope {said}: must be one of {known}", text.USAGE)
-    return kind, value
 
 
 def _fresh_id() -> str:

@@ -13,6 +13,8 @@ Source: core/policy, core/routes; conventions 11-J.
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from sidecar.cli import resource
 from sidecar.cli.resource import Reader, ResourceError
 from sidecar.config import units
@@ -141,14 +143,14 @@ def _in_flight(reader: Reader, node: Node | None, path: str) -> Literal["cut"] |
 def _header(reader: Reader, node: Node, path: str) -> policy.HeaderEquals:
     fields = reader.mapping(node, path, ("name", "value"))
     return policy.HeaderEquals(
-        name=reader.typed(fields.get("name"), f"{path}.name", policy.FieldName, _FIELD_RULE),
+        name=reader.typed(fields.get("name"), f"{path}.name", canonical.FieldName, _FIELD_RULE),
         value=reader.typed(fields.get("value"), f"{path}.value", policy.FieldValue, _VALUE_RULE),
     )
 
 
 def _routes(reader: Reader, root: Node) -> routes.Body:
     name, spec = resource.frame(reader, root, ROUTES)
-    fields = reader.mapping(spec, "spec", ("upstreams", "routes"), ("exempt",))
+    fields = reader.mapping(spec, "spec", ("upstreams", "routes"), ("exempt", "attributes"))
     upstreams = _upstreams(reader, fields.get("upstreams"), "spec.upstreams")
     items = reader.items(fields.get("routes"), "spec.routes")
     exempt = reader.items(fields.get("exempt"), "spec.exempt")
@@ -156,10 +158,30 @@ def _routes(reader: Reader, root: Node) -> routes.Body:
     exemptions = tuple(_exempt(reader, node, path, upstreams) for node, path in exempt)
     _distinct(reader, items, "name")
     _distinct(reader, exempt, "target")
+    attributes = _attributes(reader, fields.get("attributes"), "spec.attributes")
     reader.finish()
     return routes.Body(
-        type=routes.TYPE, name=name, upstreams=upstreams, routes=table, exempt=exemptions
-    )
+        type=routes.TYPE, name=name, upstreams=upstreams, routes=table, exempt=exemptions,
+        attributes=attributes,
+    )  # fmt: skip
+
+
+def _attributes(
+    reader: Reader, node: Node | None, path: str
+) -> routes.AttributesBody | msgspec.UnsetType:
+    if node is None:
+        return msgspec.UNSET
+    fields = reader.mapping(node, path, (), ("model", "tenant"))
+    if isinstance(node, Table) and not fields:
+        reader.wrong(node.origin, path, "must name a header for model or tenant, or be left out")
+    said: dict[str, str] = {}
+    for kind, value in fields.items():
+        where = f"{path}.{kind}"
+        name = reader.typed(value, where, canonical.FieldName, _FIELD_RULE)
+        if name and (wrong := _core_says(routes.AttributesBody(model=name))):
+            reader.wrong(value.origin, where, wrong)
+        said[kind] = name
+    return routes.AttributesBody(**said)
 
 
 def _upstreams(reader: Reader, node: Node | None, path: str) -> dict[str, routes.UpstreamBody]:
@@ -209,10 +231,16 @@ def _exempt(
     return found
 
 
-def _core_says(item: routes.UpstreamBody | routes.ExemptBody) -> str | None:
+def _core_says(
+    item: routes.UpstreamBody | routes.ExemptBody | routes.AttributesBody,
+) -> str | None:
     """What core finds wrong with one item, asked with a table that holds nothing else."""
     if isinstance(item, routes.UpstreamBody):
         body = routes.Body(type=routes.TYPE, name="x", upstreams={"x": item}, routes=(), exempt=())
+    elif isinstance(item, routes.AttributesBody):
+        body = routes.Body(
+            type=routes.TYPE, name="x", upstreams={}, routes=(), exempt=(), attributes=item
+        )
     else:
         upstreams = {item.upstream: routes.UpstreamBody(host="127.0.0.1", port=1)}
         body = routes.Body(

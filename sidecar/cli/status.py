@@ -4,7 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ DEFAULT_URL = "http://127.0.0.1:17011"
 MAX_BYTES = 1024 * 1024
 TIMEOUT_S = 5
 _MS_PER_S = 1000
+_STOPS = {"all": "everything here", "matching": "matching requests", "nothing": "nothing here"}
 
 
 @click.command(epilog="Example: epochgate status -w")
@@ -88,19 +89,19 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     lease = value.get("lease") or {}
     yield "lease left", f"{lease['left_ms']} ms" if lease else None
     yield "behind it", " ".join(lease["peers"]) if lease else None
-    epoch = value.get("epoch") or {}
-    yield "epoch", f"{epoch['seq']} ({epoch['sha256']})" if epoch else None
-    if epoch:
-        yield "epoch ends", _when(epoch["not_after"])
+    if value.get("instance"):
+        yield "instance", value["instance"]
+    yield from _epoch(value.get("epoch") or {})
     yield "trust", f"version {value['trust_version']}" if value.get("trust_version") else None
     for name in ("policy", "routes"):
         bundle = value.get(name) or {}
         digest = f" ({bundle['sha256']})" if bundle.get("sha256") else ""
         yield name, f"{bundle['name']}{digest}" if bundle else None
+    yield from _validations(value.get("validations") or ())
     for hold in value.get("holds") or ():
         yield "hold", f"{hold['kind']} {hold['reason']} {hold['evidence']}".strip()
     for halt in value.get("halts") or ():
-        yield "halt", f"{halt['id']} {halt['scope']}: {halt['reason']}"
+        yield "halt", _halt(halt)
     yield from _runtime(value.get("runtime") or {})
     for name, number in (value.get("audit") or {}).items():
         yield f"audit {name}", number
@@ -122,6 +123,29 @@ def _runtime(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
             f"reading {progress['name']}",
             f"{progress['done_bytes']} of {progress['total_bytes']} bytes",
         )
+
+
+def _validations(found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, object]]:
+    broken = [item for item in found if not item["holds"]]
+    if found:
+        yield "validations", f"{len(found) - len(broken)} of {len(found)} hold"
+    for item in broken:
+        yield f"validation {item['number']}", f"{item['name']}: {' '.join(item['reasons'])}"
+
+
+def _epoch(epoch: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "epoch", f"{epoch['seq']} ({epoch['sha256']})" if epoch else None
+    if epoch:
+        yield "epoch ends", _when(epoch["not_after"])
+    if epoch.get("enforcement") == "observe":
+        yield "policy is", "only observed: what it does not permit is let through"
+    if epoch.get("tenants"):
+        yield "tenants", ", ".join(epoch["tenants"])
+
+
+def _halt(halt: Mapping[str, Any]) -> str:
+    scope = ":".join(part for part in (halt["scope"], halt["value"]) if part)
+    return f"{halt['id']} {scope} (stops {_STOPS[halt['stops']]}): {halt['reason']}"
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -9,6 +9,10 @@ next one is read,
 
     ttl * (1 - drift) - skew  >  (MISSES + 1) * interval + publish + poll + timeout.
 
+With nonce freshness nothing is taken off for skew, but the nonce has to go there and back:
+
+    ttl * (1 - drift)  >  poll + (MISSES + 1) * interval + publish + poll + 2 * timeout.
+
 A value that this process is not told counts as 0, so what is reported is certainly too tight.
 
 Source: protocol b.6; codebases 8.5.
@@ -26,10 +30,11 @@ from sidecar.config.sections import (
     SidecarConfig,
     UnixAddress,
 )
-from sidecar.core.objects.trust import Trust
+from sidecar.core.objects.trust import Quorum, Trust
 
 MISSES = 3
 PPM = 1_000_000
+IMAGE_DIGEST_MAX = 512  # as core.canonical.Text
 _LOCAL = "the local value may only tighten the signed one"
 
 
@@ -73,12 +78,15 @@ def _sync(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = []
     ttl, skew, drift = (values.get(f"sync.{key}") for key in ("ttl", "skew", "drift"))
     poll, timeout = values.get("sync.poll"), values.get("sync.timeout")
+    freshness = values.get("sync.freshness") or "clock"
     if ttl and skew is not None and skew >= ttl:
         found.append(("sync.skew", f"must be less than sync.ttl, {ttl} ms"))
     elif None not in (ttl, skew, drift, poll, timeout):
         found += [
             ("sync.ttl", why)
-            for why in _timing(ttl or 0, skew or 0, drift or 0, 0, (poll or 0) + (timeout or 0))
+            for why in _by_anchor(
+                freshness, (ttl or 0, skew or 0, drift or 0), 0, (poll or 0, timeout or 0)
+            )
         ]
     if ttl and timeout and 4 * timeout > ttl:
         found.append(("sync.timeout", f"must be at most a quarter of sync.ttl, {ttl // 4} ms"))
@@ -136,6 +144,9 @@ def _integrity(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         if names.setdefault(file.name, index) != index:
             where = f"integrity.files[{index}].name"
             found.append((where, f"{file.name} is the name of another file too"))
+    if len(values.get("integrity.imageDigest") or "") > IMAGE_DIGEST_MAX:
+        most = f"must be at most {IMAGE_DIGEST_MAX} characters: reports repeat it"
+        found.append(("integrity.imageDigest", most))
     period, max_age = values.get("integrity.period"), values.get("integrity.maxAge")
     if period and max_age and max_age < 2 * period:
         least = f"must be at least twice integrity.period, {2 * period} ms"
@@ -158,6 +169,26 @@ def _is_ip(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _by_anchor(
+    freshness: str, terms: tuple[int, int, int], interval_ms: int, pace: tuple[int, int]
+) -> list[str]:
+    """What is too tight, for each anchor that a lease needs.
+
+    Args:
+        freshness: clock, nonce or both.
+        terms: ttl and skew in milliseconds, drift in ppm.
+        interval_ms: Between beats; 0: unknown.
+        pace: poll and timeout, milliseconds.
+    """
+    (ttl_ms, skew_ms, drift_ppm), (poll_ms, timeout_ms) = terms, pace
+    found = []
+    if freshness != "nonce":
+        found += _timing(ttl_ms, skew_ms, drift_ppm, interval_ms, poll_ms + timeout_ms)
+    if freshness != "clock":
+        found += _timing(ttl_ms, 0, drift_ppm, interval_ms, 2 * poll_ms + 2 * timeout_ms)
+    return found[:1]
 
 
 def _timing(ttl_ms: int, skew_ms: int, drift_ppm: int, interval_ms: int, rest_ms: int) -> list[str]:
@@ -203,8 +234,8 @@ def _sidecar(config: SidecarConfig, trust: Trust, interval_ms: int) -> list[tupl
         found.append(("sync.skew", f"is below the signed {limits.skew_max_ms} ms; {_LOCAL}"))
     if sync.drift_ppm < limits.drift_ppm:
         found.append(("sync.drift", f"is below the signed {limits.drift_ppm} ppm; {_LOCAL}"))
-    rest_ms = sync.poll_ms + sync.timeout_ms
-    tight = _timing(sync.ttl_ms, sync.skew_ms, sync.drift_ppm, interval_ms, rest_ms)
+    terms, pace = (sync.ttl_ms, sync.skew_ms, sync.drift_ppm), (sync.poll_ms, sync.timeout_ms)
+    tight = _by_anchor(sync.freshness, terms, interval_ms, pace)
     return found + [("sync.ttl", why) for why in tight]
 
 
@@ -223,6 +254,11 @@ def _authority(config: AuthorityConfig, trust: Trust, interval_ms: int) -> list[
     return found + [("beat.ttl", why) for why in tight]
 
 
+def hostile_peers(read: int, quorum: Quorum) -> int:
+    """How many peers may lie while each round still meets what was written last: r + w - n - 1."""
+    return read + quorum.w - quorum.n - 1
+
+
 def guarantee(config: SidecarConfig, trust: Trust) -> dict[str, object]:
     """What a sidecar with this configuration promises; it logs it when it starts.
 
@@ -232,12 +268,15 @@ def guarantee(config: SidecarConfig, trust: Trust) -> dict[str, object]:
     Returns:
         `superseded_epoch_honoured_ms_max`, and what it follows from.
     """
-    limits = trust.body.limits
+    limits, quorum = trust.body.limits, trust.body.quorum
     ttl_ms = min(config.sync.ttl_ms, limits.ttl_max_ms)
     skew_ms = max(config.sync.skew_ms, limits.skew_max_ms)
     drift_ppm = max(config.sync.drift_ppm, limits.drift_ppm)
     return {
         "superseded_epoch_honoured_ms_max": ttl_ms,
+        "freshness": config.sync.freshness,
+        "hostile_peers_max": hostile_peers(max(config.sync.quorum, quorum.r), quorum),
+        "silent_peers_max": quorum.n - max(config.sync.quorum, quorum.r),
         "ttl_ms": ttl_ms,
         "skew_ms": skew_ms,
         "drift_ppm": drift_ppm,
@@ -246,7 +285,9 @@ def guarantee(config: SidecarConfig, trust: Trust) -> dict[str, object]:
             "after the last beat for it was issued; a lease lasts at most "
             f"{ttl_ms * (PPM - drift_ppm) // PPM} ms of this boot clock"
         ),
-        "assumes": (
+        "assumes": "nothing about wall clocks: a lease counts from a nonce of this sidecar"
+        if config.sync.freshness != "clock"
+        else (
             f"when a lease is granted, this wall clock is within {skew_ms} ms of the authority's; "
             f"from then on that stays so, or the boot clock's rate is within {drift_ppm} ppm"
         ),

@@ -9,6 +9,7 @@ from typing import Any
 from sidecar.config.table import (
     API_VERSION,
     AUTO,
+    FRESHNESS,
     KINDS,
     LEVELS,
     LOOPBACK,
@@ -21,7 +22,7 @@ from sidecar.config.table import (
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NAME = "^[a-z0-9][a-z0-9._-]{0,62}$"
 _PLAIN = (Unit.COUNT, Unit.WORKERS)  # numbers without unit: integers in YAML too
-_WORDS = {Unit.LEVEL: LEVELS, Unit.LOOPBACK: LOOPBACK}
+_WORDS = {Unit.LEVEL: LEVELS, Unit.LOOPBACK: LOOPBACK, Unit.FRESHNESS: FRESHNESS}
 _PATTERNS = {
     Unit.DURATION: "^(0|[1-9][0-9]*(ms|s|m|h)|0(ms|s|m|h))$",
     Unit.SIZE: "^(0|[1-9][0-9]*(B|KiB|MiB|GiB|TiB)|0(B|KiB|MiB|GiB|TiB))$",

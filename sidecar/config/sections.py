@@ -10,6 +10,7 @@ Rules:
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,9 @@ class Sync:
         drift_ppm: Assumed boot-clock rate error; at least the signed one.
         poll_ms: Pause between rounds, without jitter.
         timeout_ms: Longest wait for one peer in one round.
+        freshness: What has to prove that a beat is fresh: the wall clock, a nonce of this sidecar's
+            own reports (then the sidecar must be permitted to write them), or both.
+        step_ms: How far wall and boot clock may part within a tenth of a second (EG105).
     """
 
     peers: tuple[PeerAddress, ...]
@@ -85,6 +89,8 @@ class Sync:
     drift_ppm: int
     poll_ms: int = 250
     timeout_ms: int = 300
+    freshness: Literal["clock", "nonce", "both"] = "clock"
+    step_ms: int = 250
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ AUTHORITY = "AuthorityConfig"
 LEVELS = ("debug", "info", "warning", "error")
 PEERS_MAX = 15  # as many as a trust document can name
 PORTS_MAX = 64  # numbers or ranges in one list
-FILES_MAX = 64  # to be measured; a folder counts once
+FILES_MAX = 16  # to be measured; a folder counts once; all of them have to fit into a report
 LOOPBACK = ("strict", "standard")
+FRESHNESS = ("clock", "nonce", "both")
 WORKERS_MAX = 64
 AUTO = "auto"  # of WORKERS: 0, one for each core that may be used
 
@@ -47,6 +48,7 @@ class Unit(Enum):
     FLAG = "true or false"
     PORTS = "ports"
     LOOPBACK = "loopback"
+    FRESHNESS = "freshness"
     URL = "url"
     TEXT = "text"
     PEERS = "peers"
@@ -189,7 +191,17 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
     ),
     _number(sections.Sync, "sync.drift", Unit.PPM, 0, 100_000),
     *_numbers(
-        sections.Sync, "sync", Unit.DURATION, {"poll": (10, _MINUTE), "timeout": (10, _MINUTE)}
+        sections.Sync,
+        "sync",
+        Unit.DURATION,
+        {"poll": (10, _MINUTE), "timeout": (10, _MINUTE), "step": (10, _MINUTE)},
+    ),
+    Field(
+        "sync.freshness",
+        Unit.FRESHNESS,
+        "What proves that a beat is fresh: clock (this wall clock), nonce (a beat that covers a "
+        "report of this sidecar; needs no clock), or both.",
+        default=FRESHNESS[0],
     ),
     *_numbers(
         sections.Limits,

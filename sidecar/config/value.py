@@ -10,11 +10,11 @@ from typing import Any
 
 from sidecar.config import units
 from sidecar.config.sections import PeerAddress
-from sidecar.config.table import AUTO, LEVELS, LOOPBACK, Field, Unit
+from sidecar.config.table import AUTO, FRESHNESS, LEVELS, LOOPBACK, Field, Unit
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)  # as core.canonical.Name
 _PASSWORD_MAX = 4096  # characters
-_WORDS = {Unit.LEVEL: LEVELS, Unit.LOOPBACK: LOOPBACK}
+_WORDS = {Unit.LEVEL: LEVELS, Unit.LOOPBACK: LOOPBACK, Unit.FRESHNESS: FRESHNESS}
 _READERS: Mapping[Unit, Callable[[str], object]] = {
     Unit.ADDRESS: units.address,
     Unit.FLAG: units.flag,

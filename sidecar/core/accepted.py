@@ -9,14 +9,18 @@ Rules:
 * Orders only accumulate; a hold is in force exactly while its halt is not cleared.
 * Stored orders are not verified again: they were when they were accepted, the file carries a
   digest, and a key that has expired since must not end a halt.
+* With a newer trust document, marks of keys that lost their role are forgotten. Where the keys of
+  role epoch changed, the epoch's mark falls back to the signed floor: a stolen key may have driven
+  it ahead. Nothing else ever lowers a mark.
 
-Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.12.
+Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.11, b.12; TUF 1.0.34 section 5.3.11.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
-from sidecar.core import events, marks, reply, routes
+from sidecar.core import events, marks, reply, routes, scoped
 from sidecar.core.archive import Archive
 from sidecar.core.instant import NS_PER_MS, Now, WallMs
 from sidecar.core.lease import PPM, Terms
@@ -25,17 +29,18 @@ from sidecar.core.objects import halt
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Order
-from sidecar.core.objects.trust import Mark, Trust, TrustRef
+from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
 from sidecar.core.quorum import Agreement
 from sidecar.core.reason import BY_CODE, Reason
 from sidecar.core.routes import NO_ROUTES
-from sidecar.core.snapshot import Hold, HoldKind, hardest_first
+from sidecar.core.snapshot import Hold, HoldKind, Snapshot, hardest_first
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 HEARD_MAX = 1024  # beats remembered for contradictions: minutes of them, and megabytes
 LATCHES_MAX = 16  # contradictions kept; the gate is held by the first, more add nothing
+JUMP_MAX = 1_000_000_000  # numbers that a stream may go ahead at once: fifteen years of beats
 
 
 class Accepted:
@@ -44,17 +49,24 @@ class Accepted:
     Args:
         trust: The trust document in force.
         stored: What was stored, or None on a first boot.
+        service: The service behind; empty: unknown, and every service is meant.
+        instance: Name of this sidecar; likewise.
 
     Attributes:
         epoch: Mark of the highest epoch accepted.
+        held_since: When that epoch was first leaned on by this process, or None.
+        successor: A verified newer trust document that is being stored, or None.
         halts: Every order known.
         routes: Route table of the marked epoch.
         generation: Counts what was handed out to be stored.
         dirty: Whether something changed since.
     """
 
-    def __init__(self, trust: Trust, stored: Marks | None) -> None:
+    def __init__(
+        self, trust: Trust, stored: Marks | None, service: str = "", instance: str = ""
+    ) -> None:
         self._trust = trust
+        self._service, self._instance = service, instance
         self._beats: dict[str, ObjectMark] = {} if stored is None else dict(stored.beats)
         self._latches: tuple[Latch, ...] = () if stored is None else stored.latches
         self._heard: dict[tuple[str, int], tuple[str, bytes]] = {
@@ -66,7 +78,11 @@ class Accepted:
         self._route_text = None if stored is None else stored.routes
         self._last_wall = 0 if stored is None else stored.last_wall
         self._proved: Now | None = None  # what the wall clock must have shown by a boot time
+        # What was pinned is in the pinned file; what came over the peers is nowhere else.
+        self._carried = stored is not None and stored.trust_envelope is not None
         self.epoch = None if stored is None else stored.epoch
+        self.held_since: Now | None = None
+        self.successor: Trust | None = None
         self.generation = 0 if stored is None else stored.generation
         self.halts = NO_HALTS
         self.routes = NO_ROUTES
@@ -83,7 +99,7 @@ class Accepted:
         that was set back further than two clocks may differ would take beats that somebody held
         back for fresh ones, and renew a lease with them for as long as it is wrong.
         """
-        if self._proved is None:
+        if self._proved is None or terms.freshness == "nonce":
             return now
         passed_ms = (now.boot - self._proved.boot) // NS_PER_MS * (PPM - terms.drift_ppm) // PPM
         # Twice: the authority's clock may have been corrected too, within the same bound.
@@ -109,17 +125,42 @@ class Accepted:
         mark = self._beats.get(beat.issuer)
         return mark is not None and beat.seq < mark.seq
 
-    def accept(self, epoch: Epoch, beat: Beat, archive: Archive, now: Now) -> None:
+    def jumps(self, beat: Beat) -> bool:
+        """Whether a number is further ahead than any stream can have come."""
+        mark = self._beats.get(beat.issuer)
+        floor = self._trust.body.floors.beat.get(beat.issuer, 0)
+        return beat.seq > max(floor, 0 if mark is None else mark.seq) + JUMP_MAX
+
+    def accept(self, epoch: Epoch, beats: Iterable[Beat], archive: Archive, now: Now) -> None:
         """Raise the marks to what a lease is about to lean on."""
         raw = archive.envelope(epoch.sha256).decode()
+        if self.held_since is None or self.epoch is None or self.epoch.sha256 != epoch.sha256:
+            self.held_since = now
         self.epoch = ObjectMark(seq=epoch.seq, sha256=epoch.sha256, envelope=raw)
-        self._beats[beat.issuer] = ObjectMark(
-            seq=beat.seq, sha256=beat.sha256, envelope=self._raw(beat).decode()
-        )
+        for beat in beats:
+            if self.newer(beat):
+                self._beats[beat.issuer] = ObjectMark(
+                    seq=beat.seq, sha256=beat.sha256, envelope=self._raw(beat).decode()
+                )
+                proved = Now(now.boot, WallMs(beat.says.issued_at))
+                if self._proved is None or proved.wall > self._proved.wall:
+                    self._proved = proved
         self._route_text = archive.route_bytes(epoch.says.routes.sha256).decode()
         self._last_wall = now.wall
-        self._proved = Now(now.boot, WallMs(beat.says.issued_at))
         self.dirty = True
+
+    def adopt(self) -> Trust:
+        """The successor is durable: it is in force from now on."""
+        before, after = self._trust, self.successor
+        assert after is not None, "stored"
+        self._trust, self.successor, self._carried = after, None, True
+        self._beats = {key: m for key, m in self._beats.items() if key in after.keys[Role.BEAT]}
+        self._demanding = {}
+        floor, mark = after.body.floors.epoch, self.epoch
+        fallen = mark is not None and before.changed(after, Role.EPOCH)
+        if floor is not None and (mark is None or fallen or floor.seq > mark.seq):
+            self.epoch = ObjectMark(seq=floor.seq, sha256=floor.sha256, envelope="")
+        return after
 
     def add_orders(self, orders: Iterable[Order]) -> bool:
         """Take verified orders; say whether any was new."""
@@ -134,8 +175,9 @@ class Accepted:
         """Every hold in force: halts, latches that no clear names, and the passing ones."""
         cleared = self._cleared_evidence()
         halts = (
-            Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, order.says.halt_id)
+            Hold(reason, HoldKind.STICKY, order.says.halt_id)
             for order in self.halts.active
+            if (reason := scoped.stops(order.says.scope, self._service, self._instance))
         )
         latches = (
             Hold(BY_CODE[latch.reason], HoldKind.LATCHED, latch.evidence)
@@ -146,6 +188,11 @@ class Accepted:
         if self.halts.seq < self._trust.body.floors.halt:
             passing = (*passing, Hold(Reason.HALT_WITHHELD, HoldKind.PASSING))
         return hardest_first((*halts, *latches, *passing))
+
+    def imposed(self, on: Snapshot, *passing: Hold) -> Snapshot:
+        """A snapshot under every order and latch known, and the passing holds."""
+        compiled = scoped.compiled(self.halts, on.epoch, on.scoped)
+        return replace(on, halts=self.halts, scoped=compiled, holds=self.holds(*passing))
 
     def demanded(
         self, beats: Iterable[Beat], live: Callable[[Beat], bool] = lambda _: False
@@ -174,7 +221,7 @@ class Accepted:
         if pinned.seq < ours.seq:
             return ()  # a smaller set is only older than ours
         holds = []
-        if beat.says.state == "halt" and not ours.active:
+        if beat.says.state == "halt" and not ours.stops_everything:
             holds.append(Hold(Reason.HALT_GLOBAL, HoldKind.PASSING))
         # An equal number with another digest means that two authorities each know an order that
         # the other lacks: not yet a lie, so it is waited for like any order that cannot be read.
@@ -211,8 +258,15 @@ class Accepted:
         if mark is None or mark.seq != agreed.epoch_seq or mark.sha256 == agreed.epoch_sha256:
             return None
         named = (mark.sha256, agreed.epoch_sha256)
-        raws = (mark.envelope.encode(), self._raw(agreed.beats[0]))
+        # A floor has no envelope: the trust document that names it is its evidence.
+        raws = (mark.envelope.encode() or self._trust.raw, self._raw(agreed.beats[0]))
         return _contradiction(Reason.EQUIVOCATION, named, raws)
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether a contradiction is not cleared yet."""
+        cleared = self._cleared_evidence()
+        return any(latch.evidence not in cleared for latch in self._latches)
 
     def latch(self, conflict: events.Conflict) -> bool:
         """Hold the gate until a clear names the evidence; False when it is held already."""
@@ -234,12 +288,16 @@ class Accepted:
         """The bytes to store now."""
         self.generation += 1
         self.dirty = False
+        trust, carried = self._trust, self._carried
+        if self.successor is not None:
+            trust, carried = self.successor, True
         return marks.encode(
             Marks(
                 type=marks.TYPE,
                 domain=self._trust.domain,
                 generation=self.generation,
-                trust=TrustRef(version=self._trust.version, sha256=self._trust.sha256),
+                trust=TrustRef(version=trust.version, sha256=trust.sha256),
+                trust_envelope=trust.raw.decode() if carried else None,
                 epoch=self.epoch,
                 beats=self._beats,
                 halts=tuple(order.raw.decode() for order in self.halts.orders),

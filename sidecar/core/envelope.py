@@ -162,6 +162,23 @@ def verify(public: PublicKey, message: bytes, signature: bytes) -> bool:
     return True
 
 
+# RFC 8032 section 7.1, test 2: secret key 4ccd..., message 0x72.
+_KNOWN_PUBLIC = PublicKey(
+    bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+)
+_KNOWN_SIGNATURE = bytes.fromhex(
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+)
+
+
+def sound() -> bool:
+    """Whether the verifier still tells a good signature from a bad one: a known-answer test."""
+    return verify(_KNOWN_PUBLIC, b"\x72", _KNOWN_SIGNATURE) and not verify(
+        _KNOWN_PUBLIC, b"\x73", _KNOWN_SIGNATURE
+    )
+
+
 def _base64(text: str) -> bytes:
     # One alphabet and exact padding: the URL-safe form of the same bytes would be a second spelling
     # of one envelope. DSSE asks readers for both; our writers only ever make this one.

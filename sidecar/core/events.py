@@ -5,39 +5,77 @@ Every command is answered by a named event or by nothing, never by a callback:
     ReadPeer  -> PeerReplied | PeerFailed
     Store     -> Stored | StoreFailed
     WakeAfter -> RoundDue
-    Publish, RoundEnded, Conflict -> nothing
+    Publish, RoundEnded, Conflict, Passage, TrustAdopted -> nothing
 
-`RoundDue`, `Hinted` and `Measured` come by themselves.
+`Ticked` comes by itself, ten times a second; `Measured` every few seconds.
 
 The production driver turns them into Redis reads, fsyncs and timers; the simulation turns the same
 values into entries on a heap.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sidecar.core.objects.report import AuditHead
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.runtime import Measurement
 from sidecar.core.snapshot import Snapshot
 
+WriteCommand = tuple[str | bytes, ...]  # SET, HSET, HDEL or PUBLISH, and its arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What other parts of the sidecar say about themselves, for its reports.
+
+    Attributes:
+        counters: What they counted since the process began, by name.
+        audit: Head of the audit log, or None.
+    """
+
+    counters: Mapping[str, int] = field(default_factory=dict)
+    audit: AuditHead | None = None
+
+
+NO_STANDING = Standing()
+
 
 @dataclass(frozen=True, slots=True)
 class RoundDue:
-    """It is time to read all peers. `jitter`: 0 to 1, drawn by the driver."""
+    """It is time to read all peers.
+
+    Attributes:
+        jitter: 0 to 1, drawn by the driver.
+        nonce: 32 bytes that nobody could know before, drawn for this event; empty: no report.
+        standing: For the report.
+    """
 
     jitter: float
+    nonce: bytes = b""
+    standing: Standing = NO_STANDING
 
 
 @dataclass(frozen=True, slots=True)
 class Hinted:
-    """Somebody says that something changed. Never believed; it only makes the next round come now.
+    """A peer says that something changed. Never believed; it only makes us look now.
 
     Attributes:
         jitter: 0 to 1, drawn by the driver.
+        nonce: As in `RoundDue`.
+        standing: As in `RoundDue`.
+        peer: Who says so, or None.
     """
 
     jitter: float
+    nonce: bytes = b""
+    standing: Standing = NO_STANDING
+    peer: PeerId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Some time has passed: compare the clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +85,15 @@ class PeerReplied:
     Attributes:
         peer: Who.
         round: The round that the read belonged to.
-        found: Key -> values as stored; a string has none or one, a hash has all of its values.
+        found: Key -> values as stored; a string has none or one, a hash has all of its values. A
+            single field of a hash goes by `layout.field_name`.
+        wrote: Whether the peer took all of the writes.
     """
 
     peer: PeerId
     round: int
     found: Mapping[str, tuple[bytes, ...]]
+    wrote: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +132,12 @@ class Measured:
     found: Measurement
 
 
-Event = RoundDue | Hinted | PeerReplied | PeerFailed | Stored | StoreFailed | Measured
+Event = RoundDue | Hinted | Ticked | PeerReplied | PeerFailed | Stored | StoreFailed | Measured
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPeer:
-    """Read some keys of one peer.
+    """Write to one peer, then read some of its keys.
 
     Attributes:
         peer: Whom.
@@ -104,6 +145,8 @@ class ReadPeer:
         strings: Keys that hold one value.
         hashes: Keys that hold many values.
         max_bytes: A longer reply is a failure, and is not buffered.
+        fields: Single fields of hashes: key and field.
+        writes: Run first. A peer that denies them is read all the same.
     """
 
     peer: PeerId
@@ -111,6 +154,8 @@ class ReadPeer:
     strings: tuple[str, ...]
     hashes: tuple[str, ...]
     max_bytes: int
+    fields: tuple[tuple[str, str], ...] = ()
+    writes: tuple[WriteCommand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,4 +214,44 @@ class Conflict:
     envelopes: tuple[bytes, ...]
 
 
-Command = ReadPeer | WakeAfter | Store | Publish | RoundEnded | Conflict
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the lifecycle of EG-PROTOCOL-001 section 9.
+
+    Attributes:
+        number: 1 to 10.
+        ok: Whether it held.
+        spent_ms: Since the step before it.
+        evidence: What it rested on: digests, numbers and reason codes.
+    """
+
+    number: int
+    ok: bool
+    spent_ms: int
+    evidence: Mapping[str, str | int | list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One way through the lifecycle, as far as it went: to be written down."""
+
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustAdopted:
+    """A newer trust document is in force; its marks are durable.
+
+    Attributes:
+        version: Its number.
+        sha256: Its digest, hex.
+        before: Digest of the one before it.
+    """
+
+    version: int
+    sha256: str
+    before: str
+
+
+Told = RoundEnded | Conflict | Passage | TrustAdopted
+Command = ReadPeer | WakeAfter | Store | Publish | Told

@@ -7,7 +7,8 @@ Rules:
 2. One valid order on one peer stops at once; a quorum is needed to run. So halts are applied as
    each reply arrives, before anything is stored, and a lease only when enough peers agree.
 3. Stored before published: a lease reaches the gate after the marks behind it are durable. A
-   restriction is published first and stored after: stopping never waits for a disk.
+   restriction is published first and stored after: stopping never waits for a disk. A newer trust
+   document is stored before it is used, one version at a time; no lease is granted meanwhile.
 4. A failed round publishes no lease. Nothing is taken away either: the old lease runs out.
 5. A lease is extended only by a beat that is strictly newer than the newest one used before, also
    across restarts (marks).
@@ -18,59 +19,51 @@ Rules:
 9. All decisions are functions of (state, event, now); sets are never iterated; no randomness.
 
 One round at a time, one store at a time. This is the one place that branches on events; each step
-belongs to who owns the concept: `reply`, `quorum`, `archive`, `lease` (deadlines), `runtime`.
+is a function in the file that owns the concept: `reply` (votes), `quorum` (counting), `granting`
+(from an agreement to a lease), `reporter` (reports and what covers them), `horizon` (newer epochs),
+`lifecycle` (how far a round came).
 
-Source: protocol b.3; hardening E-G1..E-G4.
+Source: protocol b.3; hardening E-G1 to E-G4.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import assert_never
 
 from sidecar.core import events as ev
-from sidecar.core import lease
+from sidecar.core import lifecycle as steps
 from sidecar.core.accepted import Accepted
-from sidecar.core.archive import Archive, Missing
+from sidecar.core.archive import Missing
+from sidecar.core.clockwatch import ClockWatch
+from sidecar.core.granting import Granted, Granting
+from sidecar.core.hearing import Hearing
+from sidecar.core.horizon import Horizon
 from sidecar.core.instant import BootNs, Now, WallMs
-from sidecar.core.lease import Lease, Terms
+from sidecar.core.lifecycle import Course
 from sidecar.core.marks import Marks
-from sidecar.core.objects import epoch
 from sidecar.core.objects.beat import Beat
-from sidecar.core.objects.epoch import Epoch
-from sidecar.core.objects.trust import Mark, Trust
+from sidecar.core.objects.halt import Order
+from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
 from sidecar.core.quorum import Agreement, PeerId, Split, TooFew, Vote
 from sidecar.core.reason import ProtocolError, Reason
-from sidecar.core.reply import Heard, Verifier
-from sidecar.core.round import Round, rank
-from sidecar.core.runtime import Integrity
+from sidecar.core.reporter import Reporter, Said
+from sidecar.core.round import Round
+from sidecar.core.setting import Setting
 from sidecar.core.snapshot import Hold, Snapshot
 
+__all__ = ["Follower", "Setting"]
+
 JITTER = 0.1  # of the poll interval: sidecars that started together drift apart
-READ_MAX_BYTES = 4 * 1024 * 1024  # per reply; 256 halts and a handful of beats are below 3 MiB
+GLANCE = 0  # number of reads that belong to no round
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What a follower is told once.
+class _Storing:
+    """What is on its way to the disk, and what to do once it is there."""
 
-    Attributes:
-        service: The service behind, as epochs name it.
-        region: Where it runs, as epochs name it.
-        peers: All of them, in a fixed order.
-        quorum: Peers that must agree.
-        terms: Bounds of every lease.
-        poll_ms: From the start of one round to the start of the next.
-        integrity_max_age_ms: How old a measurement of what runs here may be (EG404).
-    """
-
-    service: str
-    region: str
-    peers: tuple[PeerId, ...]
-    quorum: int
-    terms: Terms
-    poll_ms: int
-    integrity_max_age_ms: int = 120_000
+    generation: int
+    granted: Granted | None
+    rotates: bool
 
 
 class Follower:
@@ -83,22 +76,27 @@ class Follower:
     """
 
     def __init__(self, trust: Trust, setting: Setting, marks: Marks | None) -> None:
-        self._trust = trust
         self._setting = setting
-        self._verifier = Verifier(trust, setting.terms)
-        self._archive = Archive(trust)
-        self._accepted = Accepted(trust, marks)
+        self._accepted = Accepted(trust, marks, setting.service, setting.instance)
+        identity, self._reporter = setting.identity, None
+        if identity is not None:
+            self._reporter = Reporter(identity, trust.domain, setting.poll_ms)
+        self._watch = ClockWatch(setting.step_ms, 0 if marks is None else marks.last_wall)
+        self._granting = Granting(setting, self._accepted, self._reporter, self._watch)
+        self._granting.under(trust)
+        self._hearing = Hearing(self._accepted, self._granting, self._reporter)
+        self._trust = trust
         self._now = Now(BootNs(0), WallMs(0))  # of the event being handled
         self._round = Round(0, self._now, 0.0, ())
-        self._integrity = Integrity(setting.integrity_max_age_ms)
+        self._course = Course()
         self._again = False
-        self._ahead: Beat | None = None  # the live beat for the highest epoch seen
-        self._ended = 0  # leases under epochs below this number were ended at once, for good
+        self._glances: set[PeerId] = set()
         self._passing: tuple[Hold, ...] = ()  # what the latest beats ask for
-        self._storing: tuple[int, Lease | None, Snapshot] | None = None
+        self._storing: _Storing | None = None
         self._unstored = False  # whether the latest store failed
-        self._snapshot = Snapshot(trust_version=trust.version, routes=self._accepted.routes)
-        self._snapshot = self._effective()
+        self._snapshot = self._accepted.imposed(
+            Snapshot(trust_version=trust.version, routes=self._accepted.routes)
+        )
 
     @property
     def snapshot(self) -> Snapshot:
@@ -115,36 +113,57 @@ class Follower:
         Returns:
             What to do, in this order.
         """
-        self._now = now = self._accepted.corrected(now, self._setting.terms)
+        if isinstance(event, ev.Ticked):
+            return self._compare_clocks(now)
+        self._now = now = self._accepted.corrected(now, self._granting.terms)
         match event:
-            case ev.RoundDue(jitter=jitter) | ev.Hinted(jitter=jitter):
-                return self._begin(jitter, now)
+            case ev.RoundDue() | ev.Hinted():
+                return self._begin(event, now)
             case ev.PeerReplied() | ev.PeerFailed():
+                if event.round == GLANCE:
+                    return self._glanced(event, now)
                 if event.round != self._round.number or event.peer not in self._round.waiting:
                     return []  # rule 1: an answer to another round proves nothing about this one
                 return self._answered(event, now)
             case ev.Stored() | ev.StoreFailed():
-                return self._stored(event)
+                return self._stored(event, now)
             case ev.Measured(found=found):
-                self._integrity.found = found
+                self._granting.integrity.found = found
                 return self._publish() if self._effective() != self._snapshot else []
             case _:  # pragma: no cover
                 assert_never(event)
 
     # -- a round ---------------------------------------------------------------------------------
 
-    def _begin(self, jitter: float, now: Now) -> list[ev.Command]:
+    def _begin(self, event: ev.RoundDue | ev.Hinted, now: Now) -> list[ev.Command]:
         if self._round.waiting:
             self._again = True
-            return []
+            return self._glance(event)
         self._again = False
         peers = self._setting.peers
-        self._round = Round(self._round.number + 1, now, jitter, peers)
-        self._verifier.forget()
-        strings, hashes = self._verifier.keys()
-        return [
-            ev.ReadPeer(peer, self._round.number, strings, hashes, READ_MAX_BYTES) for peer in peers
-        ]
+        self._round = Round(self._round.number + 1, now, event.jitter, peers)
+        self._course.begin(now, self._ground)
+        self._hearing.forget()
+        writes: tuple[ev.WriteCommand, ...] = ()
+        if self._reporter is not None and event.nonce:
+            writes = self._reporter.write(event.nonce, self._said(event.standing), now)
+        return [self._hearing.read(peer, self._round.number, writes) for peer in peers]
+
+    def _glance(self, event: ev.RoundDue | ev.Hinted) -> list[ev.Command]:
+        """A peer that has answered says that something is new: orders do not wait for the rest."""
+        peer = event.peer if isinstance(event, ev.Hinted) else None
+        if peer is None or peer in self._round.waiting or peer in self._glances:
+            return []
+        self._glances.add(peer)
+        return [self._hearing.glance(peer, GLANCE)]
+
+    def _glanced(self, event: ev.PeerReplied | ev.PeerFailed, now: Now) -> list[ev.Command]:
+        if event.peer not in self._glances:
+            return []
+        self._glances.discard(event.peer)
+        if isinstance(event, ev.PeerFailed):
+            return []
+        return self._take_orders(self._hearing.orders(event, now))
 
     def _answered(self, event: ev.PeerReplied | ev.PeerFailed, now: Now) -> list[ev.Command]:
         this = self._round
@@ -155,69 +174,81 @@ class Follower:
         elif key is None:
             commands += self._vote(event, now)
         else:
-            self._fetched(event, key)
+            good = all(self._granting.archive.add(key, raw) for raw in event.found.get(key, ()))
+            this.fetched(event.peer, key, good=good)
         commands += self._conclude(now)
         if not this.waiting:
             commands += self._end(now)
         return commands
 
     def _vote(self, event: ev.PeerReplied, now: Now) -> list[ev.Command]:
-        heard = self._verifier.hear(event.found, now.wall)
-        this = self._round
-        faults = dict.fromkeys(heard.faults)
-        commands = self._contradictions(heard)
-        usable = []
-        for beat, _ in heard.beats:
-            if self._accepted.outdated(beat.says.epoch):
-                faults[Reason.ROLLBACK] = None
-            else:
-                usable.append(beat)
-                self._look_ahead(beat, now)
-        if any(self._accepted.behind(beat) for beat, _ in heard.stale):
-            # Older than what it served before: that says more than that it is too old.
-            faults.pop(Reason.BEAT_STALE, None)
-            faults[Reason.ROLLBACK] = None
-        this.votes[event.peer] = Vote(tuple(usable))
-        this.faults.update(faults)
-        nothing = "ok" if heard.beats or faults else "empty"
-        this.results[event.peer] = min((reason.code for reason in faults), default=nothing)
-        if self._accepted.add_orders(heard.orders):
-            commands += [*self._publish(), *self._store(None)]
-        commands += self._obey(usable, now)
-        return commands
-
-    def _contradictions(self, heard: Heard) -> list[ev.Command]:
+        this, meant = self._round, self._hearing.hear(event, now)
+        if event.wrote:
+            this.took.add(event.peer)
+        this.votes[event.peer] = Vote(meant.beats)
+        this.faults.update(dict.fromkeys(meant.faults))
+        this.results[event.peer] = meant.result
         commands: list[ev.Command] = []
-        for beat, raw in (*heard.beats, *heard.stale):
-            conflict = self._accepted.witness(beat, raw)
-            if conflict is not None:
-                commands += self._latch(conflict)
-        return commands
+        for conflict in meant.conflicts:
+            commands += self._latch(conflict)
+        if meant.successor is not None:
+            commands += self._succeed(meant.successor)
+        return [*commands, *self._take_orders(meant.orders), *self._obey(meant.beats, now)]
 
     def _latch(self, conflict: ev.Conflict) -> list[ev.Command]:
         if not self._accepted.latch(conflict):
             return []
         return [conflict, *self._publish(), *self._store(None)]
 
-    def _look_ahead(self, beat: Beat, now: Now) -> None:
-        ahead = self._ahead
-        if ahead is None or not self._live(now, ahead) or rank(beat) > rank(ahead):
-            self._ahead = beat
+    def _take_orders(self, orders: Sequence[Order]) -> list[ev.Command]:
+        if not self._accepted.add_orders(orders):
+            return []
+        return [*self._publish(), *self._store(None)]
 
     def _obey(self, beats: Sequence[Beat], now: Now) -> list[ev.Command]:
-        holds = self._accepted.demanded(beats, partial(self._live, now))
+        holds = self._demanded(beats, now)
         if set(holds) <= set(self._passing):
             return []
         self._passing = tuple(dict.fromkeys((*self._passing, *holds)))
         return self._publish()
 
-    def _live(self, now: Now, beat: Beat) -> bool:
-        return lease.judge(beat, self._setting.terms, now.wall) is None
+    def _demanded(self, beats: Sequence[Beat], now: Now) -> tuple[Hold, ...]:
+        return self._accepted.demanded(beats, lambda beat: self._granting.live(beat, now))
+
+    # -- trust -----------------------------------------------------------------------------------
+
+    def _succeed(self, successor: Trust) -> list[ev.Command]:
+        """A newer trust document is stored before it is used (rule 3)."""
+        if self._accepted.successor is not None:
+            return []
+        self._accepted.successor = successor
+        self._accepted.dirty = True
+        return self._store(None)
+
+    def _adopt(self) -> list[ev.Command]:
+        before, after = self._trust, self._accepted.adopt()
+        self._trust = after
+        self._granting.under(after)
+        self._hearing.under(after)
+        if before.changed(after, Role.EPOCH):
+            self._granting.horizon = Horizon()
+        self._snapshot = replace(self._snapshot, trust_version=after.version)
+        current = self._snapshot.lease
+        if current is not None:
+            named = Mark(seq=current.epoch_seq, sha256=current.epoch_sha256)
+            if current.beat.issuer not in after.keys[Role.BEAT]:
+                self._drop(Reason.KEY_REVOKED)
+            elif self._accepted.outdated(named):
+                self._drop(Reason.EPOCH_SUPERSEDED)
+        self._again = True  # there may be a newer one still
+        told = ev.TrustAdopted(after.version, after.sha256, before.sha256)
+        commands: list[ev.Command] = [told, *self._publish()]
+        return commands if self._round.waiting else [*commands, ev.WakeAfter(0)]
 
     # -- agreement -------------------------------------------------------------------------------
 
     def _conclude(self, now: Now) -> list[ev.Command]:
-        result = self._round.tally(self._setting.quorum)
+        result = self._round.tally(self._granting.quorum)
         match result:
             case Split(one=one, other=other):
                 # A cleared contradiction may still be served; a newer epoch ends the lease anyway.
@@ -229,124 +260,62 @@ class Follower:
                 try:
                     commands = self._advance(result, now)
                 except ProtocolError as error:
-                    self._round.fault(error.reason)
+                    self._round.deny(error.reason)
                 # A newer epoch that cannot be entered, or not yet, may still end the older lease.
                 return [*commands, *self._look_up_ahead(now)]
 
     def _look_up_ahead(self, now: Now) -> list[ev.Command]:
         """Rule 6: a newer epoch may end the lease under the older one at once."""
-        ahead, current = self._ahead, self._snapshot.lease
-        if ahead is None or current is None or ahead.says.epoch.seq <= current.epoch_seq:
+        current = self._snapshot.lease
+        if current is None:
             return []
         try:
-            found = self._archive.epoch(ahead.says.epoch, self._accepted.epoch, now.wall)
+            found = self._granting.superseding(current, now)
         except ProtocolError as error:
             self._round.fault(error.reason)
             return []
         if isinstance(found, Missing):
-            return self._ask(found)
-        return self._supersede(found)
-
-    def _supersede(self, newer: Epoch) -> list[ev.Command]:
-        activation = newer.says.activation
-        if activation.mode != "immediate" or not activation.supersedes:
+            return [*self._round.ask(found)]
+        if found is None:
             return []
-        self._ended = max(self._ended, newer.seq)
-        self._snapshot = replace(self._snapshot, lease=None, absent=Reason.EPOCH_SUPERSEDED)
-        return self._publish()
+        self._granting.horizon.end_below(found.seq)
+        return self._drop(Reason.EPOCH_SUPERSEDED)
 
     def _advance(self, agreed: Agreement, now: Now) -> list[ev.Command]:
-        if self._behind(agreed.epoch_seq):
-            self._round.fault(Reason.EPOCH_SUPERSEDED)
-            return []
-        if self._trust.expired(now.wall):
-            raise ProtocolError(Reason.TRUST_EXPIRED, "no lease under an expired trust document")
+        evidence: steps.Evidence = {"peers": list(agreed.peers), "epoch": agreed.epoch_seq}
+        self._course.passed(steps.SYNCHRONIZATION, now, evidence)
         conflict = self._accepted.contradicts(agreed)
         if conflict is not None:
+            self._round.deny(conflict.reason)
             return self._latch(conflict)
-        named = Mark(seq=agreed.epoch_seq, sha256=agreed.epoch_sha256)
-        found = self._archive.epoch(named, self._accepted.epoch, now.wall)
-        if isinstance(found, Missing):
-            return self._ask(found)
-        return self._enter(agreed, found, now)
-
-    def _enter(self, agreed: Agreement, found: Epoch, now: Now) -> list[ev.Command]:
-        """Serve under a verified epoch that a quorum vouches for, if nothing else forbids it."""
-        wrong = epoch.inadmissible(found, self._setting.service, self._setting.region, now.wall)
-        against = self._integrity.judge(found.says.runtime, now) if wrong is None else (wrong,)
-        for reason in against:
-            self._round.fault(reason)
-        if against:
-            raise ProtocolError(against[0], "epoch does not admit this sidecar now")
-        policy = self._archive.policy(found.says.policy)
-        if isinstance(policy, Missing):
-            return self._ask(policy)
-        routes = self._archive.routes(found.says.routes)
-        if isinstance(routes, Missing):
-            return self._ask(routes)
-        granted = self._grant(agreed, found)
-        if granted is None:
-            return []
-        ready = replace(self._snapshot, lease=granted, epoch=found, policy=policy, routes=routes)
-        self._accepted.accept(found, granted.beat, self._archive, now)
-        return self._store((granted, ready))
-
-    def _grant(self, agreed: Agreement, found: Epoch) -> Lease | None:
-        """A lease from a strictly newer beat, if it is better than the one there is."""
-        if self._storing is not None:
-            return None  # one store at a time; the beat stays newer and is used with the next reply
-        newer = [beat for beat in agreed.beats if self._accepted.newer(beat)]
-        latest = WallMs(min(found.says.not_after, self._trust.body.expires))
-        best = lease.best(agreed, newer, self._round.sent, self._setting.terms, latest)
-        if isinstance(best, Reason):
-            self._round.fault(best)
-            return None
+        if self._storing is not None or self._accepted.successor is not None:
+            return []  # one store at a time; the beat stays newer and is used with the next reply
         current = self._snapshot.lease
-        if best is None or current is None or current.epoch_seq != found.seq:
-            return best
-        return best if best.deadline > current.deadline else None
-
-    def _ask(self, missing: Missing) -> list[ev.Command]:
-        """Fetch one object from every peer that voted and is not busy."""
-        this = self._round
-        free = [peer for peer in this.votes if peer not in this.waiting]
-        commands: list[ev.Command] = []
-        for peer in free:
-            if (peer, missing.key) not in this.asked:
-                this.asked[peer, missing.key] = missing.mismatch
-                this.waiting[peer] = missing.key
-                commands.append(
-                    ev.ReadPeer(peer, this.number, (missing.key,), (), epoch.BLOB_MAX_BYTES * 2)
-                )
-        if not commands and not any(key == missing.key for key in this.waiting.values()):
-            this.fault(missing.reason)
-        return commands
-
-    def _fetched(self, event: ev.PeerReplied, key: str) -> None:
-        values = event.found.get(key, ())
-        if values and not self._archive.add(key, values[0]):
-            wrong = self._round.asked[event.peer, key]
-            self._round.fault(wrong)
-            self._round.results[event.peer] = wrong.code
+        found = self._granting.judge(agreed, self._round, current, self._course, now)
+        if isinstance(found, Missing):
+            return [*self._round.ask(found)]
+        return [] if found is None else self._store(found)
 
     # -- what follows ----------------------------------------------------------------------------
 
     def _end(self, now: Now) -> list[ev.Command]:
         this = self._round
-        outcome = this.finish(self._setting.quorum)
+        outcome = this.finish(self._granting.quorum)
         if self._unstored:
-            this.fault(Reason.STATE_UNWRITABLE)
+            this.deny(Reason.STATE_UNWRITABLE)
         faults = this.sorted_faults
         spent_ms = this.spent_ms(now)
         beats = [beat for vote in this.votes.values() for beat in vote.beats]
         if beats:
-            self._passing = self._accepted.demanded(beats, partial(self._live, now))
+            self._passing = self._demanded(beats, now)
         before = self._snapshot
-        on_its_way = self._storing is not None and self._storing[1] is not None
+        on_its_way = self._storing is not None and self._storing.granted is not None
         if before.lease is None and before.absent is Reason.STARTING and not on_its_way:
             self._snapshot = replace(before, absent=Reason.NOT_SYNCED)
-        self._snapshot = replace(self._snapshot, faults=faults)
+        self._snapshot = replace(self._snapshot, faults=faults, unmet=this.sorted_unmet)
         commands: list[ev.Command] = self._publish() if self._effective() != before else []
+        if this.unmet:
+            commands += self._course.failed(now, this.sorted_unmet)
         if self._accepted.dirty:
             commands += self._store(None)
         commands.append(ev.RoundEnded(this.number, this.results, outcome, spent_ms, faults))
@@ -354,47 +323,77 @@ class Follower:
         commands.append(ev.WakeAfter(0 if self._again else max(1, pause_ms - spent_ms)))
         return commands
 
+    def _compare_clocks(self, now: Now) -> list[ev.Command]:
+        wrong = self._watch.look(now, self._granting.terms)
+        if wrong is None:
+            return []
+        self._round.deny(wrong)
+        commands = self._drop(wrong) if self._snapshot.lease is not None else []
+        self._again = True
+        return commands if self._round.waiting else [*commands, ev.WakeAfter(0)]
+
+    def _drop(self, why: Reason) -> list[ev.Command]:
+        """The lease ends now; only strictly newer beats give another."""
+        self._granting.grants.keep()
+        if self._storing is not None:
+            self._storing = replace(self._storing, granted=None)
+        self._snapshot = replace(self._snapshot, lease=None, absent=why)
+        return self._publish()
+
+    def _said(self, standing: ev.Standing) -> Said:
+        trust = TrustRef(version=self._trust.version, sha256=self._trust.sha256)
+        return Said(
+            trust, self._accepted.halts, self._snapshot, self._course.latest,
+            self._granting.integrity.reported, standing,
+        )  # fmt: skip
+
     def _effective(self) -> Snapshot:
-        passing = (*self._passing, *self._integrity.holds(self._snapshot, self._now))
-        holds = self._accepted.holds(*passing)
-        return replace(self._snapshot, halts=self._accepted.halts, holds=holds)
+        untrue = self._granting.integrity.holds(self._snapshot, self._now)
+        return self._accepted.imposed(self._snapshot, *self._passing, *untrue)
 
     def _publish(self) -> list[ev.Command]:
         self._snapshot = self._effective()
         return [ev.Publish(self._snapshot)]
 
-    def _store(self, ready: tuple[Lease, Snapshot] | None) -> list[ev.Command]:
+    def _store(self, granted: Granted | None) -> list[ev.Command]:
         if self._storing is not None:
             return []  # what changed meanwhile is stored by the next one: `_stored` looks
+        rotates = self._accepted.successor is not None
         body = self._accepted.encode()
-        granted, after = ready if ready is not None else (None, self._snapshot)
-        self._storing = (self._accepted.generation, granted, after)
+        self._storing = _Storing(self._accepted.generation, granted, rotates)
         return [ev.Store(self._accepted.generation, body)]
 
-    def _stored(self, event: ev.Stored | ev.StoreFailed) -> list[ev.Command]:
-        if self._storing is None or self._storing[0] != event.generation:
+    def _stored(self, event: ev.Stored | ev.StoreFailed, now: Now) -> list[ev.Command]:
+        storing = self._storing
+        if storing is None or storing.generation != event.generation:
             return []
-        _, granted, after = self._storing
         self._storing = None
         self._unstored = isinstance(event, ev.StoreFailed)
-        commands: list[ev.Command] = []
         if self._unstored:
             self._accepted.dirty = True  # tried again at the end of the next round
-            self._round.fault(Reason.STATE_UNWRITABLE)
-            self._snapshot = replace(self._snapshot, faults=self._round.sorted_faults)
+            self._round.deny(Reason.STATE_UNWRITABLE)
+            self._snapshot = replace(
+                self._snapshot, faults=self._round.sorted_faults, unmet=self._round.sorted_unmet
+            )
             return self._publish()
-        # Between the store and its answer another reply may have shown a newer epoch.
-        if granted is not None and not self._behind(granted.epoch_seq):
-            faults = self._snapshot.faults
-            self._snapshot = replace(after, faults=faults, absent=Reason.LEASE_EXPIRED)
-            if after.epoch is not None:
-                self._archive.keep(after.epoch)
-            commands += self._publish()
+        commands: list[ev.Command] = []
+        if storing.granted is not None:
+            commands += self._approve(storing.granted, now)
+        if storing.rotates:
+            commands += self._adopt()
         if self._accepted.dirty:
             commands += self._store(None)
         return commands
 
-    def _behind(self, epoch_seq: int) -> bool:
-        """Rule 6: whether a newer epoch forbids a lease under this one."""
-        ahead = 0 if self._ahead is None else self._ahead.says.epoch.seq
-        return epoch_seq < max(ahead, self._ended)
+    def _approve(self, granted: Granted, now: Now) -> list[ev.Command]:
+        # Between the store and its answer another reply may have shown a newer epoch.
+        if self._granting.horizon.forbids(granted.lease.epoch_seq):
+            return []
+        self._snapshot = granted.on(self._snapshot)
+        self._granting.archive.keep(granted.epoch)
+        evidence: steps.Evidence = {"epoch": granted.epoch.sha256, **self._ground}
+        return [*self._publish(), *self._course.approved(now, evidence)]
+
+    @property
+    def _ground(self) -> steps.Evidence:
+        return {"trust": self._trust.sha256, "marks": self._accepted.generation}

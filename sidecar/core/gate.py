@@ -4,8 +4,11 @@ Rules:
 
 * `decide` is a pure function over one snapshot: no await, no lock, no I/O, no exception.
 * Only this file makes a `Permit`, and the upstream cannot be reached without one.
-* The order is fixed: exempt, holds, lease, route, policy. So one input has one reason.
+* The order is fixed: exempt, holds, lease, route, scoped orders, policy. So one input has one
+  reason.
 * An exemption is another type than a permit: it can never be mistaken for a lease.
+* Under an epoch that says `observe` what the policy does not permit is let through, and the permit
+  says so. Only the signed epoch behind the lease can say it, and it concerns the policy alone.
 * Every request, and every chunk of a running exchange, compares *both* clocks with their deadlines.
   A timer that fires is never the reason why something stops; it only makes somebody look again.
 
@@ -30,12 +33,14 @@ class Permit:
     Attributes:
         snapshot: What was decided on; its lease is not None.
         route: Where it goes.
-        rule: The rule that permits it.
+        rule: The rule that permits it; with `observed` the deny rule that matched, if a rule did.
+        observed: What it would be denied for, were the epoch enforced; None: it is permitted.
     """
 
     snapshot: Snapshot
     route: Route
-    rule: Rule
+    rule: Rule | None
+    observed: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +86,25 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
     route = snapshot.routes.match(head.path)
     if route is None:
         return Denial(Reason.ROUTE_UNKNOWN, snapshot)
+    scoped = snapshot.scoped
+    if scoped is not None:
+        forbidden = scoped.forbids(snapshot.routes, route.name, head)
+        if forbidden is not None:
+            return Denial(forbidden, snapshot)
     rule = snapshot.policy.match(head)
-    if rule is None or not rule.permits:
-        return Denial(Reason.POLICY_DENY, snapshot, rule)
-    return Permit(snapshot, route, rule)
+    if rule is not None and rule.permits:
+        return Permit(snapshot, route, rule)
+    if _observing(snapshot):
+        return Permit(snapshot, route, rule, Reason.POLICY_DENY)
+    return Denial(Reason.POLICY_DENY, snapshot, rule)
+
+
+def _observing(snapshot: Snapshot) -> bool:
+    """Whether the epoch that the lease is for says that its policy is only observed."""
+    lease, epoch = snapshot.lease, snapshot.epoch
+    if lease is None or epoch is None or lease.epoch_sha256 != epoch.sha256:
+        return False
+    return epoch.says.enforcement == "observe"
 
 
 def lapsed(snapshot: Snapshot, now: Now) -> Reason | None:
@@ -97,11 +117,17 @@ def lapsed(snapshot: Snapshot, now: Now) -> Reason | None:
     return None
 
 
+def alike(one: Snapshot, other: Snapshot) -> bool:
+    """Whether running exchanges are judged alike under both, but for their leases and holds."""
+    same = one.policy is other.policy and one.routes is other.routes
+    return same and one.scoped is other.scoped and _observing(one) == _observing(other)
+
+
 def recheck(snapshot: Snapshot, permit: Permit, head: RequestHead, now: Now) -> Reason | None:
     """Why a running exchange must be cut, or None.
 
     Asked before each relayed chunk. As long as policy and routes are the very objects that the
-    permit was made under, only lease and holds can have changed.
+    permit was made under, only lease, holds and scoped orders can have changed.
 
     Args:
         snapshot: The gate's current snapshot, not the permit's.
@@ -114,8 +140,13 @@ def recheck(snapshot: Snapshot, permit: Permit, head: RequestHead, now: Now) -> 
         holds = tuple(hold for hold in snapshot.holds if hold.reason is not Reason.DRAINING)
         snapshot = replace(snapshot, holds=holds)
     old = permit.snapshot
-    if snapshot.policy is old.policy and snapshot.routes is old.routes:
-        return lapsed(snapshot, now)
+    same = snapshot.policy is old.policy and snapshot.routes is old.routes
+    if same and (permit.observed is None or _observing(snapshot)):
+        closed, scoped = lapsed(snapshot, now), snapshot.scoped
+        if scoped is None or scoped is old.scoped or snapshot.holds:
+            return closed
+        # Before the lapse of a lease, which might be drained: a halt must not be.
+        return scoped.forbids(snapshot.routes, permit.route.name, head) or closed
     decision = decide(snapshot, head, now)
     match decision:
         case Permit(route=route) if route.upstream == permit.route.upstream:
@@ -130,7 +161,7 @@ def drained_at(snapshot: Snapshot, permit: Permit, reason: Reason, now: Now) -> 
     """Until when a running exchange may go on although `recheck` said `reason`; None: cut it.
 
     A drain bridges the lapse of a lease and nothing else: a hold, a halt, another policy or other
-    routes end it at once.
+    routes end it at once. What was only observed is not drained: no rule permits it.
 
     Args:
         snapshot: The gate's current snapshot.
@@ -142,15 +173,17 @@ def drained_at(snapshot: Snapshot, permit: Permit, reason: Reason, now: Now) -> 
         Boot time. Counted from the deadline of the lease where that is known, so that a process
         which was frozen does not begin to drain when it wakes up.
     """
-    drain_ns, old = permit.rule.drain_ms * NS_PER_MS, permit.snapshot
-    if not drain_ns or reason is not Reason.LEASE_EXPIRED:
+    rule, old = permit.rule, permit.snapshot
+    if rule is None or not rule.drain_ms or reason is not Reason.LEASE_EXPIRED:
+        return None
+    if permit.observed is not None:
         return None
     if snapshot.policy is not old.policy or snapshot.routes is not old.routes:
         return None
     lease = snapshot.lease or old.lease
     assert lease is not None
     overdue_ns = max(now.boot - lease.deadline, (now.wall - lease.wall_deadline) * NS_PER_MS, 0)
-    until = BootNs(now.boot - overdue_ns + drain_ns)
+    until = BootNs(now.boot - overdue_ns + rule.drain_ms * NS_PER_MS)
     return until if now.boot < until else None
 
 

@@ -21,10 +21,11 @@ from sidecar.core.events import (
     Stored,
     StoreFailed,
     WakeAfter,
+    WriteCommand,
 )
 from sidecar.core.quorum import PeerId
 
-WriteCommand = tuple[str | bytes, ...]
+__all__ = ["WriteCommand"]
 
 
 class Fact(Enum):

@@ -45,6 +45,25 @@ def order_field(sha256: str) -> str:
     return sha256[:ORDER_ID_LETTERS]
 
 
+def reports_key(domain: str) -> str:
+    """Hash: name of an instance -> envelope of its newest report.
+
+    One hash, so that an authority reads the whole fleet in one command. Values expire by what
+    authorities do (`core/fleet.py`), not by themselves.
+    """
+    return f"{_prefix(domain)}:reports"
+
+
+def proofs_key(domain: str, key_id: str) -> str:
+    """Hash: name of an instance -> proof that the newest beat of one key covers its report."""
+    return f"{_prefix(domain)}:proof:{key_id[:KEY_ID_LETTERS]}"
+
+
+def field_name(key: str, field: str) -> str:
+    """How one field of a hash is named among what was found."""
+    return f"{key}\n{field}"  # no key holds a newline
+
+
 def head_key(domain: str) -> str:
     """String: the digest of the newest epoch; a hint for authorities and tools."""
     return f"{_prefix(domain)}:head"

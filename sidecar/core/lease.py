@@ -22,22 +22,33 @@ Rules:
   (`extends`). Re-reading one beat must not stretch it by clock noise.
 * `ttl` is the smallest of what the beat, the trust document and the local configuration say.
 
-The nonce anchor (a beat that provably answers this sidecar's own report) will add a second way to
-compute the deadline; `Lease.anchor` says which one was used.
+The nonce anchor: a beat whose fleet tree covers a report of this sidecar was signed after that
+report was made, at M0 on this boot clock. So it was issued no earlier than M0, and a lease of
 
-Source: Gray & Cheriton 1989 section 2; protocol b.6; hardening E-G3, E-G4.
+    M0 + ttl * (1 - drift)
+
+ends by issued_at + ttl in true time, whatever the wall clocks, the peers and the network do. With
+`freshness: both` a lease needs both anchors and keeps the earlier of each deadline.
+
+A threshold of role beat above 1 wants so many issuers: the lease is as long as the worst of the
+best ones of that many (`Grants`).
+
+Source: Gray & Cheriton 1989 section 2; protocol b.1 (streams), b.6; hardening E-G3, E-G4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
 from sidecar.core.objects.beat import Beat
+from sidecar.core.objects.trust import Limits
 from sidecar.core.quorum import Agreement, PeerId
 from sidecar.core.reason import Reason
 
 PPM = 1_000_000
+
+Freshness = Literal["clock", "nonce", "both"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +59,22 @@ class Terms:
         ttl_ms: Longest life of a lease, from issue; milliseconds.
         skew_ms: Largest difference between this wall clock and the authority's; milliseconds.
         drift_ppm: Largest rate error of the boot-time clock; parts per million.
+        freshness: What has to prove that a beat is fresh.
     """
 
     ttl_ms: int
     skew_ms: int
     drift_ppm: int
+    freshness: Freshness = "clock"
+
+    def within(self, limits: Limits) -> "Terms":
+        """These terms under signed limits: of each number the tighter one."""
+        return replace(
+            self,
+            ttl_ms=min(self.ttl_ms, limits.ttl_max_ms),
+            skew_ms=max(self.skew_ms, limits.skew_max_ms),
+            drift_ppm=max(self.drift_ppm, limits.drift_ppm),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,67 +97,99 @@ class Lease:
     peers: tuple[PeerId, ...]
     deadline: BootNs
     wall_deadline: WallMs
-    anchor: Literal["clock"]
+    anchor: Freshness
 
     def live(self, now: Now) -> bool:
         """Whether both clocks are still before their deadlines."""
         return now.boot < self.deadline and now.wall < self.wall_deadline
 
 
-def grant(agreement: Agreement, beat: Beat, sent: Now, terms: Terms) -> Lease | Reason:
-    """Turn an agreement into the right to serve, or say why the beat is too old.
+def grant(
+    agreement: Agreement, beat: Beat, sent: Now, terms: Terms, nonce: Now | None = None
+) -> Lease | Reason:
+    """Turn an agreement into the right to serve, or say why the beat is not fresh.
 
     Args:
         agreement: Enough peers behind one epoch.
         beat: One of its beats.
         sent: Both clocks, read before the first read of the round left.
         terms: Bounds, all in milliseconds.
+        nonce: Both clocks when the report was made that the beat covers, or None.
 
     Returns:
-        A lease, or BEAT_STALE when nothing of the beat is left.
+        A lease; BEAT_STALE when nothing of the beat is left, NONCE_MISSING when it covers no report
+        and the terms ask for one.
     """
     ttl_ms = min(beat.says.ttl_ms, terms.ttl_ms)
-    wall_deadline = WallMs(beat.says.issued_at + ttl_ms - terms.skew_ms)
-    left_ms = min(ttl_ms, wall_deadline - sent.wall - 1)  # 1: the part that `wall` leaves out
-    if left_ms <= 0:
+    ends: list[tuple[BootNs, WallMs]] = []
+    if terms.freshness != "nonce":
+        wall_deadline = WallMs(beat.says.issued_at + ttl_ms - terms.skew_ms)
+        left_ms = min(ttl_ms, wall_deadline - sent.wall - 1)  # 1: the part that `wall` leaves out
+        ends.append((_after(sent.boot, left_ms, terms), wall_deadline))
+    if terms.freshness != "clock":
+        if nonce is None:
+            return Reason.NONCE_MISSING
+        ends.append((_after(nonce.boot, ttl_ms, terms), WallMs(nonce.wall + ttl_ms)))
+    deadline, wall_deadline = min(end for end, _ in ends), min(end for _, end in ends)
+    if deadline <= sent.boot:
         return Reason.BEAT_STALE
-    left_ns = left_ms * NS_PER_MS * (PPM - terms.drift_ppm) // PPM
     return Lease(
         agreement.epoch_seq,
         agreement.epoch_sha256,
         beat,
         agreement.peers,
-        BootNs(sent.boot + left_ns),
+        deadline,
         wall_deadline,
-        "clock",
+        terms.freshness,
     )
 
 
-def best(
-    agreement: Agreement, beats: Sequence[Beat], sent: Now, terms: Terms, latest: WallMs
-) -> Lease | Reason | None:
-    """The longest lease that any of the beats gives.
+def _after(start: BootNs, left_ms: int, terms: Terms) -> BootNs:
+    return BootNs(start + left_ms * NS_PER_MS * (PPM - terms.drift_ppm) // PPM)
+
+
+class Grants:
+    """The best lease that each issuer's beats have given, and what enough issuers give together.
+
+    A candidate is replaced by a strictly newer beat only: reading one again must not stretch it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Lease] = {}
+
+    def offer(self, lease: Lease) -> None:
+        """Take what one beat gives."""
+        known = self._known.get(lease.beat.issuer)
+        if known is None or lease.beat.seq > known.beat.seq:
+            self._known[lease.beat.issuer] = lease
+
+    def best(self, agreement: Agreement, need: int) -> tuple[Lease, ...]:
+        """The `need` longest for the agreed epoch, longest first; empty when there are fewer."""
+        fit = [item for item in self._known.values() if item.epoch_sha256 == agreement.epoch_sha256]
+        fit.sort(key=lambda item: item.deadline, reverse=True)
+        return tuple(fit[:need]) if len(fit) >= need else ()
+
+    def keep(self, issuers: Collection[str] = ()) -> None:
+        """Forget what other issuers gave."""
+        self._known = {key: item for key, item in self._known.items() if key in issuers}
+
+
+def together(granted: tuple[Lease, ...], agreement: Agreement, latest: WallMs) -> Lease:
+    """What several issuers' leases are worth together: as long as the shortest.
 
     Args:
-        agreement: Enough peers behind one epoch.
-        beats: Those of its beats that are strictly newer than any used before.
-        sent: Both clocks, read before the first read of the round left.
-        terms: Bounds.
+        granted: At least one, longest first.
+        agreement: Who agrees now.
         latest: Wall time that no lease may outlive: the end of the epoch and of the trust document.
-
-    Returns:
-        A lease; BEAT_STALE when nothing is left of any beat; None when there are no beats.
     """
-    granted = [grant(agreement, beat, sent, terms) for beat in beats]
-    leases = [lease for lease in granted if isinstance(lease, Lease)]
-    if not leases:
-        return Reason.BEAT_STALE if granted else None
-    longest = max(leases, key=lambda lease: lease.deadline)
-    return replace(longest, wall_deadline=WallMs(min(longest.wall_deadline, latest)))
+    wall_deadline = min(latest, *(item.wall_deadline for item in granted))
+    return replace(granted[-1], peers=agreement.peers, wall_deadline=WallMs(wall_deadline))
 
 
 def judge(beat: Beat, terms: Terms, now: WallMs) -> Reason | None:
     """Why a verified beat is not acceptable by its own times, or None.
+
+    Where only a nonce counts, the times of a beat prove nothing and are not looked at.
 
     Args:
         beat: Verified.
@@ -143,8 +197,23 @@ def judge(beat: Beat, terms: Terms, now: WallMs) -> Reason | None:
         now: Wall clock, read after the beat arrived: one issued while our read was under way is
             not from the future.
     """
+    if terms.freshness == "nonce":
+        return None
     if beat.says.issued_at > now + terms.skew_ms:
         return Reason.BEAT_FROM_FUTURE
     if beat.says.issued_at + min(beat.says.ttl_ms, terms.ttl_ms) - terms.skew_ms <= now:
         return Reason.BEAT_STALE
     return None
+
+
+def covers(beat: Beat, nonce: Now, terms: Terms, now: Now) -> bool:
+    """Whether a beat that covers a report still gives anything by that.
+
+    Args:
+        beat: Verified.
+        nonce: Both clocks when the report was made.
+        terms: Bounds.
+        now: Both clocks.
+    """
+    ttl_ms = min(beat.says.ttl_ms, terms.ttl_ms)
+    return now.boot < _after(nonce.boot, ttl_ms, terms) and now.wall < nonce.wall + ttl_ms

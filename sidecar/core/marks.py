@@ -17,6 +17,8 @@ import msgspec
 
 from sidecar.core import canonical
 from sidecar.core.canonical import Count, Id16, Name, Sha256, Strict
+from sidecar.core.instant import WallMs
+from sidecar.core.objects import trust
 from sidecar.core.objects.trust import Trust, TrustRef
 from sidecar.core.reason import BY_CODE, ProtocolError, Reason
 
@@ -44,12 +46,16 @@ class Latch(Strict, frozen=True):
 
 
 class Marks(Strict, frozen=True):
-    """Everything that is stored. `beats` by issuer key id; `last_wall` in ms since 1970."""
+    """Everything that is stored. `beats` by issuer key id; `last_wall` in ms since 1970.
+
+    `trust_envelope`: the trust document in force when it is not the pinned one, else null.
+    """
 
     type: str = msgspec.field(name="_type")
     domain: Name
     generation: Count
     trust: TrustRef
+    trust_envelope: str | None
     epoch: ObjectMark | None
     beats: dict[Sha256, ObjectMark]
     halts: tuple[str, ...]
@@ -84,16 +90,33 @@ def decode(raw: bytes, domain: str) -> Marks:
     return marks
 
 
-def disowned(marks: Marks, trust: Trust) -> ProtocolError | None:
-    """Why marks must not be continued under a trust document, or None.
+def in_force(stored: Marks | None, pinned: Trust, now: WallMs) -> Trust:
+    """The trust document to go on with: the stored one where it is newer than the pinned one.
 
-    An older document than the one they were made under would take back a revocation.
+    What is stored was verified step by step before it was stored. An older document than the one
+    that marks were made under would take back a revocation.
+
+    Args:
+        stored: Marks, or None on a first boot.
+        pinned: The document in the sidecar's image or configuration.
+        now: Wall clock.
+
+    Raises:
+        ProtocolError: TRUST_WITHHELD, EQUIVOCATION or STATE_CORRUPT: these marks must not be
+            continued.
     """
-    made = marks.trust
-    if made.version > trust.version:
-        detail = f"marks were made under version {made.version}, this is {trust.version}"
-        return ProtocolError(Reason.TRUST_WITHHELD, detail)
-    if made.version == trust.version and made.sha256 != trust.sha256:
-        detail = f"marks were made under another version {made.version}"
-        return ProtocolError(Reason.EQUIVOCATION, detail)
-    return None
+    if stored is None or stored.trust.version < pinned.version:
+        return pinned
+    made = stored.trust
+    if made.version == pinned.version:
+        if made.sha256 != pinned.sha256:
+            detail = f"marks were made under another version {made.version}"
+            raise ProtocolError(Reason.EQUIVOCATION, detail)
+        return pinned
+    if stored.trust_envelope is None:
+        detail = f"marks were made under version {made.version}, this is {pinned.version}"
+        raise ProtocolError(Reason.TRUST_WITHHELD, detail)
+    kept = trust.parse(stored.trust_envelope.encode(), now)
+    if (kept.version, kept.sha256, kept.domain) != (made.version, made.sha256, pinned.domain):
+        raise ProtocolError(Reason.STATE_CORRUPT, "holds another trust document than it names")
+    return kept

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from sidecar.core import canonical, paths
-from sidecar.core.canonical import Name, Strict
+from sidecar.core.canonical import FieldName, Name, Strict
 from sidecar.core.head import Header, RequestHead
 from sidecar.core.paths import PathIndex
 from sidecar.core.reason import ProtocolError, Reason
@@ -30,7 +30,6 @@ MAX_BYTES = 1024 * 1024  # bytes; a blob
 DRAIN_MAX_MS = 300_000
 
 Method = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3,16}\Z")]
-FieldName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9!#$%&'*+.^_`|~-]{1,256}\Z")]
 FieldValue = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")]
 
 

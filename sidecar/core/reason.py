@@ -41,6 +41,10 @@ class Reason(Enum):
     LEASE_EXPIRED = ("EG102", "lease-expired", "Lease has expired", 503, True)
     BEAT_STALE = ("EG103", "beat-stale", "Beat is too old", 503, True)
     BEAT_FROM_FUTURE = ("EG104", "beat-from-future", "Beat is from the future", 503, True)
+    CLOCK_STEP = ("EG105", "clock-step", "Wall clock was stepped", 503, True)
+    CLOCK_REGRESSION = ("EG106", "clock-regression", "Wall clock is behind its past", 503, True)
+    SUSPEND_GAP = ("EG107", "suspend-gap", "Process stood still", 503, True)
+    NONCE_MISSING = ("EG108", "nonce-missing", "No beat covers our report", 503, True)
     EPOCH_EXPIRED = ("EG109", "epoch-expired", "Epoch has expired", 503, False)
     EPOCH_NOT_YET_VALID = ("EG110", "epoch-not-yet-valid", "Epoch is not valid yet", 503, True)
 
@@ -68,16 +72,24 @@ class Reason(Enum):
     STATE_CORRUPT = ("EG405", "state-corrupt", "Stored state is corrupt", 503, False)
     STATE_UNWRITABLE = ("EG406", "state-unwritable", "State cannot be stored", 503, True)
 
+    # 5: telemetry synchronization continuity.
+    TELEMETRY_UNACKED = ("EG501", "telemetry-unacked", "Reports are not acknowledged", 503, True)
+    TELEMETRY_GAP = ("EG502", "telemetry-gap", "Reports are acknowledged backwards", 503, True)
+    TELEMETRY_BACKPRESSURE = ("EG503", "telemetry-backpressure", "Reports are not taken", 503, True)
+    REPORT_MISMATCH = ("EG504", "report-mismatch", "Another report stands for ours", 503, False)
+
     # 6: cryptographic synchronization validation.
     SIG_INVALID = ("EG601", "sig-invalid", "Signature is not valid", 503, False)
     THRESHOLD_NOT_MET = ("EG602", "threshold-not-met", "Too few valid signatures", 503, False)
     KEY_UNKNOWN = ("EG603", "key-unknown", "Signed by a key without that role", 503, False)
     KEY_REVOKED = ("EG604", "key-revoked", "Signed by a revoked or expired key", 503, False)
+    TRUST_CHAIN_BREAK = ("EG605", "trust-chain-break", "Trust does not follow ours", 503, False)
     TRUST_EXPIRED = ("EG606", "trust-expired", "Trust document has expired", 503, False)
     TRUST_WITHHELD = ("EG607", "trust-withheld", "A newer trust document exists", 503, True)
     NONCANONICAL = ("EG608", "noncanonical", "Bytes are not canonical", 503, False)
     TYPE_CONFUSION = ("EG609", "type-confusion", "Object is of another type", 503, False)
     OVERSIZE = ("EG610", "oversize", "Object is larger than its limit", 503, False)
+    NONCE_PROOF_INVALID = ("EG611", "nonce-proof-invalid", "Proof does not hold", 503, False)
 
     # 7: immutable audit synchronization.
     AUDIT_CHAIN_BREAK = ("EG701", "audit-chain-break", "Audit log is damaged", 503, False)
@@ -89,10 +101,15 @@ class Reason(Enum):
     ROLLBACK = ("EG802", "rollback", "Peer serves an older state", 503, False)
     EQUIVOCATION = ("EG803", "equivocation", "Two signed versions of one number", 503, False)
     EPOCH_CHAIN_BREAK = ("EG804", "epoch-chain-break", "Epoch does not follow ours", 503, False)
+    PEER_DIVERGENCE = ("EG805", "peer-divergence", "Peers serve different epochs", 503, True)
+    FAST_FORWARD = ("EG806", "fast-forward", "Number is too far ahead", 503, False)
+    FLEET_DIVERGENCE = ("EG807", "fleet-divergence", "Too much of the fleet differs", 503, True)
     AUTHORITY_CONFLICT = ("EG808", "authority-conflict", "Authorities disagree", 503, False)
 
     # 9: control.
     HALT_GLOBAL = ("EG901", "halt-global", "Halted by the authority", 503, False)
+    HALT_SCOPED = ("EG902", "halt-scoped", "Halted by the authority, in part", 503, False)
+    QUARANTINED = ("EG903", "quarantined", "Quarantined on evidence", 503, False)
     DRAINING = ("EG904", "draining", "Sidecar is shutting down", 503, True)
     STARTING = ("EG905", "starting", "Sidecar is starting", 503, True)
     INTERNAL_ERROR = ("EG906", "internal-error", "Internal error", 503, True)

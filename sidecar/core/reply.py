@@ -42,6 +42,7 @@ class Heard:
 
     Attributes:
         beats: Verified and acceptable by their own times, with the envelopes that carried them.
+            Where only a nonce counts, times are not judged here.
         stale: Verified and not acceptable: they prove nothing now, but still contradict each other.
         orders: Verified halts and clears.
         faults: Why other parts were dropped, without repeats, sorted by code.
@@ -67,11 +68,15 @@ class Verifier:
         self._beats: dict[bytes, Beat | Reason] = {}
         self._orders: dict[str, Order | Reason] = {}  # by the digest of the envelope
 
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """Whose beats are read, sorted."""
+        return tuple(sorted(self._trust.keys[Role.BEAT]))
+
     def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What to read of a peer: string keys and hash keys."""
         domain = self._trust.domain
-        issuers = sorted(self._trust.keys[Role.BEAT])
-        beats = tuple(layout.beat_key(domain, issuer) for issuer in issuers)
+        beats = tuple(layout.beat_key(domain, issuer) for issuer in self.issuers)
         return beats, (layout.halts_key(domain),)
 
     def hear(self, found: Mapping[str, tuple[bytes, ...]], now: WallMs) -> Heard:
@@ -135,7 +140,7 @@ class Verifier:
 
     def _open_beat(self, raw: bytes, now: WallMs) -> Beat:
         sealed = envelope.parse(raw, beat.MAX_BYTES)
-        heard = beat.parse(self._trust.open(sealed, Role.BEAT, beat.PAYLOAD_TYPE, now))
+        heard = beat.parse(self._trust.open_single(sealed, Role.BEAT, beat.PAYLOAD_TYPE, now))
         if heard.says.domain != self._trust.domain:
             raise ProtocolError(Reason.TYPE_CONFUSION, f"beat for {heard.says.domain}")
         return heard

@@ -10,6 +10,8 @@ Rules:
   double slash makes it another target. Their purpose: restarting a GPU pod because governance is
   down would turn containment into damage.
 * First route whose pattern matches wins; none matched means denied.
+* Which header names the model of a request, and which its tenant, is part of what is signed: halts
+  and epochs that speak of models and tenants are judged by these and by nothing else.
 
 Source: protocol b.8 (validation 3); hardening E-H10.
 """
@@ -19,9 +21,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sidecar.core import canonical, paths
-from sidecar.core.canonical import Name, Strict
+from sidecar.core.canonical import FieldName, Name, Strict
 from sidecar.core.paths import PathIndex
 from sidecar.core.reason import ProtocolError, Reason
 
@@ -29,6 +32,16 @@ TYPE = "urn:epochgate:routes:v1"
 MAX_BYTES = 1024 * 1024  # bytes; a blob
 
 EXEMPT_METHODS = frozenset({b"GET", b"HEAD"})
+
+# Headers that say nothing about a request as a whole: they frame it, end at the next hop, or are
+# ours. No decision ever sees them (`proxy/fields.py`), so an attribute there would never be known.
+_NO_ATTRIBUTES = frozenset(
+    {
+        "connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy", "te",
+        "trailer", "transfer-encoding", "upgrade", "x-epochgate",
+    }
+)  # fmt: skip
+_NO_ATTRIBUTE_PREFIXES = ("proxy-", "x-epochgate-")
 
 
 class UpstreamBody(Strict, frozen=True):
@@ -53,14 +66,22 @@ class ExemptBody(Strict, frozen=True):
     upstream: Name
 
 
+class AttributesBody(Strict, frozen=True):
+    """Which header of a request names its model, and which its tenant; absent: none does."""
+
+    model: FieldName | UnsetType = UNSET
+    tenant: FieldName | UnsetType = UNSET
+
+
 class Body(Strict, frozen=True):
-    """A route table as it is signed."""
+    """A route table as it is signed. Without `attributes` it has the bytes that it always had."""
 
     type: str = msgspec.field(name="_type")
     name: Name
     upstreams: dict[Name, UpstreamBody]
     routes: tuple[RouteBody, ...]
     exempt: tuple[ExemptBody, ...]
+    attributes: AttributesBody | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +109,13 @@ class Routes:
         sha256: Digest of the table, hex; empty for `NO_ROUTES`, which nobody signed.
         raw: The table; empty likewise.
         exempt: Target -> where it goes.
+        model_header: Name of the header that names the model, or None.
+        tenant_header: The same of the tenant.
     """
 
-    __slots__ = ("_paths", "_routes", "exempt", "name", "raw", "sha256")
+    __slots__ = (
+        "_paths", "_routes", "exempt", "model_header", "name", "raw", "sha256", "tenant_header",
+    )  # fmt: skip
 
     def __init__(self, body: Body, raw: bytes) -> None:
         self.name = body.name
@@ -102,6 +127,14 @@ class Routes:
         self._routes = tuple(Route(item.name, upstreams[item.upstream]) for item in body.routes)
         self._paths = PathIndex([[path.encode() for path in item.paths] for item in body.routes])
         self.exempt = {item.target.encode(): upstreams[item.upstream] for item in body.exempt}
+        said = AttributesBody() if body.attributes is UNSET else body.attributes
+        self.model_header = None if said.model is UNSET else said.model.encode()
+        self.tenant_header = None if said.tenant is UNSET else said.tenant.encode()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its routes, in order."""
+        return tuple(route.name for route in self._routes)
 
     def match(self, path: bytes) -> Route | None:
         """The first route whose pattern matches, or None: denied."""
@@ -159,7 +192,20 @@ def check(body: Body) -> list[str]:
             or ("*" in item.target or not item.target.startswith("/"))
         ):
             problems.append(f"{label}: target {item.target!r} must be one plain path, no wildcards")
-    return problems
+    return problems + ([] if body.attributes is UNSET else _wrong_attributes(body.attributes))
+
+
+def _wrong_attributes(said: AttributesBody) -> list[str]:
+    named = {"model": said.model, "tenant": said.tenant}
+    found = {kind: name for kind, name in named.items() if name is not UNSET}
+    if not found:
+        return ["attributes: names no header; leave it out"]  # one value, one byte form
+    return [
+        f"attributes.{kind}: header {name!r} never reaches a decision"
+        for kind, name in found.items()
+        if (folded := name.replace("_", "-")) in _NO_ATTRIBUTES
+        or folded.startswith(_NO_ATTRIBUTE_PREFIXES)
+    ]
 
 
 def _is_address(host: str) -> bool:

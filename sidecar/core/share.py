@@ -10,7 +10,8 @@ Rules:
   out.
 * Policy and routes are compiled again only when their digest changed: as long as the object is the
   same one, running exchanges need not be judged anew.
-* Orders are left out: what they forbid is in the holds.
+* Orders are left out: what they forbid is in the holds, and in the compiled set of what some
+  requests are denied for.
 
 Not canonical JSON: a deadline in nanoseconds of boot time may be beyond what that can carry.
 
@@ -19,14 +20,14 @@ Source: hardening E-G9.
 
 import hashlib
 import struct
-from typing import Literal
+from dataclasses import replace
 
 import msgspec
 
 from sidecar.core import canonical, policy, routes
 from sidecar.core.canonical import Strict
 from sidecar.core.instant import BootNs, WallMs
-from sidecar.core.lease import Lease
+from sidecar.core.lease import Freshness, Lease
 from sidecar.core.objects import beat, epoch
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
@@ -34,9 +35,11 @@ from sidecar.core.policy import DENY_ALL, Policy
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import BY_CODE, ProtocolError, Reason
 from sidecar.core.routes import NO_ROUTES, Routes
+from sidecar.core.scoped import Scoped
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 
 HOLDS_MAX = 256  # the hardest ones; the first decides, the others are for people
+SCOPED_MAX_BYTES = 256 * 1024  # of the compiled set, as JSON; a larger one is shared as a hold
 # Blobs, and what stands beside them: epoch, beat, holds and names, written as JSON.
 MAX_BYTES = policy.MAX_BYTES + routes.MAX_BYTES + 1024 * 1024
 
@@ -58,7 +61,7 @@ class _Lease(Strict, frozen=True):
     peers: tuple[str, ...]
     deadline: int
     wall_deadline: int
-    anchor: Literal["clock"]
+    anchor: Freshness
 
 
 class _Epoch(Strict, frozen=True):
@@ -72,6 +75,13 @@ class _Hold(Strict, frozen=True):
     evidence: str
 
 
+class _Scoped(Strict, frozen=True):
+    routes: frozenset[str]
+    models: frozenset[bytes]
+    tenants: frozenset[bytes]
+    served: frozenset[bytes]
+
+
 class _Shared(Strict, frozen=True):
     lease: _Lease | None
     absent: str
@@ -79,12 +89,14 @@ class _Shared(Strict, frozen=True):
     trust_version: int
     policy: _Blob
     routes: _Blob
+    scoped: _Scoped | None
     holds: tuple[_Hold, ...]
     faults: tuple[str, ...]
 
 
 def encode(snapshot: Snapshot) -> bytes:
     """A snapshot as one line of JSON, and after it the bytes of policy and route table."""
+    snapshot = _within_bounds(snapshot)
     lease, said = snapshot.lease, snapshot.epoch
     line = msgspec.json.encode(
         _Shared(
@@ -94,6 +106,7 @@ def encode(snapshot: Snapshot) -> bytes:
             trust_version=snapshot.trust_version,
             policy=_Blob(sha256=snapshot.policy.sha256, size=len(snapshot.policy.raw)),
             routes=_Blob(sha256=snapshot.routes.sha256, size=len(snapshot.routes.raw)),
+            scoped=None if snapshot.scoped is None else _from_scoped(snapshot.scoped),
             holds=tuple(
                 _Hold(reason=hold.reason.code, kind=hold.kind, evidence=hold.evidence)
                 for hold in snapshot.holds[:HOLDS_MAX]
@@ -126,6 +139,7 @@ def decode(raw: bytes, before: Snapshot) -> Snapshot:
             trust_version=said.trust_version,
             policy=_policy(said.policy, blobs[: said.policy.size], before.policy),
             routes=_routes(said.routes, blobs[said.policy.size :], before.routes),
+            scoped=None if said.scoped is None else _to_scoped(said.scoped, before.scoped),
             holds=tuple(
                 Hold(BY_CODE[hold.reason], HoldKind(hold.kind), hold.evidence)
                 for hold in said.holds
@@ -187,6 +201,25 @@ def _to_lease(said: _Lease) -> Lease:
         WallMs(said.wall_deadline),
         said.anchor,
     )
+
+
+def _within_bounds(snapshot: Snapshot) -> Snapshot:
+    scoped = snapshot.scoped
+    if scoped is None or len(msgspec.json.encode(_from_scoped(scoped))) <= SCOPED_MAX_BYTES:
+        return snapshot
+    # Whoever holds a halt key can make orders without end. None of them may be lost on the way.
+    return replace(snapshot.held(Hold(Reason.HALT_SCOPED, HoldKind.STICKY)), scoped=None)
+
+
+def _from_scoped(scoped: Scoped) -> _Scoped:
+    return _Scoped(
+        routes=scoped.routes, models=scoped.models, tenants=scoped.tenants, served=scoped.served
+    )
+
+
+def _to_scoped(said: _Scoped, before: Scoped | None) -> Scoped:
+    found = Scoped(said.routes, said.models, said.tenants, said.served)
+    return before if before is not None and found == before else found
 
 
 def _policy(said: _Blob, raw: bytes, before: Policy) -> Policy:

@@ -27,6 +27,7 @@ from sidecar.core.objects.halt import NO_HALTS, Halts
 from sidecar.core.policy import DENY_ALL, Policy
 from sidecar.core.reason import Reason
 from sidecar.core.routes import NO_ROUTES, Routes
+from sidecar.core.scoped import Scoped
 
 
 class HoldKind(IntEnum):
@@ -76,8 +77,10 @@ class Snapshot:
         policy: Compiled rules of the epoch.
         routes: Compiled route table of the epoch.
         halts: Every order known.
+        scoped: What some requests are denied for, by orders and epoch; None: nothing.
         holds: In force, hardest first.
         faults: What was wrong in the latest round, sorted by code: the causes behind a denial.
+        unmet: Why the latest round that ended renewed nothing, sorted by code; empty when it could.
     """
 
     lease: Lease | None = None
@@ -87,8 +90,10 @@ class Snapshot:
     policy: Policy = DENY_ALL
     routes: Routes = NO_ROUTES
     halts: Halts = NO_HALTS
+    scoped: Scoped | None = None
     holds: tuple[Hold, ...] = ()
     faults: tuple[Reason, ...] = ()
+    unmet: tuple[Reason, ...] = ()
 
     @property
     def closed(self) -> Reason | None:
@@ -100,6 +105,15 @@ class Snapshot:
     def held(self, *holds: Hold) -> "Snapshot":
         """This snapshot with more holds, hardest first."""
         return replace(self, holds=hardest_first((*self.holds, *holds)))
+
+    def reasons(self, now: Now) -> tuple[Reason, ...]:
+        """Everything that keeps this sidecar from serving, or from going on to; sorted by code."""
+        found = {hold.reason for hold in self.holds} | set(self.unmet)
+        if self.lease is None:
+            found.add(self.absent)
+        elif not self.lease.live(now):
+            found.add(Reason.LEASE_EXPIRED)
+        return tuple(sorted(found, key=lambda reason: reason.code))
 
     def state(self, now: Now) -> State:
         """What this snapshot means at an instant."""

@@ -61,6 +61,6 @@ def says(trust: Trust, setting: Setting, issued: Issued, current: Epoch, at: Wal
         epoch=Mark(seq=current.seq, sha256=current.sha256),
         halts=Mark(seq=issued.halts.seq, sha256=issued.halts.sha256),
         state="halt" if stop else "run",
-        fleet=beat.Fleet(root=empty, size=0, expected=0),
+        fleet=beat.Fleet(root=empty, size=0, expected=0, diverged=0),
         gov_log=LogHead(origin=f"epochgate/{trust.domain}/governance", size=0, root=empty),
     )

@@ -132,11 +132,10 @@ class Exchange:
             self._deny(Denial(reason, plane.gate.snapshot), now)
 
     def _connected(self, upstream: Upstream | None) -> None:
-        if self._over:
-            if upstream is not None:
-                self._plane.pool.put_back(upstream)
-        else:
+        if not self._over:
             self._connection.connected(upstream)
+        elif upstream is not None:
+            self._plane.pool.put_back(upstream)
 
     def _forward(self, decision: Permit | Exempt, upstream: Upstream, now: Now) -> None:
         body = self._take_body()
@@ -150,8 +149,7 @@ class Exchange:
         if decision_id is None:
             self._tell(Reason.AUDIT_UNWRITABLE, plane.gate.snapshot, now, "deny")
             return
-        self._decision = decision
-        self._decision_id = decision_id
+        self._decision, self._decision_id = decision, decision_id
         ours = plane.request_lines(decision, asked.head, decision_id)
         data = http1.request_head(asked, ours) + body
         # Nothing slow may stand between this reading of the clocks and the write.
@@ -190,8 +188,7 @@ class Exchange:
             raise ProtocolError(Reason.REQUEST_MALFORMED, "the client ended within the body")
         if not self._asked.chunked:
             return payload
-        last = http1.LAST_CHUNK if self.request_done else b""
-        return http1.chunk(payload) + last
+        return http1.chunk(payload) + (http1.LAST_CHUNK if self.request_done else b"")
 
     def _set_deadline(self, now: Now) -> None:
         timeouts = self._plane.timeouts
@@ -389,12 +386,15 @@ class Exchange:
         self._over = True
         plane, took_ns = self._plane, now.boot - self._since if self._since else 0
         plane.in_flight -= 1
+        observed = None
         if type(self._decision) is Permit and self._decision_id is not None:
+            observed = self._decision.observed
             plane.recorder.outcome(
                 self._decision_id, RECORDED[outcome], reason, now,
                 dur_ns=took_ns, sent=self.sent, status=status,
             )  # fmt: skip
         plane.observer.finished(
-            outcome, reason, status, took_ns, self._overhead_ns, self._first_byte_ns
-        )
+            outcome, reason, status, took_ns, self._overhead_ns, self._first_byte_ns,
+            observed=observed,
+        )  # fmt: skip
         self._connection.over(now, keep=keep)

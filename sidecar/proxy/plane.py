@@ -76,6 +76,8 @@ class Observer(Protocol):
         duration_ns: int,
         overhead_ns: int,
         first_byte_ns: int,
+        *,
+        observed: Reason | None = None,
     ) -> None:
         """One request came to its end.
 
@@ -88,6 +90,7 @@ class Observer(Protocol):
             duration_ns: From the decision to the end.
             overhead_ns: From the decision to the write upstream, or 0.
             first_byte_ns: From the decision to the first byte of the response, or 0.
+            observed: What it would have been denied for, under an enforced epoch.
         """
 
     def stream_cut(self, reason: Reason) -> None:
@@ -220,5 +223,8 @@ class Plane:
         """The lines that tell a client what its answer was relayed under."""
         if isinstance(decision, Permit) and decision_id is not None:
             stamp = self.stamp_for(decision.snapshot)
-            return b"%b%b\r\n" % (stamp.downstream, decision_id.encode())
+            lines = b"%b%b\r\n" % (stamp.downstream, decision_id.encode())
+            if decision.observed is None:
+                return lines
+            return lines + f"x-epochgate-observed: {decision.observed.code}\r\n".encode()
         return EXEMPT_LINES

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from sidecar.clock import Clock
 from sidecar.config import sections
 from sidecar.config.sections import Address, UnixAddress
-from sidecar.core.gate import Gate, lapsed
+from sidecar.core.gate import Gate, alike, lapsed
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy.answer import AnswerShell
@@ -167,8 +167,7 @@ class Server:
 
     def _look(self, snapshot: Snapshot) -> None:
         now = self._plane.clock()
-        unchanged = snapshot.policy is self._seen.policy and snapshot.routes is self._seen.routes
-        if unchanged and lapsed(snapshot, now) is None:
+        if alike(snapshot, self._seen) and lapsed(snapshot, now) is None:
             return  # nothing that a running exchange depends on has changed
         for connection in tuple(self._connections):
             connection.look(now)

@@ -2,22 +2,28 @@
 
 from collections.abc import Callable, Mapping
 
-from sidecar import clock
+from sidecar import __version__, clock, signer
 from sidecar.config.sections import SidecarConfig
 from sidecar.core import layout, marks
-from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.events import Standing, Told
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.gate import Gate
 from sidecar.core.lease import Terms
+from sidecar.core.objects import report
 from sidecar.core.objects.trust import Trust
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Hold, HoldKind
 from sidecar.roles.start import fresh_bytes
+from sidecar.signer import FileSigner
 from sidecar.sync.driver import Driver
 from sidecar.sync.peer import Peer
 from sidecar.sync.store import MarksStore
+from sidecar.telemetry import figures
 from sidecar.telemetry.logs import Log
+from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.series import Counter
 
 
 def open_driver(
@@ -26,7 +32,10 @@ def open_driver(
     peers: Mapping[PeerId, Peer],
     gate: Gate,
     log: Log,
-    told: Callable[[RoundEnded | Conflict], None],
+    told: Callable[[Told], None],
+    *,
+    identity: Identity,
+    standing: Callable[[], Standing],
 ) -> Driver | None:
     """The loop around the follower; None when it must not go on from its marks: the gate is held.
 
@@ -37,39 +46,64 @@ def open_driver(
         gate: Gets each snapshot.
         log: Told why the marks cannot be used.
         told: Takes what people should know.
+        identity: Who reports.
+        standing: What other parts say about themselves, for reports.
     """
     store = MarksStore(config.state_dir)
+    reason = Reason.STATE_CORRUPT
     try:
         raw = store.load()
         stored = None if raw is None else marks.decode(raw, trust.domain)
-        follower = Follower(trust, _setting(config, trust), stored)
+        in_force = _in_force(stored, trust)
+        if isinstance(in_force, ProtocolError):
+            reason = in_force.reason
+            raise in_force
+        follower = Follower(in_force, _setting(config, identity), stored)
     except (OSError, ProtocolError) as error:
         log.complain("marks", store.path, error)
-        gate.place(Hold(Reason.STATE_CORRUPT, HoldKind.LATCHED))
-        return None
-    disowned = None if stored is None else marks.disowned(stored, trust)
-    if disowned is not None:
-        log.complain("trust document", config.trust_file, disowned)
-        gate.place(Hold(disowned.reason, HoldKind.LATCHED))
+        gate.place(Hold(reason, HoldKind.LATCHED))
         return None
     return Driver(
         follower, peers, store,
         clock=clock.now, publish=gate.publish, told=told, draw=fresh_bytes,
-        channel=layout.push_channel(trust.domain),
+        channel=layout.push_channel(trust.domain), standing=standing,
     )  # fmt: skip
 
 
-def _setting(config: SidecarConfig, trust: Trust) -> Setting:
-    """What the follower is told; of signed and local numbers the tighter one."""
-    sync, limits = config.sync, trust.body.limits
-    terms = Terms(
-        min(sync.ttl_ms, limits.ttl_max_ms),
-        max(sync.skew_ms, limits.skew_max_ms),
-        max(sync.drift_ppm, limits.drift_ppm),
-    )
-    quorum = max(sync.quorum, trust.body.quorum.r)
+def _in_force(stored: marks.Marks | None, pinned: Trust) -> Trust | ProtocolError:
+    try:
+        return marks.in_force(stored, pinned, clock.now().wall)
+    except ProtocolError as error:
+        return error
+
+
+def _setting(config: SidecarConfig, identity: Identity) -> Setting:
+    """What the follower is told; it tightens the local numbers by the signed ones itself."""
+    sync = config.sync
+    terms = Terms(sync.ttl_ms, sync.skew_ms, sync.drift_ppm, sync.freshness)
     peers = tuple(PeerId(peer.id) for peer in sync.peers)
     return Setting(
-        config.service, config.region, peers, quorum, terms, sync.poll_ms,
-        integrity_max_age_ms=config.integrity.max_age_ms,
+        config.service, config.region, peers, sync.quorum, terms, sync.poll_ms, sync.step_ms,
+        identity.instance, identity, config.integrity.max_age_ms,
     )  # fmt: skip
+
+
+def identity(config: SidecarConfig, key: FileSigner) -> Identity:
+    """Who this sidecar is in its reports."""
+    return Identity(
+        instance=report.instance_name(config.service, key.key_id),
+        key_id=key.key_id,
+        public=key.public.hex(),
+        boot_id=fresh_bytes(16).hex(),
+        service=config.service,
+        region=config.region,
+        build=__version__,
+        seal=lambda payload_type, payload: signer.sign(payload_type, payload, key),
+    )
+
+
+def standing(metrics: Metrics) -> Standing:
+    """What the data plane says about itself in reports: requests finished, by result."""
+    whole = figures.together(metrics.requests, metrics.others())
+    assert isinstance(whole, Counter), "as the one that was given"
+    return Standing({labels[0].replace("_", "-"): count for labels, count in whole.values.items()})

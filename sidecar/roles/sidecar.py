@@ -17,9 +17,12 @@ from sidecar import __version__, clock
 from sidecar.config import check, read
 from sidecar.config.read import Loaded
 from sidecar.config.sections import SidecarConfig
+from sidecar.core.events import Standing
 from sidecar.core.gate import Gate
 from sidecar.core.log import checkpoint
+from sidecar.core.objects import report
 from sidecar.core.objects.trust import Trust
+from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy.server import Server
 from sidecar.roles import descriptors, following, logbook, serving, workers
@@ -42,6 +45,7 @@ class Parts:
 
     config: SidecarConfig
     trust: Trust
+    identity: Identity
     log: Log
     gate: Gate
     logbook: Logbook
@@ -57,11 +61,16 @@ class Parts:
         return {
             **describe(self.gate.snapshot, clock.now()),
             "service": self.config.service,
+            "instance": self.identity.instance,
             "peers": self.observer.peers(),
             "runtime": self.measuring.state(),
             "audit": self.logbook.state(),
             "guarantee": check.guarantee(self.config, self.trust),
         }
+
+    def standing(self) -> Standing:
+        """What goes into the reports."""
+        return following.standing(self.metrics)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The answer to /metrics; what others count is fetched now."""
@@ -92,8 +101,9 @@ async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None
     parts, config = _build(loaded), loaded.config
     peers = open_peers(config.sync.peers, config.sync.timeout_ms)
     driver = following.open_driver(
-        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told
-    )
+        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
+        identity=parts.identity, standing=parts.standing,
+    )  # fmt: skip
     app = admin.build(
         not_ready=parts.observer.not_ready, state=parts.state, metrics=parts.exposition
     )
@@ -130,19 +140,21 @@ def _build(loaded: Loaded[SidecarConfig]) -> Parts:
     observers: list[Callable[[Snapshot], None]] = []
     gate = Gate(lambda snapshot: _tell(observers, snapshot))
     key = logbook.instance_key(config.state_dir)
-    origin = checkpoint.origin(trust.domain, f"{config.service}-{key.key_id[:16]}")
+    instance = report.instance_name(config.service, key.key_id)
+    origin = checkpoint.origin(trust.domain, instance)
     book = logbook.open_logbook(config.audit, key, origin, gate, log, trust=trust.sha256)
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)
-    transitions = Transitions(book.recorder, observer)
+    transitions = Transitions(book.recorder, observer, book.state)
     measuring = Measuring(loaded, book.recorder, log, metrics)
     seal = new_key(config.fence_key_file)
     proxy = descriptors.fitted(config.proxy, log)
     server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal))
     observers += [server.gate_changed, transitions.look]
+    who = following.identity(config, key)
     return Parts(
-        config, trust, log, gate, book, metrics, observer, transitions, measuring, server, seal
+        config, trust, who, log, gate, book, metrics, observer, transitions, measuring, server, seal
     )
 
 

@@ -5,12 +5,15 @@ its clocks for each request, whether anybody watches or not.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 
 from sidecar import clock
 from sidecar.audit.recorder import Recorder
-from sidecar.core import canonical
-from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core import canonical, lifecycle
+from sidecar.core.canonical import Json  # noqa: TC001
+from sidecar.core.events import Conflict, Passage, RoundEnded, Step, Told, TrustAdopted
 from sidecar.core.gate import Gate, lapsed
+from sidecar.core.instant import Now
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Snapshot
 from sidecar.telemetry.observer import Observer
@@ -24,10 +27,18 @@ class Transitions:
     Args:
         recorder: Where it is written.
         observer: Who counts and logs.
+        log: Figures of the audit log, for the steps of the lifecycle that are about it.
     """
 
-    def __init__(self, recorder: Recorder, observer: Observer) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        observer: Observer,
+        log: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._recorder = recorder
+        self._log = log
+        self._vector: tuple[str, dict[str, str]] | None = None
         self._observer = observer
         self._seen = ("starting", Reason.STARTING.code)
         self._epoch = ""
@@ -48,13 +59,50 @@ class Transitions:
             detail = {"from": before[0], "to": seen[0], "reason": seen[1], "causes": causes}
             self._recorder.state("transition", detail, now)
 
-    def told(self, event: RoundEnded | Conflict) -> None:
-        """Keep evidence; a round that ended needs no record."""
+    def told(self, event: Told) -> None:
+        """Write down what has to be provable later. Of rounds, only those that differ."""
         self._observer.told(event)
-        if isinstance(event, Conflict):
-            digests = [canonical.digest(raw) for raw in event.envelopes]
-            detail = {"reason": event.reason.code, "evidence": event.evidence, "envelopes": digests}
-            self._recorder.state("conflict", detail, clock.now())
+        now = clock.now()
+        match event:
+            case Conflict():
+                digests = [canonical.digest(raw) for raw in event.envelopes]
+                detail: dict[str, Json] = {
+                    "reason": event.reason.code, "evidence": event.evidence, "envelopes": digests,
+                }  # fmt: skip
+                self._recorder.state("conflict", detail, now)
+            case TrustAdopted():
+                detail = {"version": event.version, "sha256": event.sha256, "prev": event.before}
+                self._recorder.state("trust", detail, now)
+            case RoundEnded():
+                self._round(event, now)
+            case Passage():
+                self._passage(event, now)
+
+    def _round(self, event: RoundEnded, now: Now) -> None:
+        vector = {str(peer): result for peer, result in sorted(event.results.items())}
+        if (event.outcome, vector) != self._vector:
+            self._vector = (event.outcome, vector)
+            detail: dict[str, Json] = {
+                "round": event.round, "outcome": event.outcome, "peers": vector,
+                "ms": event.duration_ms, "faults": [fault.code for fault in event.faults],
+            }  # fmt: skip
+            self._recorder.state("sync", detail, now)
+
+    def _passage(self, event: Passage, now: Now) -> None:
+        for step in event.steps:
+            self._step(step, now)
+        if event.steps[-1].number == lifecycle.APPROVAL and event.steps[-1].ok:
+            # That this record exists is what step 9 is about; step 10, that the log continues.
+            log = self._log()
+            for number in (lifecycle.PERSISTENCE, lifecycle.CONTINUITY):
+                self._step(Step(number, ok=True, spent_ms=0, evidence=log), now)
+
+    def _step(self, step: Step, now: Now) -> None:
+        detail: dict[str, Json] = {
+            "step": step.number, "ok": step.ok, "ms": step.spent_ms,
+            "evidence": dict(step.evidence),
+        }  # fmt: skip
+        self._recorder.state("lifecycle", detail, now)
 
     async def watch(self, gate: Gate) -> None:
         """Look again and again: a lease that ran out shows without any request."""

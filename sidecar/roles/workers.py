@@ -33,10 +33,13 @@ from sidecar.config.read import Loaded
 from sidecar.config.sections import Address, SidecarConfig, UnixAddress
 from sidecar.config.table import WORKERS_MAX
 from sidecar.core import share
+from sidecar.core.events import Standing
 from sidecar.core.gate import Gate
 from sidecar.core.log import checkpoint
+from sidecar.core.objects import report
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import Reason
+from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 from sidecar.proxy.listener import open_sockets
 from sidecar.roles import brief, following, logbook, serving
@@ -104,6 +107,7 @@ class Parts:
 
     config: SidecarConfig
     trust: Trust
+    identity: Identity
     log: Log
     gate: Gate
     logbook: Logbook
@@ -114,6 +118,10 @@ class Parts:
     board: shared.Writer
     entry: Entry
     workers: Sequence[Worker]
+
+    def standing(self) -> Standing:
+        """What goes into the reports, over all processes."""
+        return following.standing(self.metrics)
 
     def share(self, snapshot: Snapshot) -> None:
         """Show a snapshot to every worker."""
@@ -127,6 +135,7 @@ class Parts:
         return {
             **describe(self.gate.snapshot, clock.now()),
             "service": self.config.service,
+            "instance": self.identity.instance,
             "peers": self.observer.peers(),
             "generation": self.board.generation,
             "workers": workers,
@@ -197,8 +206,9 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
     config = parts.config
     peers = open_peers(config.sync.peers, config.sync.timeout_ms)
     driver = following.open_driver(
-        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told
-    )
+        config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
+        identity=parts.identity, standing=parts.standing,
+    )  # fmt: skip
     app = admin.build(not_ready=parts.not_ready, state=parts.state, metrics=parts.exposition)
     runner = await listen(app, config.status, parts.log)
     try:
@@ -244,14 +254,14 @@ def _build(
     observers: list[Callable[[Snapshot], None]] = []
     gate = Gate(lambda snapshot: _tell(observers, snapshot))
     key = logbook.instance_key(config.state_dir)
-    name = f"{config.service}-{key.key_id[:16]}"
+    name = report.instance_name(config.service, key.key_id)
     origin = checkpoint.origin(trust.domain, f"{name}-{FOLLOWER}")
     settings = replace(config.audit, dir=config.audit.dir / FOLLOWER)
     book = logbook.open_logbook(settings, key, origin, gate, log, trust=trust.sha256)
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)
-    transitions = Transitions(book.recorder, observer)
+    transitions = Transitions(book.recorder, observer, book.state)
     measuring = Measuring(loaded, book.recorder, log, metrics)
     memory, board = snapshots
     entry = Entry()
@@ -269,20 +279,11 @@ def _build(
         )
 
     workers = tuple(Worker(index, brief_for, log) for index in range(number))
+    who = following.identity(config, key)
     parts = Parts(
-        config,
-        trust,
-        log,
-        gate,
-        book,
-        metrics,
-        observer,
-        transitions,
-        measuring,
-        board,
-        entry,
-        workers,
-    )
+        config, trust, who, log, gate, book, metrics, observer, transitions, measuring, board,
+        entry, workers,
+    )  # fmt: skip
     metrics.others = parts.figures
     observers += [parts.share, transitions.look]
     return parts

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from sidecar.clock import Clock
+from sidecar.core import clockwatch
 from sidecar.core import events as ev
 from sidecar.core.follower import Follower
 from sidecar.core.quorum import PeerId
@@ -22,16 +23,20 @@ from sidecar.core.snapshot import Snapshot
 from sidecar.sync.peer import PeerError
 
 HINT_GAP_S = 0.02
+NONCE_BYTES = 32
 RESUBSCRIBE_S = 1.0
 
 
 class PeerReader(Protocol):
     """What the driver needs of a peer."""
 
-    async def read(
-        self, strings: tuple[str, ...], hashes: tuple[str, ...], max_bytes: int, tag: bytes
-    ) -> Mapping[str, tuple[bytes, ...]]:
-        """Read keys, bound to `tag`; raises PeerError, and never blocks for longer than agreed."""
+    async def ask(
+        self, want: ev.ReadPeer, tag: bytes
+    ) -> tuple[Mapping[str, tuple[bytes, ...]], bool]:
+        """Write and read, bound to `tag`: what was found, and whether all writes were taken.
+
+        Raises PeerError, and never blocks for longer than agreed.
+        """
 
     def hints(self, channel: str) -> AsyncIterator[None]:
         """Yield whenever somebody pushes on the channel; ends or raises PeerError at a fault."""
@@ -56,6 +61,7 @@ class Driver:
         told: Takes what people should know.
         draw: Randomness: `draw(n)` gives n bytes.
         channel: Where hints come from.
+        standing: What other parts say about themselves, for reports.
     """
 
     def __init__(
@@ -66,9 +72,10 @@ class Driver:
         *,
         clock: Clock,
         publish: Callable[[Snapshot], None],
-        told: Callable[[ev.RoundEnded | ev.Conflict], None],
+        told: Callable[[ev.Told], None],
         draw: Callable[[int], bytes],
         channel: str,
+        standing: Callable[[], ev.Standing] = ev.Standing,
     ) -> None:
         self._follower = follower
         self._peers = peers
@@ -78,6 +85,7 @@ class Driver:
         self._told = told
         self._draw = draw
         self._channel = channel
+        self._standing = standing
         self._events: asyncio.Queue[ev.Event] = asyncio.Queue()
         self._reads: dict[PeerId, asyncio.Queue[ev.ReadPeer]] = {
             peer: asyncio.Queue() for peer in peers
@@ -93,7 +101,8 @@ class Driver:
                 tasks.create_task(self._read_loop(peer))
                 tasks.create_task(self._hint_loop(peer))
             tasks.create_task(self._store_loop())
-            self._events.put_nowait(ev.RoundDue(self._jitter()))
+            tasks.create_task(self._tick_loop())
+            self._due()
             while True:
                 event = await self._events.get()
                 for command in self._follower.handle(event, self._clock()):
@@ -113,15 +122,18 @@ class Driver:
                 self._stores.put_nowait(command)
             case ev.Publish():
                 self._publish(command.snapshot)
-            case ev.RoundEnded() | ev.Conflict():
+            case ev.RoundEnded() | ev.Conflict() | ev.Passage() | ev.TrustAdopted():
                 self._told(command)
 
     def _wake(self, delay_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        due = ev.RoundDue(self._jitter())
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(delay_s, self._events.put_nowait, due)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._due)
+
+    def _due(self) -> None:
+        # The nonce is drawn now, not when the timer was set: nobody can know it before.
+        due = ev.RoundDue(self._jitter(), self._draw(NONCE_BYTES), self._standing())
+        self._events.put_nowait(due)
 
     def _jitter(self) -> float:
         return int.from_bytes(self._draw(2)) / 0xFFFF
@@ -130,13 +142,11 @@ class Driver:
         while True:
             want = await self._reads[peer].get()
             try:
-                found = await self._peers[peer].read(
-                    want.strings, want.hashes, want.max_bytes, self._draw(16)
-                )
+                found, wrote = await self._peers[peer].ask(want, self._draw(16))
             except PeerError as error:
                 self._events.put_nowait(ev.PeerFailed(peer, want.round, error.kind))
             else:
-                self._events.put_nowait(ev.PeerReplied(peer, want.round, found))
+                self._events.put_nowait(ev.PeerReplied(peer, want.round, found, wrote))
 
     async def _store_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -153,8 +163,15 @@ class Driver:
         while True:
             try:
                 async for _ in self._peers[peer].hints(self._channel):
-                    self._events.put_nowait(ev.Hinted(self._jitter()))
+                    self._events.put_nowait(
+                        ev.Hinted(self._jitter(), self._draw(NONCE_BYTES), self._standing(), peer)
+                    )
                     await asyncio.sleep(HINT_GAP_S)
             except PeerError:
                 pass  # polling goes on; the next line tries again
             await asyncio.sleep(RESUBSCRIBE_S)
+
+    async def _tick_loop(self) -> None:
+        while True:
+            self._events.put_nowait(ev.Ticked())
+            await asyncio.sleep(clockwatch.PERIOD_MS / 1000)

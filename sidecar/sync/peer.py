@@ -22,13 +22,15 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import RedisError
 
 from sidecar.config.sections import PeerAddress
+from sidecar.core import layout
+from sidecar.core.events import ReadPeer, WriteCommand
 from sidecar.core.fault import Fault, PeerError
-from sidecar.sync.resp import Parser, Reply, Scalar
+from sidecar.sync.resp import ErrorReplyError, Parser, Reply, Scalar
 
 __all__ = ["Fault", "Peer", "PeerError"]
 
 T = TypeVar("T")
-CommandLine: TypeAlias = tuple[str | bytes, ...]
+CommandLine: TypeAlias = WriteCommand
 
 REPLY_BYTES = 4096  # limit for replies to writes, and for one hint
 
@@ -121,6 +123,32 @@ class Peer:
             commands, max_bytes, tag, lambda replies: _found(strings, hashes, replies)
         )
 
+    async def ask(self, want: ReadPeer, tag: bytes) -> tuple[dict[str, tuple[bytes, ...]], bool]:
+        """Write, then read, in one round trip.
+
+        Args:
+            want: What to write and to read; its peer and round are not looked at.
+            tag: Bytes that no batch to this peer has used before.
+
+        Returns:
+            Every key asked for -> its values, untrusted; and whether all writes were taken. What is
+            read counts although a write was denied.
+
+        Raises:
+            PeerError: and the connection is closed.
+        """
+        reads: list[CommandLine] = [("GET", key) for key in want.strings]
+        reads += [("HGET", key, field) for key, field in want.fields]
+        reads += [("HVALS", key) for key in want.hashes]
+        ones = (*want.strings, *(layout.field_name(key, field) for key, field in want.fields))
+        split = len(want.writes)
+
+        def accept(replies: list[Reply]) -> tuple[dict[str, tuple[bytes, ...]], bool]:
+            wrote = None not in replies[:split]
+            return _found(ones, want.hashes, replies[split:]), wrote
+
+        return await self._batch([*want.writes, *reads], want.max_bytes, tag, accept, split)
+
     async def write(self, commands: Sequence[CommandLine], tag: bytes) -> None:
         """Run SET, HSET and PUBLISH commands in one round trip, in that order.
 
@@ -170,12 +198,13 @@ class Peer:
         max_bytes: int,
         tag: bytes,
         accept: Callable[[list[Reply]], T],
+        lenient: int = 0,
     ) -> T:
         assert not self._busy, "one batch at a time: replies are matched to requests by order"
         self._busy = True
         try:
             async with asyncio.timeout(self._timeout_ms / 1000):
-                return accept(await self._exchange(commands, max_bytes, tag))
+                return accept(await self._exchange(commands, max_bytes, tag, lenient))
         except TimeoutError:
             self.close()
             raise PeerError(Fault.TIMEOUT, f"no answer in {self._timeout_ms} ms") from None
@@ -189,7 +218,7 @@ class Peer:
             self._busy = False
 
     async def _exchange(
-        self, commands: Sequence[CommandLine], max_bytes: int, tag: bytes
+        self, commands: Sequence[CommandLine], max_bytes: int, tag: bytes, lenient: int
     ) -> list[Reply]:
         if self._link is None:
             self._link = _dial(self.address)
@@ -197,10 +226,18 @@ class Peer:
         link = self._link
         await link.send([*commands, ("ECHO", tag)])
         link.limit(max_bytes + len(tag))
-        replies = [await link.reply() for _ in commands]
+        replies = [await _denied_as_null(link) for _ in commands[:lenient]]
+        replies += [await link.reply() for _ in commands[lenient:]]
         if await link.reply() != tag:
             raise PeerError(Fault.PROTOCOL, "the reply belongs to another request")
         return replies
+
+
+async def _denied_as_null(link: _Link) -> Reply:
+    try:
+        return await link.reply()
+    except ErrorReplyError:
+        return None
 
 
 def _dial(address: PeerAddress) -> _Link:

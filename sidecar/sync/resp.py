@@ -6,7 +6,7 @@ Rules:
   announces 512 MB costs one line.
 * Only the shapes that we ask for: status, error, integer, bulk string, null, and a flat array of
   these. Anything else ends the connection.
-* Any error reply raises. Of one batch all replies count or none.
+* Any error reply raises. Of one batch all replies count or none, but for writes before a read.
 
 Why not redis-py's own parser: it reads whatever length the server announces, and nests as deep.
 
@@ -39,6 +39,10 @@ _ERRORS = {
     b"NOPERM": Fault.DENIED,
     b"WRONGPASS": Fault.DENIED,
 }
+
+
+class ErrorReplyError(PeerError):
+    """The peer answered a command with an error; the connection is still in step."""
 
 
 class Parser(_AsyncRESP2Parser):
@@ -93,7 +97,7 @@ class Parser(_AsyncRESP2Parser):
             case b":" if _INTEGER.fullmatch(rest):
                 return int(rest)
             case b"-":
-                raise PeerError(_ERRORS.get(rest.split(b" ")[0], Fault.REFUSED), _quote(rest))
+                raise ErrorReplyError(_ERRORS.get(rest.split(b" ")[0], Fault.REFUSED), _quote(rest))
             case _:
                 raise PeerError(Fault.PROTOCOL, f"unexpected reply {_quote(mark + rest)}")
 

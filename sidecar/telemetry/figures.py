@@ -26,8 +26,8 @@ OLDEST = frozenset({"epochgate_audit_last_checkpoint_timestamp_seconds"})
 _FOLLOWER = (
     "epochgate_build_info", "epochgate_gate_state", "epochgate_lease_", "epochgate_epoch_",
     "epochgate_beat_", "epochgate_halts_", "epochgate_trust_", "epochgate_policy_",
-    "epochgate_peer_", "epochgate_round", "epochgate_quorum_", "epochgate_worker",
-    "epochgate_integrity_",
+    "epochgate_peer_", "epochgate_round", "epochgate_quorum_", "epochgate_validation",
+    "epochgate_worker", "epochgate_integrity_",
 )  # fmt: skip
 
 

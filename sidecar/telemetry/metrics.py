@@ -9,6 +9,7 @@ Source: Prometheus naming and instrumentation practices; conventions 3.1, 11-E.
 """
 
 import platform
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from sidecar.core import runtime
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot, State
+from sidecar.core.validations import validate
 from sidecar.telemetry import figures
 from sidecar.telemetry.series import NS_PER_S, Counter, Gauge, Histogram
 
@@ -40,6 +42,7 @@ RESULT_OF = {
 }
 # Of the exchange too, but not the client's fault.
 _UPSTREAM = (Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_INVALID, Reason.UPSTREAM_TIMEOUT)
+SCOPES = ("global", "service", "instance", "route", "model", "tenant")  # of halts
 LEVELS = ("debug", "info", "warning", "error")
 _MS_PER_S = 1000
 
@@ -132,6 +135,7 @@ class Metrics(Collector):
         )
         self.decisions.start("permit", NO_REASON)
         self.decisions.start("exempt", NO_REASON)
+        self.decisions.start("observe", Reason.POLICY_DENY.code)
         self.refusals = Counter(
             "epochgate_http_parse_rejections_total", "Requests that broke HTTP.", "reason"
         )
@@ -178,8 +182,11 @@ class Metrics(Collector):
             "epochgate_epoch_not_after_timestamp_seconds", "When that epoch lapses."
         )
         self.beat_seq = Gauge("epochgate_beat_seq", "Number of the beat leaned on.", "issuer")
-        self.halts_active = Gauge("epochgate_halts_active", "Halts in force.")
+        self.halts_active = Gauge("epochgate_halts_active", "Halts in force.", "scope")
         self.trust_version = Gauge("epochgate_trust_version", "Version of the trust document.")
+        self.validation = Gauge(
+            "epochgate_validation", "1 while the validation holds.", "number", "name"
+        )
         self.policy_info = Gauge("epochgate_policy_info", "The policy in force.", "name", "digest")
 
     def _sync(self, peers: Sequence[str]) -> None:
@@ -275,12 +282,16 @@ class Metrics(Collector):
             left_ns = max(0, min(lease.deadline - now.boot, wall_ns))
             self.beat_seq.set(lease.beat.seq, lease.beat.issuer[:16])
         self.lease_remaining.set(left_ns / NS_PER_S)
-        against = {*snapshot.faults, *(hold.reason for hold in snapshot.holds)}
+        against = {*snapshot.unmet, *(hold.reason for hold in snapshot.holds)}
         for reason in runtime.REASONS:
             self.integrity_mismatch.set(int(reason in against), reason.code)
         self.quorum_size.set(len(lease.peers) if lease is not None else 0)
-        self.halts_active.set(len(snapshot.halts.active))
+        halted = Counts[str](order.says.scope.kind for order in snapshot.halts.active)
+        for kind in SCOPES:
+            self.halts_active.set(halted[kind], kind)
         self.trust_version.set(snapshot.trust_version)
+        for verdict in validate(snapshot, now):
+            self.validation.set(int(verdict.holds), str(verdict.number), verdict.name)
         self.policy_info.only(1, snapshot.policy.name, snapshot.policy.sha256[:12])
         if epoch is not None:
             self.epoch_number.set(epoch.seq)

@@ -10,7 +10,7 @@
 from collections.abc import Mapping
 
 from sidecar.clock import Clock
-from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.events import Conflict, Passage, RoundEnded, Told, TrustAdopted
 from sidecar.core.gate import lapsed
 from sidecar.core.instant import Now
 from sidecar.core.quorum import PeerId
@@ -55,6 +55,8 @@ class Observer:
         duration_ns: int,
         overhead_ns: int,
         first_byte_ns: int,
+        *,
+        observed: Reason | None = None,
     ) -> None:
         """One request came to its end.
 
@@ -65,6 +67,7 @@ class Observer:
             duration_ns: From the decision to the last byte.
             overhead_ns: From the decision to the write upstream, or 0.
             first_byte_ns: From the decision to the first byte of the response, or 0.
+            observed: What it would have been denied for, under an enforced epoch.
         """
         found = self._metrics
         found.requests.add(RESULT_OF[outcome])
@@ -78,6 +81,8 @@ class Observer:
         elif outcome in _DENIED:
             if reason is not None and reason.validation:  # a malformed request was never judged
                 found.decisions.add("deny", reason.code)
+        elif observed is not None:
+            found.decisions.add("observe", observed.code)
         else:
             found.decisions.add("permit", NO_REASON)
         if outcome == "late":
@@ -128,11 +133,15 @@ class Observer:
             evidence=[hold.evidence for hold in snapshot.holds if hold.evidence],
         )
 
-    def told(self, event: RoundEnded | Conflict) -> None:
+    def told(self, event: Told) -> None:
         """What the follower says for people."""
         match event:
             case RoundEnded():
                 self.round_ended(event.results, event.outcome, event.duration_ms)
+            case TrustAdopted():
+                self._log.info(logs.TRUST, version=event.version, sha256=event.sha256)
+            case Passage():
+                pass  # written down, not logged: see roles/transitions
             case Conflict():
                 self._log.error(
                     logs.CONFLICT,

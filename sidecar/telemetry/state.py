@@ -6,7 +6,9 @@ It names no address, no key and nothing of a request: whoever can reach the stat
 from sidecar.core.gate import lapsed
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.lease import Lease
+from sidecar.core.objects.halt import Order
 from sidecar.core.snapshot import Snapshot
+from sidecar.core.validations import validate
 
 SHORT = 16  # hex digits of a digest or key id that are enough to tell two apart
 
@@ -16,6 +18,7 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
 
     Returns:
         JSON-ready values; durations in ms, times in ms since 1970, digests shortened to 16 digits.
+        A halt `stops` all requests here, the matching ones, or nothing: then it is for others.
     """
     reason = lapsed(snapshot, now)
     epoch = snapshot.epoch
@@ -32,7 +35,18 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
             "sha256": epoch.sha256[:SHORT],
             "issued_at": epoch.says.issued_at,
             "not_after": epoch.says.not_after,
+            "enforcement": epoch.says.enforcement,
+            "tenants": list(epoch.says.scope.tenants),
         },
+        "validations": [
+            {
+                "number": verdict.number,
+                "name": verdict.name,
+                "holds": verdict.holds,
+                "reasons": [found.code for found in verdict.reasons],
+            }
+            for verdict in validate(snapshot, now)
+        ],
         "trust_version": snapshot.trust_version,
         "policy": {"name": snapshot.policy.name, "sha256": snapshot.policy.sha256[:SHORT]},
         "routes": {"name": snapshot.routes.name, "sha256": snapshot.routes.sha256[:SHORT]},
@@ -44,15 +58,23 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
             }
             for hold in snapshot.holds
         ],
-        "halts": [
-            {
-                "id": order.says.halt_id,
-                "scope": order.says.scope.kind,
-                "reason": order.says.reason,
-                "issued_at": order.says.issued_at,
-            }
-            for order in snapshot.halts.active
-        ],
+        "halts": [_halt(order, snapshot) for order in snapshot.halts.active],
+    }
+
+
+def _halt(order: Order, snapshot: Snapshot) -> dict[str, object]:
+    scope, held = order.says.scope, {hold.evidence for hold in snapshot.holds}
+    if order.says.halt_id in held:
+        stops = "all"
+    else:
+        stops = "matching" if scope.kind in ("route", "model", "tenant") else "nothing"
+    return {
+        "id": order.says.halt_id,
+        "scope": scope.kind,
+        "value": scope.value,
+        "stops": stops,
+        "reason": order.says.reason,
+        "issued_at": order.says.issued_at,
     }
 
 

@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now, WallMs, ms_until
 from sidecar.core.log import record
 from sidecar.core.log.record import Decision, Outcome, StateChange
+from sidecar.core.policy import Rule
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, HoldKind, State
 from tests import builders
@@ -59,6 +61,17 @@ def test_a_permit_names_everything_that_it_rests_on(journal: Journal, recorder: 
     assert (said.method, said.path, said.trace_id) == ("POST", "/v1/chat", "f" * 32)
     assert (said.boot, said.inst, said.ts) == (BOOT, INSTANCE, NOW.wall)
     assert said.lease_ms_left == ms_until(lease.deadline, NOW.boot) > 3000
+
+
+@pytest.mark.parametrize("rule", [None, PERMIT.rule])
+def test_a_permit_that_was_only_observed_says_what_it_would_be_denied_for(
+    journal: Journal, recorder: Recorder, rule: Rule | None
+) -> None:
+    made = replace(PERMIT, rule=rule, observed=Reason.POLICY_DENY)
+    recorder.decision(made, HEAD, None, NOW)
+    said = written(journal)
+    assert (said.decision, said.reason) == ("permit", "EG204")
+    assert (said.rule, said.route) == (rule and rule.name, "api")
 
 
 def test_query_and_headers_are_never_recorded(journal: Journal, recorder: Recorder) -> None:

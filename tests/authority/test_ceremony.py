@@ -1,5 +1,7 @@
 """What a ceremony signs is accepted by the parsers of a sidecar, or nothing is signed."""
 
+from dataclasses import replace
+
 import pytest
 
 from sidecar.authority import ceremony
@@ -91,6 +93,23 @@ def test_epoch_with_too_few_keys_says_how_many_are_missing(
 ) -> None:
     with pytest.raises(CeremonyError, match=message):
         ceremony.make_epoch(EPOCH, under, None, keys, NOW)
+
+
+def test_epoch_for_tenants_needs_a_table_that_says_who_asks(under: Trust) -> None:
+    keys = builders.signers(Role.EPOCH, 2)
+    plan = replace(EPOCH, tenants=("acme",))
+    with pytest.raises(CeremonyError, match=r"attributes\.tenant"):
+        ceremony.make_epoch(plan, under, None, keys, NOW)
+    told = replace(plan, routes=builders.routes_bytes(attributes={"tenant": "x-tenant"}))
+    made, _ = ceremony.make_epoch(told, under, None, keys, NOW)
+    assert made.says.scope.tenants == ("acme",)
+
+
+def test_epoch_enforces_unless_it_is_told_to_observe(under: Trust) -> None:
+    keys = builders.signers(Role.EPOCH, 2)
+    for plan, said in ((EPOCH, "enforce"), (replace(EPOCH, enforcement="observe"), "observe")):
+        made, _ = ceremony.make_epoch(plan, under, None, keys, NOW)
+        assert made.says.enforcement == said
 
 
 def test_epoch_of_another_domain_does_not_open(under: Trust) -> None:

@@ -111,3 +111,30 @@ async def test_write_counts_per_peer(peers: list[Peer], under: Trust, valkeys: T
     results = await rollout.publish(peers, rollout.order_commands(under, order))
     assert [result == OK for result in results.values()] == [True, False, True]
     assert results["p1"].startswith("refused")
+
+
+async def test_the_route_table_of_an_epoch_is_found_by_its_digest_alone(
+    peers: list[Peer], under: Trust, valkeys: Three
+) -> None:
+    raw = builders.epoch_bytes(under)
+    made = builders.open_epoch(raw, under)
+    assert await rollout.route_table(peers, under, made) is None
+    await put(peers, under, raw)
+    key = layout.blob_key("test", made.says.routes.sha256)
+    valkeys[0].do("SET", key, b"other bytes")
+    valkeys[1].do("DEL", key)
+    found = await rollout.route_table(peers, under, made)
+    assert found is not None
+    assert (found.raw, found.names) == (builders.ROUTES, ("api",))
+
+
+async def test_the_orders_of_all_peers_are_taken_together(
+    peers: list[Peer], under: Trust, valkeys: Three
+) -> None:
+    made = [builders.make_order(under, number=number) for number in (1, 2)]
+    for peer, order in zip(peers, made, strict=False):
+        await rollout.publish([peer], rollout.order_commands(under, order))
+    valkeys[2].stop()
+    found, results = await rollout.orders(peers, under, NOW)
+    assert {order.sha256 for order in found.orders} == {order.sha256 for order in made}
+    assert [result == OK for result in results.values()] == [True, True, False]

@@ -73,6 +73,21 @@ def test_demanded_digests_reach_the_epoch_and_are_shown(fleet: Fleet) -> None:
     assert f"file weights   {one}" in shown
 
 
+def test_an_epoch_can_be_for_some_tenants_and_only_observe(fleet: Fleet) -> None:
+    (fleet.folder / "routes.json").write_bytes(
+        builders.routes_bytes(attributes={"tenant": "x-tenant"})
+    )
+    fleet.json(*issue(fleet, "--tenant", "acme", "--tenant", "globex", "--enforcement", "observe"))
+    shown = fleet.json("epoch", "show", *fleet.peers())
+    assert shown["scope"]["tenants"] == ["acme", "globex"]
+    assert shown["enforcement"] == "observe"
+    table = [
+        line.split() for line in fleet.run("epoch", "show", *fleet.peers()).stdout.splitlines()
+    ]
+    assert ["tenants", "acme,", "globex"] in table
+    assert ["enforcement", "observe"] in table
+
+
 def test_next_epoch_follows_the_newest_even_where_one_peer_lags(fleet: Fleet) -> None:
     first = fleet.json(*issue(fleet))
     fleet.servers[0].stop()

@@ -106,11 +106,76 @@ def test_scope_reaches_the_order(fleet: Fleet, scope: str, kind: str, value: str
     assert (order.says.scope.kind, order.says.scope.value) == (kind, value)
 
 
+def test_what_will_stop_is_said(fleet: Fleet) -> None:
+    assert fleet.json(*stop(fleet))["stops"] == "every sidecar"
+    assert (
+        "stops: every sidecar of service chat"
+        in fleet.run(*stop(fleet, "--scope", "service:chat")).stdout
+    )
+    assert fleet.json(*stop(fleet, "--scope", "drill"))["stops"] == "nothing"
+
+
+def test_a_route_that_the_newest_epoch_does_not_have_is_halted_with_a_warning(fleet: Fleet) -> None:
+    """The halt goes out all the same: the next epoch may have it."""
+    fleet.json(
+        "epoch", "issue", *fleet.peers(), *fleet.keys(Role.EPOCH, 1, 2),
+        "--policy", fleet.folder / "policy.json", "--routes", fleet.folder / "routes.json",
+    )  # fmt: skip
+    assert "warning" not in fleet.run(*stop(fleet, "--scope", "route:api")).stderr
+    result = fleet.run(*stop(fleet, "--scope", "route:apl"))
+    assert result.exit_code == 0
+    assert "warning: halt: epoch 1 has no route apl" in result.stderr
+    assert len(held(fleet, fleet.servers[0]).active) == 2
+
+
+# -- the list
+
+
+def test_every_halt_is_listed_with_what_became_of_it(fleet: Fleet) -> None:
+    first = fleet.json(*stop(fleet, "--by", "oncall"))["halt_id"]
+    second = fleet.json(*stop(fleet, "--scope", "service:chat"))["halt_id"]
+    third = fleet.json(*stop(fleet, "--scope", "drill"))["halt_id"]
+    fleet.json(*go(fleet, first, 1, 2))
+    listed = fleet.json("halts", *fleet.peers())
+    assert [(one["id"], one["scope"], one["value"], one["state"]) for one in listed] == [
+        (first, "global", "", "cleared"),
+        (second, "service", "chat", "in force"),
+        (third, "drill", "", "drill"),
+    ]
+    assert (listed[0]["requested_by"], listed[0]["reason"]) == ("oncall", "why")
+    lines = fleet.run("halts", *fleet.peers()).stdout.splitlines()
+    assert lines[0].split() == ["ID", "SCOPE", "STATE", "WHEN", "BY", "REASON"]
+    assert lines[2].split()[:4] == [second, "service:chat", "in", "force"]
+
+
+def test_a_halt_on_one_peer_is_listed_and_missing_peers_are_said(fleet: Fleet) -> None:
+    fleet.servers[0].stop()
+    fleet.servers[1].stop()
+    fleet.run(*stop(fleet))
+    result = fleet.run("halts", *fleet.peers())
+    assert result.exit_code == 0
+    assert "warning: halts: 1 of 2 needed peers answered" in result.stderr
+    assert "in force" in result.stdout
+
+
+def test_no_peer_to_list_from_is_a_failure(fleet: Fleet) -> None:
+    for server in fleet.servers:
+        server.stop()
+    result = fleet.run("halts", *fleet.peers())
+    assert result.exit_code == UNAVAILABLE
+    assert "no peer answered" in result.output
+
+
+def test_an_order_that_nobody_signed_is_not_listed(fleet: Fleet) -> None:
+    fleet.servers[0].do("HSET", layout.halts_key("test"), "f" * 64, b"{}")
+    assert fleet.json("halts", *fleet.peers()) == []
+
+
 @pytest.mark.parametrize("scope", ["everything", "service", "global:x", ""])
 def test_scope_that_is_none_is_refused(fleet: Fleet, scope: str) -> None:
     assert fleet.run(*stop(fleet, "--scope", scope)).exit_code == USAGE
 
 
-@pytest.mark.parametrize("command", ["halt", "clear"])
+@pytest.mark.parametrize("command", ["halt", "clear", "halts"])
 def test_help_ends_with_an_example(fleet: Fleet, command: str) -> None:
     assert f"Example:\n    epochgate {command} " in fleet.run(command, "--help").output

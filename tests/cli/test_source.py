@@ -76,6 +76,20 @@ def test_a_route_table_becomes_the_bytes_that_a_sidecar_compiles(file: Path) -> 
     assert route.upstream == routes.Upstream("model", "127.0.0.1", 8000)
 
 
+def test_a_route_table_says_where_model_and_tenant_stand(file: Path) -> None:
+    file.write_text(f"{ROUTES}  attributes: {{model: x-model, tenant: x-tenant}}\n")
+    table = routes.parse(source.load_routes(file))
+    assert (table.model_header, table.tenant_header) == (b"x-model", b"x-tenant")
+    file.write_text(f"{ROUTES}  attributes: {{tenant: x-tenant}}\n")
+    table = routes.parse(source.load_routes(file))
+    assert (table.model_header, table.tenant_header) == (None, b"x-tenant")
+
+
+def test_a_table_without_attributes_has_the_bytes_that_it_always_had(file: Path) -> None:
+    file.write_text(ROUTES)
+    assert b"attributes" not in source.load_routes(file)
+
+
 @pytest.mark.parametrize(("text", "kind"), [(POLICY, source.POLICY), (ROUTES, source.ROUTES)])
 def test_bytes_that_were_built_before_pass_unchanged(file: Path, text: str, kind: str) -> None:
     file.write_text(text)
@@ -147,6 +161,24 @@ def test_what_is_wrong_with_a_policy_is_said_with_its_place(
             "spec.routes[1].name: 'all' is used twice",
         ),
         ("six}]", "six}, {target: /health, upstream: six}]", "exempt[1].target: '/health' is used"),
+        ("  exempt", "  attributes: {}\n  exempt", "7:15: spec.attributes: must name a header"),
+        ("  exempt", "  attributes:\n  exempt", "spec.attributes: is"),
+        (
+            "  exempt",
+            "  attributes: {modle: x}\n  exempt",
+            "attributes.modle: unknown key; did you",
+        ),
+        (
+            "  exempt",
+            "  attributes: {model: X-M}\n  exempt",
+            "'X-M' must be a header name in lower",
+        ),
+        ("  exempt", "  attributes: {model: te}\n  exempt", "header 'te' never reaches a decision"),
+        (
+            "  exempt",
+            "  attributes: {tenant: te}\n  exempt",
+            "7:24: spec.attributes.tenant: header",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_route_table_is_said_with_its_place(

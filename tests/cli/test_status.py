@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -92,6 +92,35 @@ def test_a_contained_sidecar_names_reason_and_causes(port: Port) -> None:
     out = port.ask().output
     assert "EG102 Lease has expired" in out
     assert "EG103 EG801" in out
+
+
+def test_halts_epoch_and_name_are_shown(port: Port) -> None:
+    said = describe(running(), builders.now())
+    halt = {"id": "ab", "reason": "why"}
+    port.state = {
+        **said,
+        "instance": "chat-0123",
+        "epoch": {**cast("dict[str, object]", said["epoch"]), "enforcement": "observe",
+                  "tenants": ["acme", "globex"]},
+        "halts": [
+            {**halt, "scope": "global", "value": "", "stops": "all"},
+            {**halt, "scope": "route", "value": "chat", "stops": "matching"},
+            {**halt, "scope": "service", "value": "other", "stops": "nothing"},
+        ],
+    }  # fmt: skip
+    lines = [" ".join(line.split()) for line in port.ask().output.splitlines()]
+    assert "instance chat-0123" in lines
+    assert "policy is only observed: what it does not permit is let through" in lines
+    assert "tenants acme, globex" in lines
+    assert "halt ab global (stops everything here): why" in lines
+    assert "halt ab route:chat (stops matching requests): why" in lines
+    assert "halt ab service:other (stops nothing here): why" in lines
+
+
+def test_an_enforced_epoch_for_everybody_needs_no_words(port: Port) -> None:
+    port.state = describe(running(), builders.now())
+    assert "policy is" not in port.ask().output
+    assert "tenants" not in port.ask().output
 
 
 def test_workers_are_shown_and_a_silent_one_is_called_so(port: Port) -> None:

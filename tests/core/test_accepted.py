@@ -1,17 +1,22 @@
 """What was accepted only grows, is kept across restarts, and contradictions with it are found."""
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
 from sidecar.core import accepted, canonical, layout, marks
 from sidecar.core.accepted import Accepted
 from sidecar.core.archive import Archive
 from sidecar.core.events import Conflict
+from sidecar.core.objects import halt
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts
 from sidecar.core.objects.trust import Mark, Role
 from sidecar.core.reason import Reason
-from sidecar.core.snapshot import Hold, HoldKind
+from sidecar.core.scoped import Scoped
+from sidecar.core.snapshot import CLOSED, Hold, HoldKind
 from tests import builders
 from tests.builders import DAY_MS, NOW, now
 
@@ -45,7 +50,7 @@ def leaning(fresh: Accepted) -> Accepted:
     """A lease leans on beat 5 of issuer 1."""
     beat, raw = heard(5)
     fresh.witness(beat, raw)
-    fresh.accept(EPOCH, beat, archive(), now())
+    fresh.accept(EPOCH, [beat], archive(), now())
     return fresh
 
 
@@ -142,7 +147,7 @@ def test_a_beat_from_before_a_restart_is_remembered_although_newer_ones_followed
     after = restarted(leaning)
     beat, raw = heard(6)
     after.witness(beat, raw)
-    after.accept(EPOCH, beat, archive(), now())
+    after.accept(EPOCH, [beat], archive(), now())
     assert after.witness(*heard(5, interval_ms=501)) is not None
 
 
@@ -236,6 +241,44 @@ def test_a_halt_is_a_sticky_hold_that_names_it(fresh: Accepted) -> None:
     assert fresh.holds() == (Hold(Reason.HALT_GLOBAL, HoldKind.STICKY, HALT.says.halt_id),)
 
 
+def scoped(kind: str, value: str, number: int = 5) -> builders.Order:
+    scope = msgspec.convert({"kind": kind, "value": value}, halt.Scope)
+    return builders.make_order(TRUST, scope=scope, number=number)
+
+
+@pytest.mark.parametrize("kind", ["service", "instance"])
+def test_a_halt_of_a_part_holds_those_it_names_and_nobody_else(kind: str) -> None:
+    order = scoped(kind, "here")
+    hold = Hold(Reason.HALT_SCOPED, HoldKind.STICKY, order.says.halt_id)
+    for service, instance, held in (
+        ("here", "here", (hold,)), ("elsewhere", "elsewhere", ()), ("", "", (hold,)),
+    ):  # fmt: skip
+        memory = Accepted(TRUST, None, service, instance)
+        memory.add_orders([order])
+        assert memory.holds() == held
+        again = Accepted(TRUST, marks.decode(memory.encode(), "test"), service, instance)
+        assert again.holds() == held
+
+
+def test_a_halt_of_a_route_leaves_the_gate_open_for_the_rest(fresh: Accepted) -> None:
+    fresh.add_orders([scoped("route", "chat")])
+    assert fresh.holds() == ()
+
+
+def test_what_is_known_is_imposed_on_a_snapshot_and_nothing_else_changes(fresh: Accepted) -> None:
+    passing = Hold(Reason.HALT_WITHHELD, HoldKind.PASSING)
+    fresh.add_orders([HALT, scoped("route", "chat")])
+    found = fresh.imposed(replace(CLOSED, trust_version=7), passing)
+    assert (found.trust_version, found.halts) == (7, fresh.halts)
+    assert found.scoped == Scoped(routes=frozenset({"chat"}))
+    assert found.holds == fresh.holds(passing)
+
+
+def test_the_harder_halt_is_named_first(fresh: Accepted) -> None:
+    fresh.add_orders([scoped("service", "chat"), HALT])
+    assert [hold.reason for hold in fresh.holds()] == [Reason.HALT_GLOBAL, Reason.HALT_SCOPED]
+
+
 def test_a_stored_halt_outlives_the_key_that_signed_it() -> None:
     """Else the expiry of a short-lived key would resume what it stopped."""
     short = builders.make_trust(not_after={Role.HALT: NOW + 1})
@@ -273,6 +316,14 @@ def test_a_beat_that_pins_less_than_we_know_is_only_older(fresh: Accepted) -> No
     fresh.add_orders([HALT, CLEAR])
     assert demanded(fresh, Halts((HALT,)), state="halt") == []
     assert demanded(fresh, NO_HALTS) == []
+
+
+def test_a_beat_that_says_halt_stops_although_a_halt_of_a_part_is_known(fresh: Accepted) -> None:
+    """The part is not the whole: what the beat repeats is a global halt that is not among ours."""
+    order = scoped("route", "chat")
+    fresh.add_orders([order])
+    found = demanded(fresh, Halts((order,)), state="halt")
+    assert found == [Reason.HALT_GLOBAL]
 
 
 def test_a_beat_that_says_halt_stops_without_any_order(fresh: Accepted) -> None:

@@ -71,6 +71,7 @@ class Rig:
     quorum: int = 2
     trust: Trust = TRUST
     service: str = "model"
+    instance: str = "model-1"
     stores: bool = True
     disk: bytes | None = None
     pending: list[ev.Store] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Rig:
                 quorum=self.quorum,
                 terms=Terms(ttl_ms=4000, skew_ms=500, drift_ppm=2000),
                 poll_ms=250,
+                instance=self.instance,
             ),
             kept,
         )
@@ -422,7 +424,7 @@ def test_an_immediate_epoch_ends_the_older_lease_although_its_policy_is_withheld
 
 
 def test_an_immediate_epoch_that_is_not_for_us_ends_the_older_lease(serving: Rig) -> None:
-    elsewhere = Scope(services=("other",), regions=(), tenants=())
+    elsewhere = Scope(services=("other",), regions=(), tenants=(), instances=())
     raw = builders.epoch_bytes(TRUST, FIRST, activation=IMMEDIATE, scope=elsewhere)
     serving.objects = fetchable(raw)
     serving.whole(600, beat(builders.open_epoch(raw, TRUST), 2, 500))
@@ -586,7 +588,9 @@ def test_the_same_events_give_the_same_commands() -> None:
 
 def test_no_lease_under_an_epoch_for_another_service() -> None:
     rig = Rig(service="other")
-    raw = builders.epoch_bytes(TRUST, scope=Scope(services=("model",), regions=(), tenants=()))
+    raw = builders.epoch_bytes(
+        TRUST, scope=Scope(services=("model",), regions=(), tenants=(), instances=())
+    )
     rig.objects = fetchable(raw)
     ended = outcome(rig.whole(0, beat(builders.open_epoch(raw, TRUST), 1)))
     assert rig.lease is None
@@ -684,7 +688,7 @@ def test_an_expired_beat_still_contradicts_another_with_its_number(
 
 def test_what_an_older_epoch_needed_is_forgotten(serving: Rig) -> None:
     serving.whole(600, beat(NEXT, 2, 500))
-    assert serving.follower._archive._epochs.keys() == {NEXT.sha256}
+    assert serving.follower._granting.archive._epochs.keys() == {NEXT.sha256}
 
 
 def test_a_beat_that_came_during_a_store_is_not_used_up(rig: Rig) -> None:

@@ -9,7 +9,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.core import canonical, policy, routes
-from sidecar.core.gate import Denial, Exempt, Gate, Permit, decide, drained_at, lapsed, recheck
+from sidecar.core.gate import (
+    Denial,
+    Exempt,
+    Gate,
+    Permit,
+    alike,
+    decide,
+    drained_at,
+    lapsed,
+    recheck,
+)
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.lease import Lease
@@ -17,6 +27,7 @@ from sidecar.core.policy import Policy
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.routes import Routes
+from sidecar.core.scoped import Scoped
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 from tests.builders import make_beat, make_epoch, make_trust, routes_bytes
 
@@ -125,6 +136,100 @@ def test_the_query_is_no_part_of_what_policy_and_routes_judge() -> None:
     assert isinstance(decide(OPEN, head("/v1/chat?x=/../y"), NOW), Permit)
 
 
+# Orders that stop a part. What they name is in `test_scoped.py`; here: when they are asked.
+
+HALTED = Scoped(routes=frozenset({"api"}))
+ELSEWHERE = Scoped(routes=frozenset({"other"}))
+ONE_TENANT = Scoped(served=frozenset({b"acme"}))
+
+
+def test_denies_on_a_halted_route_and_not_on_another() -> None:
+    assert reason(replace(OPEN, scoped=HALTED)) is Reason.HALT_SCOPED
+    assert isinstance(decide(replace(OPEN, scoped=ELSEWHERE), head(), NOW), Permit)
+
+
+def test_denies_who_is_no_tenant_of_the_epoch_by_policy() -> None:
+    assert reason(replace(OPEN, scoped=ONE_TENANT)) is Reason.POLICY_DENY
+
+
+@pytest.mark.parametrize(
+    ("change", "request_", "now", "found"),
+    [
+        ({"lease": None}, head(), NOW, Reason.STARTING),
+        ({"holds": (HALT,)}, head(), NOW, Reason.HALT_GLOBAL),
+        ({}, head(), at(100), Reason.LEASE_EXPIRED),
+        ({}, head("/other"), NOW, Reason.ROUTE_UNKNOWN),
+        ({"policy": policy.DENY_ALL}, head(), NOW, Reason.HALT_SCOPED),
+    ],
+)
+def test_a_scoped_halt_is_named_after_what_closes_everything_and_before_the_policy(
+    change: dict[str, Any], request_: RequestHead, now: Now, found: Reason
+) -> None:
+    assert reason(replace(OPEN, scoped=HALTED, **change), request_, now) is found
+
+
+def test_an_exempt_target_passes_a_scoped_halt() -> None:
+    decision = decide(replace(OPEN, scoped=HALTED), head("/health", "GET"), NOW)
+    assert isinstance(decision, Exempt)
+
+
+# Observing: an epoch that says so lets through what its policy does not permit.
+
+WATCHED = make_epoch(TRUST, enforcement="observe")
+WATCHING = replace(OPEN, epoch=WATCHED, lease=replace(LEASE, epoch_sha256=WATCHED.sha256))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rule"), [(made_policy("deny"), "chat"), (policy.DENY_ALL, None)]
+)
+def test_what_the_policy_does_not_permit_is_let_through_with_the_reason(
+    chosen: Policy, rule: str | None
+) -> None:
+    decision = decide(replace(WATCHING, policy=chosen), head(), NOW)
+    assert isinstance(decision, Permit)
+    assert decision.observed is Reason.POLICY_DENY
+    assert (decision.rule and decision.rule.name) == rule
+    assert decision.route.name == "api"
+
+
+def test_what_the_policy_permits_is_not_marked_by_observing() -> None:
+    assert permit(WATCHING).observed is None
+    assert permit().observed is None
+
+
+@pytest.mark.parametrize(
+    ("change", "request_", "now", "found"),
+    [
+        ({"lease": None}, head(), NOW, Reason.STARTING),
+        ({"holds": (HALT,)}, head(), NOW, Reason.HALT_GLOBAL),
+        ({"holds": (PASSING,)}, head(), NOW, Reason.QUORUM_LOST),
+        ({}, head(), at(100), Reason.LEASE_EXPIRED),
+        ({}, head(), at(99, 100), Reason.LEASE_EXPIRED),
+        ({}, head("/other"), NOW, Reason.ROUTE_UNKNOWN),
+        ({"scoped": HALTED}, head(), NOW, Reason.HALT_SCOPED),
+        ({"scoped": ONE_TENANT}, head(), NOW, Reason.POLICY_DENY),
+    ],
+)
+def test_nothing_but_the_policy_is_only_observed(
+    change: dict[str, Any], request_: RequestHead, now: Now, found: Reason
+) -> None:
+    closed = replace(WATCHING, policy=policy.DENY_ALL, **change)
+    assert reason(closed, request_, now) is found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": EPOCH},  # enforced
+        {"epoch": None},
+        {"lease": LEASE},  # of another epoch than the one that says it
+    ],
+)
+def test_only_the_epoch_behind_the_lease_can_ask_for_it(change: dict[str, Any]) -> None:
+    closed = replace(WATCHING, policy=policy.DENY_ALL, **change)
+    assert reason(closed) is Reason.POLICY_DENY
+
+
 # Exemptions.
 
 
@@ -183,10 +288,12 @@ def test_one_input_has_one_reason_in_a_fixed_order() -> None:
 some_holds = st.sets(st.sampled_from([PASSING, HALT, LATCHED]))
 clocks = st.integers(-5, 200)
 snapshots = st.builds(
-    lambda leased, absent, chosen, table, holds: Snapshot(
-        lease=LEASE if leased else None, absent=absent, policy=chosen, routes=table
+    lambda leased, epoch, scoped, absent, chosen, table, holds: Snapshot(
+        lease=leased, epoch=epoch, scoped=scoped, absent=absent, policy=chosen, routes=table
     ).held(*holds),
-    st.booleans(),
+    st.sampled_from([None, LEASE, WATCHING.lease]),
+    st.sampled_from([None, EPOCH, WATCHED]),
+    st.sampled_from([None, HALTED, ELSEWHERE, ONE_TENANT]),
     st.sampled_from([Reason.STARTING, Reason.BEAT_STALE]),
     st.sampled_from([made_policy(), made_policy("deny"), policy.DENY_ALL]),
     st.sampled_from([made_routes(), routes.NO_ROUTES, made_routes(exempt=())]),
@@ -217,7 +324,13 @@ def test_never_raises_and_never_permits_without_a_live_lease(
         assert boot < snapshot.lease.deadline
         assert wall < snapshot.lease.wall_deadline
         assert not snapshot.holds
-        assert decision.rule.permits
+        assert snapshot.scoped in (None, ELSEWHERE)
+        if decision.observed is None:
+            assert decision.rule is not None
+            assert decision.rule.permits
+        else:
+            assert snapshot.epoch is WATCHED
+            assert decision.rule is None or not decision.rule.permits
     elif isinstance(decision, Exempt):
         assert request.target in snapshot.routes.exempt
     else:
@@ -278,6 +391,81 @@ def test_a_running_exchange_is_judged_again_under_a_new_epoch(
     change: Callable[[], Snapshot], found: Reason | None
 ) -> None:
     assert recheck(change(), permit(), head(), NOW) is found
+
+
+@pytest.mark.parametrize(
+    ("scoped", "found"),
+    [
+        (None, None),
+        (ELSEWHERE, None),
+        (HALTED, Reason.HALT_SCOPED),
+        (ONE_TENANT, Reason.POLICY_DENY),
+    ],
+)
+def test_a_running_exchange_is_cut_by_an_order_that_names_it_and_by_no_other(
+    scoped: Scoped | None, found: Reason | None
+) -> None:
+    assert recheck(replace(OPEN, scoped=scoped), permit(), head(), NOW) is found
+    begun_elsewhere = permit(replace(OPEN, scoped=ELSEWHERE))
+    assert recheck(replace(OPEN, scoped=scoped), begun_elsewhere, head(), NOW) is found
+
+
+def test_a_hold_is_named_before_a_scoped_halt_also_while_an_exchange_runs() -> None:
+    assert recheck(replace(OPEN, scoped=HALTED).held(HALT), permit(), head(), NOW) is HALT.reason
+
+
+def test_a_scoped_halt_is_not_drained_with_a_lease_that_has_lapsed_at_the_same_time() -> None:
+    begun = draining_permit()
+    now = at(100 * MS, 100)
+    assert recheck(begun.snapshot, begun, head(), now) is Reason.LEASE_EXPIRED
+    halted = replace(begun.snapshot, scoped=HALTED)
+    found = recheck(halted, begun, head(), now)
+    assert found is Reason.HALT_SCOPED
+    assert drained_at(halted, begun, found, now) is None
+    lost = replace(halted, lease=None, absent=Reason.LEASE_EXPIRED)
+    assert recheck(lost, begun, head(), now) is Reason.HALT_SCOPED
+
+
+def test_what_was_only_observed_is_cut_when_the_same_policy_is_enforced() -> None:
+    watching = replace(WATCHING, policy=policy.DENY_ALL)
+    begun = permit(watching)
+    assert recheck(watching, begun, head(), NOW) is None
+    enforced = replace(watching, epoch=EPOCH, lease=LEASE)
+    assert recheck(enforced, begun, head(), NOW) is Reason.POLICY_DENY
+
+
+def test_what_was_only_observed_is_never_drained() -> None:
+    body = policy.RuleBody(
+        name="no", action="deny", methods=(), paths=("/**",), headers=(),
+        in_flight=policy.DrainBody(drain_ms=10),
+    )  # fmt: skip
+    made = policy.parse(canonical.dump(policy.Body(type=policy.TYPE, name="p", rules=(body,))))
+    begun = permit(replace(WATCHING, policy=made))
+    assert begun.rule is not None
+    assert begun.rule.drain_ms
+    assert drained_at(begun.snapshot, begun, Reason.LEASE_EXPIRED, at(100, 100)) is None
+    unruled = permit(replace(WATCHING, policy=policy.DENY_ALL))
+    assert drained_at(unruled.snapshot, unruled, Reason.LEASE_EXPIRED, at(100, 100)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"faults": (Reason.QUORUM_LOST,)}, True),
+        ({"holds": (HALT,)}, True),
+        ({"lease": replace(LEASE, deadline=BootNs(500))}, True),
+        ({"policy": made_policy()}, False),
+        ({"routes": made_routes()}, False),
+        ({"scoped": HALTED}, False),
+        ({"epoch": WATCHED, "lease": WATCHING.lease}, False),
+    ],
+)
+def test_snapshots_are_alike_unless_an_exchange_could_be_judged_otherwise(
+    change: dict[str, Any],
+    same: bool,  # noqa: FBT001
+) -> None:
+    assert alike(OPEN, replace(OPEN, **change)) == same
+    assert alike(replace(OPEN, **change), OPEN) == same
 
 
 def test_a_running_exchange_does_not_turn_into_an_exempt_one() -> None:

@@ -1,6 +1,7 @@
 """The arithmetic of the guarantee: at the deadline, true time is at most issued_at + ttl."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.core import lease
 from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
-from sidecar.core.lease import PPM, Lease, Terms
+from sidecar.core.lease import PPM, Grants, Lease, Terms
 from sidecar.core.objects.beat import Beat
 from sidecar.core.quorum import Agreement, PeerId
 from sidecar.core.reason import Reason
@@ -142,20 +143,124 @@ def test_newer_beat_never_ends_a_lease_earlier(first: int, second: int) -> None:
         assert two.wall_deadline >= one.wall_deadline
 
 
-def test_best_is_the_longest_lease_of_the_newer_beats() -> None:
-    agreement = Agreement(1, EPOCH.sha256, (PeerId("a"),), ())
+AGREED = Agreement(1, EPOCH.sha256, (PeerId("a"),), ())
+FAR = WallMs(NOW + builders.DAY_MS)
+
+
+def offered(*beats: Beat, terms: Terms = TERMS, nonce: Now | None = None) -> Grants:
+    """What these beats give, offered in their order."""
+    grants = Grants()
+    for one in beats:
+        found = lease.grant(AGREED, one, builders.now(), terms, nonce)
+        assert isinstance(found, Lease)
+        grants.offer(found)
+    return grants
+
+
+def test_one_issuer_is_as_good_as_its_newest_beat() -> None:
     old, new = beat(issued_at=NOW - 2000), beat(issued_at=NOW, number=2)
-    far = WallMs(NOW + builders.DAY_MS)
-    found = lease.best(agreement, [new, old], builders.now(), TERMS, far)
-    assert isinstance(found, Lease)
+    (found,) = offered(new, old).best(AGREED, 1)
     assert found.beat == new
-    assert lease.best(agreement, [], builders.now(), TERMS, far) is None
-    stale = beat(issued_at=NOW - 9000)
-    assert lease.best(agreement, [stale], builders.now(), TERMS, far) is Reason.BEAT_STALE
+
+
+def test_with_a_threshold_the_worst_of_the_best_counts() -> None:
+    """A stolen beat key alone must not keep an epoch alive."""
+    old, new = beat(issued_at=NOW - 2000), beat(issued_at=NOW, number=2)
+    both = offered(new, old).best(AGREED, 2)
+    assert [one.beat for one in both] == [new, old]
+    assert lease.together(both, AGREED, FAR).deadline == both[1].deadline
+    assert offered(new).best(AGREED, 2) == ()
+
+
+def test_two_beats_of_one_issuer_are_one() -> None:
+    assert offered(beat(seq=1), beat(seq=2)).best(AGREED, 2) == ()
+
+
+def test_a_beat_that_was_read_before_does_not_stretch_what_it_gave() -> None:
+    grants = offered(beat(seq=2))
+    slow_wall = Now(builders.now(5).boot, NOW)  # by these clocks the beat would last longer
+    later = lease.grant(AGREED, beat(seq=2), slow_wall, TERMS)
+    assert isinstance(later, Lease)
+    grants.offer(later)
+    assert grants.best(AGREED, 1)[0].deadline != later.deadline
+
+
+def test_what_a_beat_gave_for_another_epoch_counts_for_nothing() -> None:
+    other = Agreement(2, "0" * 64, (PeerId("a"),), ())
+    assert offered(beat()).best(other, 1) == ()
+
+
+def test_issuers_without_the_role_are_forgotten() -> None:
+    grants = offered(beat(number=2))
+    grants.keep((builders.signer(builders.Role.BEAT, 1).key_id,))
+    assert grants.best(AGREED, 1) == ()
 
 
 def test_no_lease_outlives_its_epoch_or_the_trust_document() -> None:
-    agreement = Agreement(1, EPOCH.sha256, (PeerId("a"),), ())
-    found = lease.best(agreement, [beat()], builders.now(), TERMS, WallMs(NOW + 100))
-    assert isinstance(found, Lease)
+    found = lease.together(offered(beat()).best(AGREED, 1), AGREED, WallMs(NOW + 100))
     assert found.wall_deadline == NOW + 100
+
+
+NONCE = replace(TERMS, drift_ppm=2000, freshness="nonce")
+BOTH = replace(NONCE, freshness="both")
+
+
+def test_a_nonce_lease_counts_from_when_the_report_was_made() -> None:
+    made = builders.now(-1000)
+    found = lease.grant(AGREED, beat(), builders.now(), NONCE, made)
+    assert isinstance(found, Lease)
+    assert found.deadline == made.boot + 4000 * NS_PER_MS * 998_000 // 1_000_000
+    assert (found.wall_deadline, found.anchor) == (made.wall + 4000, "nonce")
+
+
+@pytest.mark.parametrize("terms", [NONCE, BOTH])
+def test_without_a_covered_report_there_is_no_nonce_lease(terms: Terms) -> None:
+    assert lease.grant(AGREED, beat(), builders.now(), terms) is Reason.NONCE_MISSING
+
+
+def test_with_a_nonce_the_times_of_a_beat_prove_nothing() -> None:
+    """A wall clock that is a day off neither opens nor closes."""
+    day = beat(issued_at=NOW + builders.DAY_MS)
+    assert isinstance(lease.grant(AGREED, day, builders.now(), NONCE, builders.now()), Lease)
+    assert lease.judge(day, NONCE, NOW) is None
+
+
+def test_both_keeps_the_earlier_of_each_deadline() -> None:
+    made = builders.now(-3000)
+    clock = lease.grant(AGREED, beat(), builders.now(), replace(NONCE, freshness="clock"))
+    nonce = lease.grant(AGREED, beat(), builders.now(), NONCE, made)
+    both = lease.grant(AGREED, beat(), builders.now(), BOTH, made)
+    assert isinstance(clock, Lease)
+    assert isinstance(nonce, Lease)
+    assert isinstance(both, Lease)
+    assert both.deadline == min(clock.deadline, nonce.deadline)
+    assert both.wall_deadline == min(clock.wall_deadline, nonce.wall_deadline)
+
+
+def test_a_report_older_than_a_ttl_gives_nothing() -> None:
+    made = builders.now(-4000)
+    assert lease.grant(AGREED, beat(), builders.now(), NONCE, made) is Reason.BEAT_STALE
+    assert not lease.covers(beat(), made, NONCE, builders.now())
+    assert lease.covers(beat(), builders.now(-1000), NONCE, builders.now())
+
+
+def test_signed_limits_tighten_and_never_loosen() -> None:
+    wide = Terms(ttl_ms=9000, skew_ms=1, drift_ppm=1)
+    limits = builders.trust.Limits(ttl_max_ms=4000, skew_max_ms=500, drift_ppm=2000)
+    assert wide.within(limits) == replace(TERMS, drift_ppm=2000)
+    tight = Terms(ttl_ms=1000, skew_ms=900, drift_ppm=5000)
+    assert tight.within(limits) == tight
+
+
+@given(st.integers(0, 5000), st.integers(0, 2000), st.integers(-2000, 2000), st.integers(0, 10**9))
+def test_a_nonce_lease_ends_within_ttl_of_the_signature_in_true_time(
+    signed_after_ms: int, delay_ms: int, drift_ppm: int, wall_ms: int
+) -> None:
+    """Whatever the wall clock shows and however late the reply comes."""
+    made = Now(builders.BOOT, WallMs(wall_ms))
+    rate = 1 + drift_ppm / 1_000_000
+    sent = Now(BootNs(int(builders.BOOT + (signed_after_ms + delay_ms) * rate * NS_PER_MS)), NOW)
+    found = lease.grant(AGREED, beat(issued_at=1), sent, NONCE, made)
+    if isinstance(found, Lease):
+        true_ms = (found.deadline - builders.BOOT) / NS_PER_MS / rate
+        assert true_ms <= signed_after_ms + 4000

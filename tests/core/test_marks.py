@@ -11,12 +11,14 @@ from sidecar.core.objects.trust import TrustRef
 from sidecar.core.reason import ProtocolError, Reason
 from tests import builders
 
+TRUST = builders.make_trust()
 SHA = "ab" * 32
 FULL = Marks(
     type=marks.TYPE,
     domain="test",
     generation=7,
     trust=TrustRef(version=1, sha256=SHA),
+    trust_envelope=None,
     epoch=ObjectMark(seq=3, sha256=SHA, envelope="{}"),
     beats={SHA: ObjectMark(seq=9, sha256=SHA, envelope="é")},
     halts=("one", "two"),
@@ -29,6 +31,7 @@ EMPTY = Marks(
     domain="test",
     generation=0,
     trust=TrustRef(version=1, sha256=SHA),
+    trust_envelope=None,
     epoch=None,
     beats={},
     halts=(),
@@ -104,21 +107,47 @@ def test_a_latch_for_a_reason_that_this_build_does_not_know_is_corrupt() -> None
 
 @pytest.mark.parametrize(
     ("version", "sha256", "reason"),
-    [
-        (1, None, None),
-        (2, SHA, Reason.TRUST_WITHHELD),
-        (1, SHA, Reason.EQUIVOCATION),
-    ],
+    [(2, SHA, Reason.TRUST_WITHHELD), (1, SHA, Reason.EQUIVOCATION)],
 )
 def test_marks_go_on_under_their_own_trust_document_only(
-    version: int, sha256: str | None, reason: Reason | None
+    version: int, sha256: str, reason: Reason
 ) -> None:
-    trust = builders.make_trust()
-    made = TrustRef(version=version, sha256=sha256 or trust.sha256)
-    wrong = marks.disowned(msgspec.structs.replace(FULL, trust=made), trust)
-    assert (None if wrong is None else wrong.reason) is reason
+    made = TrustRef(version=version, sha256=sha256)
+    with pytest.raises(ProtocolError) as caught:
+        marks.in_force(msgspec.structs.replace(FULL, trust=made), TRUST, builders.NOW)
+    assert caught.value.reason is reason
 
 
-def test_marks_go_on_under_a_newer_trust_document() -> None:
-    trust = builders.make_trust(version=2, prev_sha256=SHA)
-    assert marks.disowned(FULL, trust) is None
+def test_marks_go_on_under_the_pinned_document_they_were_made_under() -> None:
+    kept = msgspec.structs.replace(FULL, trust=builders.trust_ref(TRUST))
+    assert marks.in_force(kept, TRUST, builders.NOW) is TRUST
+    assert marks.in_force(None, TRUST, builders.NOW) is TRUST
+
+
+def test_marks_go_on_under_a_newer_pinned_document() -> None:
+    newer = builders.make_trust(version=2, prev_sha256=SHA)
+    assert marks.in_force(FULL, newer, builders.NOW) is newer
+
+
+def rotated(**changes: object) -> marks.Marks:
+    newer = builders.make_trust(version=2, prev_sha256=TRUST.sha256)
+    said = {"trust": builders.trust_ref(newer), "trust_envelope": newer.raw.decode(), **changes}
+    return msgspec.structs.replace(FULL, **said)
+
+
+def test_a_document_that_came_over_the_peers_outlives_a_restart() -> None:
+    """Going back to the pinned one would take back its revocations."""
+    assert marks.in_force(rotated(), TRUST, builders.NOW).version == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trust": TrustRef(version=2, sha256=SHA)},
+        {"trust": TrustRef(version=3, sha256=SHA)},
+    ],
+)
+def test_another_document_than_the_marks_name_is_corruption(changes: dict[str, object]) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        marks.in_force(rotated(**changes), TRUST, builders.NOW)
+    assert caught.value.reason is Reason.STATE_CORRUPT

@@ -7,7 +7,7 @@ from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.quorum import Agreement, PeerId, Split, TooFew, Vote
 from sidecar.core.reason import Reason
-from sidecar.core.round import AGREED, Round, rank
+from sidecar.core.round import AGREED, Round
 from tests import builders
 
 A, B, C = (PeerId(name) for name in "abc")
@@ -59,9 +59,3 @@ def test_faults_are_told_once_and_by_code_in_whatever_order_they_came(this: Roun
 def test_time_is_counted_from_the_send_on_the_boot_clock(this: Round) -> None:
     later = Now(BootNs(this.sent.boot + 41 * NS_PER_MS + 999_999), WallMs(0))
     assert this.spent_ms(later) == 41
-
-
-def test_a_beat_for_a_higher_epoch_ranks_above_a_later_one_for_a_lower() -> None:
-    later = builders.make_beat(TRUST, EPOCH, seq=2, issued_at=builders.NOW + 1)
-    above = builders.make_beat(TRUST, builders.make_epoch(TRUST, EPOCH))
-    assert rank(beat()) < rank(later) < rank(above)

@@ -10,6 +10,7 @@ from sidecar.core import canonical, routes
 from sidecar.core.canonical import Json
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import NO_ROUTES, Upstream
+from sidecar.proxy import fields
 
 MODEL = {"host": "127.0.0.1", "port": 8000}
 
@@ -47,6 +48,7 @@ def test_the_first_route_whose_pattern_matches_wins() -> None:
     first = route("one", "b", ("/v1/x", "/v1/*"))
     second = route("two", "a", ("/v1/x", "/**"))
     table = routes.parse(raw(upstreams=upstreams, exempt=[], routes=[first, second]))
+    assert table.names == ("one", "two")
     one, two = table.match(b"/v1/x"), table.match(b"/v2")
     assert one is not None
     assert two is not None
@@ -66,6 +68,45 @@ def test_a_new_gate_has_no_route_and_exempts_nothing() -> None:
 def test_an_exempt_target_leads_to_its_upstream() -> None:
     table = routes.parse(raw())
     assert table.exempt == {b"/health": Upstream("model", "127.0.0.1", 8000)}
+
+
+def test_a_table_without_attributes_has_the_bytes_that_it_always_had() -> None:
+    body = canonical.load(raw(), routes.Body, routes.MAX_BYTES)
+    assert canonical.dump(body) == raw()
+    table = routes.parse(raw())
+    assert (table.model_header, table.tenant_header) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "model", "tenant"),
+    [
+        ({"model": "x-model"}, b"x-model", None),
+        ({"tenant": "host"}, None, b"host"),
+        ({"model": "x-model", "tenant": "x_t"}, b"x-model", b"x_t"),
+    ],
+)
+def test_attributes_are_read_and_written_back(
+    attributes: dict[str, str], model: bytes | None, tenant: bytes | None
+) -> None:
+    table = routes.parse(raw(attributes=attributes))
+    assert (table.model_header, table.tenant_header) == (model, tenant)
+    body = canonical.load(table.raw, routes.Body, routes.MAX_BYTES)
+    assert canonical.dump(body) == table.raw
+
+
+NEVER_SEEN = sorted(
+    {name.decode() for name in (*fields.FRAMING, *fields.REQUEST)} - {"host", "traceparent"}
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*NEVER_SEEN, "content_length", "x-epochgate-decision-id", "x_epochgate_x", "x-epochgate",
+     "proxy-authorization", "proxy_x"],
+)  # fmt: skip
+def test_a_header_that_no_decision_ever_sees_is_no_attribute(name: str) -> None:
+    assert "never reaches a decision" in refused(raw(attributes={"model": name}))
+    assert "never reaches a decision" in refused(raw(attributes={"tenant": name}))
 
 
 def test_a_table_carries_the_digest_of_its_bytes() -> None:
@@ -107,6 +148,16 @@ def test_attack_by_an_exempt_target_that_means_more_than_one_thing(target: str) 
         (raw(upstreams={"Model": MODEL}), "regex"),
         (raw(_type="urn:epochgate:policy:v1"), "_type is"),
         (raw(extra=1), "unknown"),
+        (raw(attributes={}), "attributes: names no header"),
+        (raw(attributes=None), "attributes"),
+        (raw(attributes={"model": None}), "model"),
+        (raw(attributes={"region": "x-region"}), "unknown"),
+        (raw(attributes={"model": "X-Model"}), "regex"),
+        (raw(attributes={"model": ""}), "regex"),
+        (raw(attributes={"model": "x model"}), "regex"),
+        (raw(attributes={"model": ["x-model"]}), "str"),
+        (raw(attributes={"model": "te", "tenant": "expect"}), "model: header 'te' never"),
+        (raw(attributes={"model": "te", "tenant": "expect"}), "tenant: header 'expect' never"),
         (b"", ""),
         (raw() + b" ", "canonical"),
     ],
@@ -130,7 +181,7 @@ def test_any_bytes_are_a_table_or_a_protocol_error(table: bytes) -> None:
 
 
 @given(
-    st.sampled_from(["_type", "name", "upstreams", "routes", "exempt"]),
+    st.sampled_from(["_type", "name", "upstreams", "routes", "exempt", "attributes"]),
     st.none() | st.integers(-9, 9) | st.text(max_size=9) | st.lists(st.text(max_size=3), max_size=2)
     | st.dictionaries(st.text("abc", max_size=3), st.text(max_size=3), max_size=2),
 )  # fmt: skip

@@ -15,22 +15,28 @@ from sidecar.core.lease import Lease
 from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.scoped import Scoped
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot, hardest_first
 from tests import builders
 
 TRUST = builders.make_trust()
 EPOCH = builders.make_epoch(TRUST)
+OBSERVED = builders.make_epoch(TRUST, enforcement="observe")
 BEAT = builders.make_beat(TRUST, EPOCH)
 POLICIES = (policy.DENY_ALL, policy.parse(builders.POLICY))
-ROUTES = (routes.NO_ROUTES, routes.parse(builders.ROUTES))
+ROUTES = (
+    routes.NO_ROUTES,
+    routes.parse(builders.ROUTES),
+    routes.parse(builders.routes_bytes(attributes={"model": "x-model", "tenant": "x-tenant"})),
+)
 YEARS_NS = 2**60  # of uptime: beyond what canonical JSON can carry
 
 leases = st.builds(
-    lambda boot, wall: Lease(
-        EPOCH.seq, EPOCH.sha256, BEAT, (PeerId("p1"), PeerId("p2")), BootNs(boot), WallMs(wall),
+    lambda boot, wall, epoch: Lease(
+        epoch.seq, epoch.sha256, BEAT, (PeerId("p1"), PeerId("p2")), BootNs(boot), WallMs(wall),
         "clock",
     ),
-    st.integers(0, YEARS_NS), st.integers(0, 2**50),
+    st.integers(0, YEARS_NS), st.integers(0, 2**50), st.sampled_from([EPOCH, OBSERVED]),
 )  # fmt: skip
 holds = st.builds(
     Hold,
@@ -38,21 +44,32 @@ holds = st.builds(
     st.sampled_from(HoldKind),
     st.sampled_from(["", "aa", "bb"]),
 )
+values = st.frozensets(st.sampled_from([b"a", b"b", "\x01\xe4".encode()]), max_size=2)
+scopeds = st.builds(
+    Scoped,
+    routes=st.frozensets(st.sampled_from(["api", "other", "\x01"]), max_size=2),
+    models=values, tenants=values, served=values,
+)  # fmt: skip
 snapshots = st.builds(
     Snapshot,
     lease=st.none() | leases,
     absent=st.sampled_from(Reason),
-    epoch=st.sampled_from([None, EPOCH]),
+    epoch=st.sampled_from([None, EPOCH, OBSERVED]),
     trust_version=st.integers(0, 9),
     policy=st.sampled_from(POLICIES),
     routes=st.sampled_from(ROUTES),
+    scoped=st.none() | scopeds,
     holds=st.lists(holds, max_size=3).map(hardest_first),
     faults=st.lists(st.sampled_from(Reason), max_size=3).map(tuple),
 )
 heads = st.builds(
-    lambda method, path: RequestHead(method, path, path, ()),
+    lambda method, path, model, tenant: RequestHead(
+        method, path, path, ((b"x-model", model), (b"x-tenant", tenant))
+    ),
     st.sampled_from([b"GET", b"POST"]),
     st.sampled_from([b"/v1/chat/completions", b"/health", b"/admin"]),
+    st.sampled_from([b"a", b"c"]),
+    st.sampled_from([b"a", b"c"]),
 )
 OPEN = Snapshot(
     lease=Lease(1, EPOCH.sha256, BEAT, (PeerId("p1"),), BootNs(100), WallMs(100), "clock"),
@@ -64,7 +81,8 @@ OPEN = Snapshot(
 def said(decision: gate.Decision) -> tuple[object, ...]:
     match decision:
         case Permit():
-            return ("permit", decision.route, decision.rule.name)
+            rule = None if decision.rule is None else decision.rule.name
+            return ("permit", decision.route, rule, decision.observed)
         case Exempt():
             return ("exempt", decision.upstream)
         case Denial():
@@ -103,6 +121,25 @@ def test_policy_and_routes_stay_the_same_objects_while_their_digest_does() -> No
     other = share.decode(share.encode(moved), again)
     assert other.policy is first.policy
     assert other.routes is not first.routes
+
+
+def test_what_some_requests_are_denied_for_stays_the_same_object_while_it_is_the_same() -> None:
+    """Otherwise running exchanges would be judged anew at each beat."""
+    halted = replace(OPEN, scoped=Scoped(routes=frozenset({"api"})))
+    first = share.decode(share.encode(halted), CLOSED)
+    again = share.decode(share.encode(replace(halted, trust_version=2)), first)
+    assert again.scoped is first.scoped
+    assert share.decode(share.encode(OPEN), again).scoped is None
+
+
+def test_more_orders_than_there_is_room_for_stop_everything() -> None:
+    """Whoever has a halt key can make them without end; none of them may be lost on the way."""
+    many = Scoped(models=frozenset(b"%0512d" % n for n in range(1000)))
+    there = share.decode(share.encode(replace(OPEN, scoped=many)), CLOSED)
+    assert there.holds == (Hold(Reason.HALT_SCOPED, HoldKind.STICKY),)
+    few = Scoped(models=frozenset(b"%0512d" % n for n in range(256)))
+    there = share.decode(share.encode(replace(OPEN, scoped=few)), CLOSED)
+    assert (there.holds, there.scoped) == ((), few)
 
 
 def test_the_hardest_holds_are_shared_when_there_are_too_many() -> None:

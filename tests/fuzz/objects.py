@@ -167,7 +167,7 @@ def check_marks(data: bytes) -> None:
         if read is None:
             continue
         assert marks.encode(read) == raw
-        accepted(lambda: (marks.disowned(read, TRUST),))  # noqa: B023
+        accepted(lambda: marks.in_force(read, TRUST, NOW))  # noqa: B023
         accepted(lambda: Follower(TRUST, SETTING, read))  # noqa: B023
 
 
@@ -193,7 +193,7 @@ def stored() -> tuple[Marks, State]:
     issuer = signer(Role.BEAT).key_id
     return Marks(
         type=marks.TYPE, domain=DOMAIN, generation=7, trust=builders.trust_ref(TRUST),
-        epoch=epoch_mark, beats={issuer: beat_mark}, halts=(ORDER.decode(),),
+        trust_envelope=None, epoch=epoch_mark, beats={issuer: beat_mark}, halts=(ORDER.decode(),),
         latches=(Latch(reason="EG803", evidence="cd" * 16, envelopes=("x", "y")),),
         routes=builders.ROUTES.decode(), last_wall=5,
     ), State(

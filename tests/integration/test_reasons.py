@@ -134,7 +134,8 @@ async def test_a_request_that_no_rule_permits_gets_403(world: World) -> None:
 
 @produces(Reason.PROFILE_UNSUPPORTED)
 async def test_an_epoch_that_asks_for_more_than_this_build_does_is_refused(world: World) -> None:
-    vouched(world, enforcement="observe")
+    # Its route table does not say where the tenant of a request stands.
+    vouched(world, scope=Scope(services=(), regions=(), tenants=("acme",), instances=()))
     await denied_because(world, Reason.PROFILE_UNSUPPORTED)
 
 
@@ -167,13 +168,13 @@ async def test_a_path_without_a_route_gets_403(world: World) -> None:
 
 @produces(Reason.REGION_NOT_AUTHORIZED)
 async def test_an_epoch_for_another_region_gives_no_lease(world: World) -> None:
-    vouched(world, scope=Scope(services=(), regions=("elsewhere",), tenants=()))
+    vouched(world, scope=Scope(services=(), regions=("elsewhere",), tenants=(), instances=()))
     await denied_because(world, Reason.REGION_NOT_AUTHORIZED)
 
 
 @produces(Reason.SERVICE_NOT_AUTHORIZED)
 async def test_an_epoch_for_another_service_gives_no_lease(world: World) -> None:
-    vouched(world, scope=Scope(services=("other",), regions=(), tenants=()))
+    vouched(world, scope=Scope(services=("other",), regions=(), tenants=(), instances=()))
     await denied_because(world, Reason.SERVICE_NOT_AUTHORIZED)
 
 

@@ -2,13 +2,19 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sidecar.core.gate import Permit
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.policy import DENY_ALL
 from sidecar.core.reason import Reason
+from sidecar.core.scoped import Scoped
 from sidecar.core.snapshot import Hold, HoldKind
 from sidecar.proxy.upstream import Upstream
+from tests.builders import make_epoch, make_trust
 from tests.compiled import replaces_a_method
 from tests.proxy.streams import CHAT, STREAM_HEAD, streaming
 from tests.proxy.world import HOUR_MS, OK, Received, World, decision_id, request, running
@@ -663,3 +669,81 @@ async def test_a_client_that_ends_its_side_during_the_answer_sees_it_end() -> No
         more.set()
         assert await client.ended() == b"ok"
         await world.until(lambda: world.server.connections == 0)
+
+
+# Orders that stop a part, and an epoch that observes.
+
+
+async def test_a_halt_of_its_route_cuts_a_stream_at_once_and_of_another_does_not() -> None:
+    async with running() as world:
+        client, more = await streaming(world)
+        assert await client.chunk() == b"data: 1\n\n"
+        lease = world.gate.snapshot.lease
+        world.gate.publish(
+            replace(world.base, lease=lease, scoped=Scoped(routes=frozenset({"other"})))
+        )
+        assert world.observer.cuts == []
+        world.gate.publish(
+            replace(world.base, lease=lease, scoped=Scoped(routes=frozenset({"all"})))
+        )
+        assert world.observer.cuts == [Reason.HALT_SCOPED]
+        event = await client.chunk()
+        assert json.loads(event.partition(b"data: ")[2])["reason"] == "EG902"
+        assert await client.ended() == b""
+        more.set()
+        await world.service_ended()
+
+
+async def test_what_is_only_observed_is_relayed_recorded_counted_and_says_so() -> None:
+    async with running() as world:
+        watched = make_epoch(make_trust(), enforcement="observe")
+        lease = world.gate.snapshot.lease
+        assert lease is not None
+        lease = replace(lease, epoch_sha256=watched.sha256)
+        world.gate.publish(replace(world.base, lease=lease, epoch=watched))
+        response = await world.ask(request(target="/secret"))
+        assert (response.status, response.body) == (200, b"ok")
+        assert response.headers[b"x-epochgate-decision"] == b"permit"
+        assert response.headers[b"x-epochgate-observed"] == b"EG204"
+        [(decision, _, _)] = world.recorder.decisions
+        assert isinstance(decision, Permit)
+        assert decision.observed is Reason.POLICY_DENY
+        assert world.observer.observed == [Reason.POLICY_DENY]
+        [seen] = world.service.received
+        assert seen.value(b"x-epochgate-observed") is None
+
+        response = await world.ask(CHAT)
+        assert b"x-epochgate-observed" not in response.headers
+        assert world.observer.observed == [Reason.POLICY_DENY]
+
+
+async def test_a_service_cannot_say_that_its_answer_was_only_observed() -> None:
+    async with running() as world:
+        world.service.answer = says(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Epochgate-Observed: EG204\r\n\r\nok"
+        )
+        assert b"x-epochgate-observed" not in (await world.ask(CHAT)).headers
+
+
+async def test_a_stream_that_was_only_observed_is_cut_at_once_when_the_epoch_is_enforced() -> None:
+    """The policy is the same object then: only the epoch says something else."""
+    async with running() as world:
+        under = make_trust()
+        watched, enforced = make_epoch(under, enforcement="observe"), make_epoch(under)
+        lease = world.gate.snapshot.lease
+        assert lease is not None
+        base = replace(world.base, policy=DENY_ALL)
+
+        def publish(epoch: Epoch) -> None:
+            held = replace(lease, epoch_sha256=epoch.sha256)
+            world.gate.publish(replace(base, lease=held, epoch=epoch))
+
+        publish(watched)
+        client, more = await streaming(world)
+        assert await client.chunk() == b"data: 1\n\n"
+        publish(watched)
+        assert world.observer.cuts == []
+        publish(enforced)
+        assert world.observer.cuts == [Reason.POLICY_DENY]
+        more.set()
+        await world.service_ended()

@@ -124,6 +124,7 @@ class MemoryObserver:
     ends: list[tuple[str, Reason | None, int]] = field(default_factory=list)
     cuts: list[Reason] = field(default_factory=list)
     malformed_requests: list[Reason] = field(default_factory=list)
+    observed: list[Reason] = field(default_factory=list)
 
     def finished(
         self,
@@ -133,9 +134,13 @@ class MemoryObserver:
         duration_ns: int,
         overhead_ns: int,
         first_byte_ns: int,
+        *,
+        observed: Reason | None = None,
     ) -> None:
         assert min(duration_ns, overhead_ns, first_byte_ns) >= 0
         self.ends.append((outcome, reason, status))
+        if observed is not None:
+            self.observed.append(observed)
 
     def stream_cut(self, reason: Reason) -> None:
         self.cuts.append(reason)

@@ -10,6 +10,7 @@ from sidecar import clock
 from sidecar.config.read import read_sidecar
 from sidecar.config.sections import SidecarConfig
 from sidecar.core import marks
+from sidecar.core.events import Standing
 from sidecar.core.gate import Gate
 from sidecar.core.objects import trust
 from sidecar.core.reason import Reason
@@ -24,7 +25,7 @@ TRUST = trust.parse(builders.trust_bytes(issued_at=1, expires=2**50), clock.now(
 MARKS = marks.Marks(
     type=marks.TYPE, domain=TRUST.domain, generation=1,
     trust=trust.TrustRef(version=TRUST.version, sha256=TRUST.sha256), epoch=None, beats={},
-    halts=(), latches=(), routes=None, last_wall=0,
+    trust_envelope=None,     halts=(), latches=(), routes=None, last_wall=0,
 )  # fmt: skip
 
 
@@ -37,7 +38,10 @@ def config(tmp_path: Path) -> SidecarConfig:
 
 async def opened(config: SidecarConfig, gate: Gate) -> Driver | None:
     log = logs.setup("info", io.StringIO(), lambda _: None)
-    return following.open_driver(config, TRUST, {}, gate, log, lambda _: None)
+    return following.open_driver(
+        config, TRUST, {}, gate, log, lambda _: None,
+        identity=following.identity(config, builders.instance_key()), standing=Standing,
+    )  # fmt: skip
 
 
 async def test_a_first_boot_and_good_marks_are_gone_on_from(config: SidecarConfig) -> None:

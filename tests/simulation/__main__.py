@@ -1,58 +1,56 @@
-"""`make simulate` runs 200 fresh scenarios; `make simulate SEED=n` replays one with its trace."""
+"""Run scenarios; replay one; shrink one that fails.
 
+`make simulate` runs 200 fresh scenarios on one core, `make simulate-long` thousands on all.
+`make simulate SEED=n` replays one with its trace; `OPTIONS="name=value ..."` fixes options.
+"""
+
+import argparse
 import os
 import random
 import sys
-import time
-from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
-from tests.simulation.actors import PERMIT
+from tests.simulation import scenario, shrink
+from tests.simulation.explore import explore
 from tests.simulation.run import Outcome, run
 
 SCENARIOS = 200
 SEED_LIMIT = 2**32
+USAGE = 64
 
 
-def main(words: list[str]) -> int:
+def main(words: Sequence[str]) -> int:
     """Exit code 0 when every invariant held, 1 when one did not, 64 on wrong usage."""
-    if not words:
-        return explore(random.randrange(SEED_LIMIT))
-    if len(words) > 1 or not words[0].isdecimal():
-        sys.stderr.write("usage: python -m tests.simulation [SEED], a whole number\n")
-        return 64
-    return replay(int(words[0]))
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--count", type=int, default=SCENARIOS, help="fresh scenarios to run")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; 0 for one per core")
+    parser.add_argument("--first", type=int, help="the first seed; drawn unless given")
+    parser.add_argument("words", nargs="*", metavar="SEED | NAME=VALUE | calm")
+    try:
+        given = parser.parse_args(words)
+        seeds = [int(word) for word in given.words if word.isdecimal()]
+        fixed = scenario.parse(word for word in given.words if not word.isdecimal())
+    except SystemExit as error:
+        return USAGE if error.code else 0
+    except ValueError as error:
+        sys.stderr.write(f"python -m tests.simulation: {error}\n")
+        return USAGE
+    if seeds:
+        return replay(seeds[0], fixed)
+    first = random.randrange(SEED_LIMIT) if given.first is None else given.first
+    jobs = given.jobs or len(os.sched_getaffinity(0))
+    failed = explore(first, given.count, jobs, fixed, say)
+    if failed is None:
+        return 0
+    say("\n".join(("", report(failed), "", smallest(failed))))
+    return 1
 
 
-def explore(first: int) -> int:
-    """Run scenario after scenario; stop at the first that breaks an invariant."""
-    say(f"seeds {first} to {first + SCENARIOS - 1}")
-    began, steps, virtual_ms = time.perf_counter(), 0, 0.0
-    decisions: Counter[str] = Counter()
-    for done, seed in enumerate(range(first, first + SCENARIOS), start=1):
-        outcome = run(seed)
-        steps += outcome.steps
-        virtual_ms += outcome.virtual_ms
-        decisions += outcome.decisions
-        if outcome.violation is not None:
-            say("\n".join(("", report(outcome))))
-            return 1
-        if done % 20 == 0:
-            spent_s = time.perf_counter() - began
-            say(f"{done:4} of {SCENARIOS}, {spent_s:.0f} s, every invariant holds")
-    spent_s = time.perf_counter() - began
-    permits = decisions.pop(PERMIT, 0)
-    denials = ", ".join(f"{code} {count}" for code, count in decisions.most_common())
-    say(
-        f"{steps} steps, {virtual_ms / 1000:.0f} virtual seconds in {spent_s:.1f} s"
-        f" ({virtual_ms / 1000 / spent_s:.0f} x real time); {permits} permits; denials: {denials}"
-    )
-    return 0
-
-
-def replay(seed: int) -> int:
+def replay(seed: int, fixed: dict[str, Any]) -> int:
     """Run one seed with everything told, its options first."""
     say(f"seed {seed}")
-    outcome = run(seed, tell=say, introduce=lambda scenario: say("\n".join(scenario.lines())))
+    outcome = run(seed, say, lambda drawn: say("\n".join(drawn.lines())), **fixed)
     say(f"digest {outcome.digest}, {outcome.steps} steps, {dict(outcome.decisions)}")
     say(outcome.violation or "every invariant holds")
     return 0 if outcome.violation is None else 1
@@ -70,6 +68,19 @@ def report(outcome: Outcome) -> str:
             f"again, with the whole trace: make simulate SEED={outcome.scenario.seed}",
         )
     )
+
+
+def smallest(outcome: Outcome) -> str:
+    """The failure with all left out that it does not need, and how to see it."""
+    say("shrinking")
+    name = outcome.invariant
+
+    def fails(seed: int, options: dict[str, Any]) -> bool:
+        return run(seed, **options).invariant == name
+
+    found = shrink.shrink(outcome.scenario, fails)
+    violation = run(found.seed, **found.options).violation
+    return f'smallest: make simulate SEED={found.seed} OPTIONS="{found.words}"\n{violation}'
 
 
 def say(text: str) -> None:

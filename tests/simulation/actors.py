@@ -15,6 +15,7 @@ from sidecar.core.follower import Follower, Setting
 from sidecar.core.gate import Denial, Exempt, Gate, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import NS_PER_MS
+from sidecar.core.lease import Lease
 from sidecar.core.objects.trust import Trust
 from sidecar.core.snapshot import Snapshot
 from tests.simulation import checkers
@@ -128,6 +129,8 @@ class SimulatedSidecar:
                 self._say(f"tells of a contradiction {command.evidence[:8]}")
                 checkers.s5_evidence_is_genuine(self._look(), command)
                 self.conflicts.append(command)
+            case ev.Passage() | ev.TrustAdopted():
+                pass
 
     def _read(self, want: ev.ReadPeer) -> None:
         self.seen.sent.setdefault(want.round, self.clocks.now())
@@ -172,8 +175,7 @@ class SimulatedSidecar:
         if lease is not None and lease != old:
             left_ms = (lease.deadline - self.clocks.now().boot) / NS_PER_MS
             self._say(f"lease: epoch {lease.epoch_seq} for {left_ms:.3f} ms")
-            self._ask_around_the_end(self.clocks.true_of_boot(lease.deadline))
-            self._ask_around_the_end(self.clocks.true_of_wall(lease.wall_deadline))
+            self._ask_around_the_end(lease)
         else:
             self._say(f"publishes {snapshot.state(self.clocks.now()).value}")
         checkers.check_publish(self._look())
@@ -190,13 +192,25 @@ class SimulatedSidecar:
         if self._up:
             self.tally[self._judge()] += 1
 
-    def _ask_around_the_end(self, end_ns: int) -> None:
-        for when_ns in (end_ns - 1, end_ns):  # the worst instants of all
-            self._later(max(0, when_ns - self._world.now_ns), self.ask)
+    def _ask_around_the_end(self, lease: Lease) -> None:
+        """The worst instants of all, if the lease is then still the one in force."""
+
+        def ask() -> None:
+            if self._gate.snapshot.lease is lease:
+                self.ask()
+
+        clocks = self.clocks
+        for end_ns in (
+            clocks.true_of_boot(lease.deadline),
+            clocks.true_of_wall(lease.wall_deadline),
+        ):
+            for when_ns in (end_ns - 1, end_ns):
+                self._later(max(0, when_ns - self._world.now_ns), ask)
 
     def _judge(self) -> str:
-        decision = gate.decide(self._gate.snapshot, HEAD, self.clocks.now())
-        checkers.check_decision(self._look(), decision)
+        look = self._look()
+        decision = gate.decide(look.snapshot, HEAD, look.now)
+        checkers.check_decision(look, decision)
         match decision:
             case Permit():
                 return PERMIT

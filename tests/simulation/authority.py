@@ -141,8 +141,7 @@ class SimulatedAuthority:
     def _read(self, want: events.ReadPeer) -> None:
         def answered(found: Found) -> None:
             values = found.get(self._truth.halts_key, ())
-            known = self._truth.orders
-            self._orders = self._orders.union(known[raw] for raw in values if raw in known)
+            self._orders = self._truth.more(self._orders, values)
             self._feed(events.PeerReplied(want.peer, want.round, found))
 
         self._network.read(

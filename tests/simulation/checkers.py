@@ -9,6 +9,8 @@ Source: hardening 7 (I1 to I5, I19); codebases 9.3 (S1 to S5, S9, L1); follower,
 from dataclasses import dataclass
 from typing import NoReturn
 
+import msgspec
+
 from sidecar.core import issued, marks
 from sidecar.core import lease as lease_rules
 from sidecar.core.events import Conflict
@@ -23,6 +25,8 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Seen, Truth
 from tests.simulation.world import NodeClocks
 
+_MARKS = msgspec.json.Decoder(marks.Marks)
+
 
 class ViolationError(Exception):
     """An invariant does not hold: its name, and the facts."""
@@ -33,7 +37,7 @@ def violated(name: str, facts: str) -> NoReturn:
     raise ViolationError(f"{name}: {facts}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each request, and that triples its cost
 class Look:
     """One sidecar at one instant: all that a checker may look at."""
 
@@ -127,8 +131,9 @@ def i4_orders_were_signed(look: Look) -> None:
 
 def i4_policy_belongs_to_the_epoch(permit: Permit, lease: Lease) -> None:
     """I4: the rule that permits is the one of the epoch behind the lease."""
-    if permit.rule.name != f"epoch-{lease.epoch_seq}":
-        violated("I4", f"rule {permit.rule.name} under epoch {lease.epoch_seq}")
+    rule = permit.rule
+    if rule is None or rule.name != f"epoch-{lease.epoch_seq}":
+        violated("I4", f"rule {rule and rule.name} under epoch {lease.epoch_seq}")
 
 
 def i5_deadlines_in_true_time(look: Look, lease: Lease) -> None:
@@ -174,17 +179,17 @@ def s4_a_quorum_agreed(look: Look, lease: Lease) -> None:
 
 def s4_a_halt_stops(look: Look, lease: Lease) -> None:
     """S4: nothing passes after a halt was shown by any peer, or pinned by the beat, until clear."""
-    active = look.seen.orders.active
+    active = look.seen.active
     pinned = look.truth.active.get(lease.beat.says.halts.sha256, ())
-    unknown = set(pinned) - look.seen.orders.cleared
+    unknown = set(pinned) - look.seen.cleared if pinned else pinned
     if active or unknown:
         violated("S4", f"{look.name} permits under {len(active)} halts, {len(unknown)} unseen")
 
 
 def s5_a_contradiction_stops(look: Look) -> None:
     """S5: nothing passes after two objects contradicted each other, until a clear names them."""
-    cleared = look.seen.orders.cleared
-    held = [pair for pair in look.seen.conflicts if look.seen.told.get(pair) not in cleared]
+    seen = look.seen
+    held = [pair for pair in seen.conflicts if seen.told.get(pair) not in seen.cleared]
     if held:
         violated("S5", f"{look.name} permits after {len(held)} contradictions")
 
@@ -198,8 +203,8 @@ def s6_no_renewal_under_an_older_epoch(look: Look, lease: Lease) -> None:
 
 def s6_an_immediate_epoch_ends_the_one_before(look: Look, lease: Lease) -> None:
     """S6: no permit under an epoch once its immediate successor is vouched for and was read."""
-    seq = _newest_vouched(look)
-    if seq == lease.epoch_seq + 1 and seq in look.seen.fetched:
+    seq = lease.epoch_seq + 1
+    if seq in look.seen.fetched and seq == _newest_vouched(look):
         epoch = look.truth.epochs[seq]
         named = look.seen.ahead[seq].says.epoch.sha256  # a twin may name one that nobody signed
         if named == epoch.sha256 and epoch.says.activation.mode == "immediate":
@@ -209,14 +214,10 @@ def s6_an_immediate_epoch_ends_the_one_before(look: Look, lease: Lease) -> None:
 def _newest_vouched(look: Look) -> int:
     scenario = look.scenario
     terms = Terms(scenario.ttl_ms, scenario.skew_ms, scenario.drift_ppm)
-    return max(
-        (
-            seq
-            for seq, shown in look.seen.ahead.items()
-            if lease_rules.judge(shown, terms, look.now.wall) is None
-        ),
-        default=0,
-    )
+    for seq in sorted(look.seen.ahead, reverse=True):
+        if lease_rules.judge(look.seen.ahead[seq], terms, look.now.wall) is None:
+            return seq
+    return 0
 
 
 def s5_evidence_is_genuine(look: Look, conflict: Conflict) -> None:
@@ -232,7 +233,8 @@ def s5_evidence_is_genuine(look: Look, conflict: Conflict) -> None:
 
 def s9_stored_before_published(look: Look, lease: Lease) -> None:
     """S9: the marks behind a lease are durable when the gate learns of it."""
-    stored = None if look.disk is None else marks.decode(look.disk, look.truth.trust.domain)
+    # A restart reads the file the long way; here it is known to be ours.
+    stored = None if look.disk is None else _MARKS.decode(look.disk[marks.DIGEST_LINE :])
     mark = None if stored is None else stored.beats.get(lease.beat.issuer)
     if stored is None or stored.epoch is None or mark is None:
         violated("S9", f"{look.name} publishes a lease before anything is stored")

@@ -160,29 +160,30 @@ class Network:
             failed: Takes the kind of failure.
         """
         world, there = self._world, self.peers[peer]
-        done: list[bool] = []
+        going_ns = self._delay()
+        in_time = self._timer(failed)
 
         def arrive() -> None:
             if self._lost(node, peer):
+                in_time(None)
                 return
             stale = self.faulty and world.rng.random() < self._scenario.stale_rate
             if there.lie and not node.startswith("authority"):
                 found = there.misstate(*keys, world.rng)
             else:
                 found = there.get(*keys, world.rng, stale=stale)
-            world.after(self._delay(), lambda: back(found))
+            coming_ns = self._delay()
+            in_time(coming_ns)
+            world.after(coming_ns, lambda: back(found))
 
         def back(found: Found) -> None:
-            if not self._lost(node, peer):
-                done.append(True)
+            if self._lost(node, peer):
+                in_time(None)
+            else:
                 answered(found)
 
-        def give_up() -> None:
-            if not done:
-                failed("timeout")
-
-        world.after(self._delay(), arrive)
-        world.after(self._timeout_ns, give_up)
+        in_time(going_ns)
+        world.after(going_ns, arrive)
 
     def write(
         self,
@@ -194,25 +195,46 @@ class Network:
     ) -> None:
         """Change what a peer holds; a failure leaves open whether it was changed."""
         world, there = self._world, self.peers[peer]
-        done: list[bool] = []
+        going_ns = self._delay()
+        in_time = self._timer(failed)
 
         def arrive() -> None:
-            if not self._lost(node, peer):
-                change(there)
-                world.after(self._delay(), back)
+            if self._lost(node, peer):
+                in_time(None)
+                return
+            change(there)
+            coming_ns = self._delay()
+            if in_time(coming_ns):
+                world.after(coming_ns, back)
 
         def back() -> None:
-            if not done and not self._lost(node, peer):
-                done.append(True)
+            if self._lost(node, peer):
+                in_time(None)
+            else:
                 answered()
 
-        def give_up() -> None:
-            if not done:
-                done.append(False)
-                failed("timeout")
+        in_time(going_ns)
+        world.after(going_ns, arrive)
 
-        world.after(self._delay(), arrive)
-        world.after(self._timeout_ns, give_up)
+    def _timer(self, failed: Callable[[str], None]) -> Callable[[int | None], bool]:
+        """A timeout that is planned only once it is known to strike: most never do.
+
+        Returns:
+            A function that is told how long the next message takes, None when it is lost, and says
+            whether it comes in time.
+        """
+        world = self._world
+        end_ns = world.now_ns + self._timeout_ns
+
+        def in_time(takes_ns: int | None) -> bool:
+            if world.now_ns >= end_ns:
+                return False  # planned before
+            if takes_ns is not None and world.now_ns + takes_ns < end_ns:
+                return True
+            world.at(end_ns, lambda: failed("timeout"))
+            return False
+
+        return in_time
 
     def _delay(self) -> int:
         rng = self._world.rng

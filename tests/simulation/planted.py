@@ -16,6 +16,7 @@ from sidecar.core import envelope, lease, quorum
 from sidecar.core import events as ev
 from sidecar.core.accepted import Accepted
 from sidecar.core.follower import Follower, Setting
+from sidecar.core.granting import Granted, Granting
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.issued import Issued, State
 from sidecar.core.lease import Lease, Terms
@@ -24,19 +25,10 @@ from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.quorum import Agreement, PeerId, Vote
 from sidecar.core.reply import Heard, Verifier
-from sidecar.core.snapshot import Snapshot
 from tests import builders
 from tests.simulation import actors, office
 
 Patch = pytest.MonkeyPatch
-CALM: dict[str, Any] = {
-    "peers": 3, "quorum": 2, "authorities": 1, "sidecars": 1, "ttl_ms": 1000, "interval_ms": 125,
-    "poll_ms": 100, "timeout_ms": 100, "faults_ms": 6000, "calm_ms": 1000, "delay_ms": 2.0,
-    "slow_rate": 0.0, "loss_rate": 0.0, "stale_rate": 0.0, "wipe_every_ms": 0, "cut_every_ms": 0,
-    "liars": 0, "crash_every_ms": 0, "authority_crash_every_ms": 0, "authority_stops": False,
-    "store_ms": 1.0, "store_failure_rate": 0.0, "step_every_ms": 0, "advance_every_ms": 0,
-    "halt_every_ms": 0, "clear_every_ms": 0, "attack_every_ms": 0, "twin_every_ms": 0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +48,26 @@ class Planted:
 
 def counted_from_the_reply(patch: Patch) -> None:
     """The boot deadline counts from the instant of the reply, not of the send."""
-    answered, best = Follower._answered, lease.best
+    answered, grant = Follower._answered, lease.grant
     latest: list[Now] = []
 
     def remember(self: Follower, event: Any, now: Now) -> list[ev.Command]:
         latest[:] = [now]
         return answered(self, event, now)
 
-    def late(agreement: Agreement, beats: Any, sent: Now, terms: Terms, end: WallMs) -> Any:
-        return best(agreement, beats, Now(latest[0].boot, sent.wall), terms, end)
+    def late(agreement: Agreement, beat: Beat, sent: Now, *rest: Any) -> Any:
+        return grant(agreement, beat, Now(latest[0].boot, sent.wall), *rest)
 
     patch.setattr(Follower, "_answered", remember)
-    patch.setattr(lease, "best", late)
+    patch.setattr(lease, "grant", late)
 
 
 def counted_from_the_read(patch: Patch) -> None:
     """A lease lasts ttl from when the beat was read, however old it is."""
 
-    def grant(agreement: Agreement, beat: Beat, sent: Now, terms: Terms) -> Lease:
+    def grant(
+        agreement: Agreement, beat: Beat, sent: Now, terms: Terms, nonce: Now | None
+    ) -> Lease:
         return Lease(
             agreement.epoch_seq,
             agreement.epoch_sha256,
@@ -91,7 +85,9 @@ def skew_ignored(patch: Patch) -> None:
     """The wall clock is taken for exact."""
     grant = lease.grant
     patch.setattr(
-        lease, "grant", lambda a, beat, sent, terms: grant(a, beat, sent, replace(terms, skew_ms=0))
+        lease,
+        "grant",
+        lambda a, beat, sent, terms, _: grant(a, beat, sent, replace(terms, skew_ms=0)),
     )
 
 
@@ -101,7 +97,7 @@ def drift_ignored(patch: Patch) -> None:
     patch.setattr(
         lease,
         "grant",
-        lambda a, beat, sent, terms: grant(a, beat, sent, replace(terms, drift_ppm=0)),
+        lambda a, beat, sent, terms, _: grant(a, beat, sent, replace(terms, drift_ppm=0)),
     )
 
 
@@ -109,7 +105,7 @@ def begun_millisecond_counted(patch: Patch) -> None:
     """The wall clock's rounding is forgotten: what the simulation found in our own code."""
     grant = lease.grant
 
-    def generous(agreement: Agreement, beat: Beat, sent: Now, terms: Terms) -> Any:
+    def generous(agreement: Agreement, beat: Beat, sent: Now, terms: Terms, _: object) -> Any:
         return grant(agreement, beat, Now(sent.boot, WallMs(sent.wall - 1)), terms)
 
     patch.setattr(lease, "grant", generous)
@@ -185,10 +181,10 @@ def published_before_stored(patch: Patch) -> None:
     """The gate learns of a lease while its marks are still on their way to the disk."""
     store = Follower._store
 
-    def hasty(self: Follower, ready: tuple[Lease, Snapshot] | None) -> list[ev.Command]:
-        commands = store(self, ready)
-        if ready is not None and commands:
-            self._snapshot = ready[1]
+    def hasty(self: Follower, granted: Granted | None) -> list[ev.Command]:
+        commands = store(self, granted)
+        if granted is not None and commands:
+            self._snapshot = replace(self._snapshot, lease=granted.lease)
             commands += self._publish()
         return commands
 
@@ -232,7 +228,7 @@ def evidence_by_number(patch: Patch) -> None:
 def raises(patch: Patch) -> None:
     """The follower raises at an event it did not expect."""
 
-    def surprised(self: Follower, event: ev.StoreFailed | ev.Stored) -> list[ev.Command]:
+    def surprised(self: Follower, event: ev.StoreFailed | ev.Stored, now: Now) -> list[ev.Command]:
         raise LookupError(event.generation)
 
     patch.setattr(Follower, "_stored", surprised)
@@ -240,12 +236,12 @@ def raises(patch: Patch) -> None:
 
 def old_epoch_renewed(patch: Patch) -> None:
     """A live beat for a higher epoch does not forbid renewal under the lower one."""
-    patch.setattr(Follower, "_look_ahead", lambda self, beat, now: None)
+    patch.setattr(Granting, "look", lambda self, beat, now: None)
 
 
 def immediate_ignored(patch: Patch) -> None:
     """An epoch that asks to end the one before at once is not obeyed."""
-    patch.setattr(Follower, "_supersede", lambda self, newer: [])
+    patch.setattr(Granting, "superseding", lambda self, current, now: None)
 
 
 def numbers_forgotten(patch: Patch) -> None:

@@ -6,6 +6,7 @@ mostly shows a sidecar that is contained, and finds less than runs that dwell on
 Source: Groce et al., Swarm Testing, 2012.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from random import Random
 from typing import Any
@@ -58,9 +59,53 @@ class Scenario:
     attack_every_ms: int
     twin_every_ms: int
 
+    def options(self) -> dict[str, Any]:
+        """Everything but the seed."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "seed"}
+
     def lines(self) -> list[str]:
         """One line per option."""
         return [f"{item.name:<24} {getattr(self, item.name)}" for item in fields(self)]
+
+
+# A small world in which nothing goes wrong: what planted bugs and shrunken failures start from.
+CALM: dict[str, Any] = {
+    "sidecars": 1, "peers": 3, "quorum": 2, "authorities": 1, "ttl_ms": 1000, "interval_ms": 125,
+    "poll_ms": 100, "timeout_ms": 100, "skew_ms": 0, "drift_ppm": 0, "extreme_clocks": False,
+    "faults_ms": 6000, "calm_ms": 1000, "delay_ms": 2.0, "slow_rate": 0.0, "loss_rate": 0.0,
+    "stale_rate": 0.0, "wipe_every_ms": 0, "cut": "one", "cut_every_ms": 0, "liars": 0,
+    "lie": "replay", "crash_every_ms": 0, "authority_crash_every_ms": 0, "authority_stops": False,
+    "store_ms": 1.0, "store_failure_rate": 0.0, "step_every_ms": 0, "advance_every_ms": 0,
+    "immediate_rate": 0.0, "halt_every_ms": 0, "clear_every_ms": 0, "attack_every_ms": 0,
+    "twin_every_ms": 0,
+}  # fmt: skip
+
+
+def parse(words: Iterable[str]) -> dict[str, Any]:
+    """Options as people type them: `name=value`, and `calm` for all of `CALM`.
+
+    Raises:
+        ValueError: for an option that there is not, or a value of another type.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if word == "calm":
+            options |= CALM
+        elif name not in CALM:
+            raise ValueError(f"there is no option {name!r}")
+        else:
+            options[name] = _value(name, value)
+    return options
+
+
+def _value(name: str, text: str) -> Any:
+    kind = type(CALM[name])
+    if kind is bool:
+        if text not in ("True", "False"):
+            raise ValueError(f"{name} is True or False, not {text!r}")
+        return text == "True"
+    return kind(text)
 
 
 def draw(seed: int, rng: Random, **fixed: Any) -> Scenario:

@@ -13,8 +13,9 @@ import pytest
 
 from tests.simulation import __main__ as command
 from tests.simulation.actors import PERMIT
-from tests.simulation.planted import CALM, PLANTED, Planted
+from tests.simulation.planted import PLANTED, Planted
 from tests.simulation.run import run
+from tests.simulation.scenario import CALM
 
 ROOT = Path(__file__).resolve().parents[2]
 CAUGHT_WITHIN = 200  # seeds
@@ -73,30 +74,6 @@ def test_one_seed_gives_one_trace_whatever_the_hash_seed() -> None:
 
 def test_different_seeds_give_different_traces() -> None:
     assert run(1, **CALM).digest != run(2, **CALM).digest
-
-
-def test_a_failing_seed_is_told_with_its_options_and_how_to_replay_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bug = next(item for item in PLANTED if item.breaks == "S9")
-    bug.plant(monkeypatch)
-    assert command.explore(1000) == 1
-    told = capsys.readouterr().out
-    assert "violated: S9" in told
-    assert "make simulate SEED=1000" in told
-    assert "ttl_ms" in told
-
-
-def test_a_replay_tells_the_options_before_anything_happens(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert command.main(["1001"]) == 0
-    told = capsys.readouterr().out
-    assert told.index("ttl_ms") < told.index("epoch 1") < told.index("every invariant holds")
-
-
-def test_a_seed_that_is_no_number_is_wrong_usage() -> None:
-    assert command.main(["soon"]) == 64
 
 
 def digest_in_a_process(hash_seed: str) -> str:

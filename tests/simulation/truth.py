@@ -3,6 +3,7 @@
 Neither is known to the code under test; the checkers compare it with what that does.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sidecar.core import layout, marks
@@ -79,6 +80,11 @@ class Truth:
         self.orders[order.raw] = order
         self.halts = self.halts.union((order,))
 
+    def more(self, orders: Halts, raws: Iterable[bytes]) -> Halts:
+        """A set of orders, and those among some bytes that were really signed."""
+        shown = [order for raw in raws if (order := self.orders.get(raw)) is not None]
+        return orders.union(shown) if shown else orders
+
     def note_set(self, halts: Halts) -> None:
         """A set of orders that a beat may pin: which halts in it are in force."""
         self.active.setdefault(halts.sha256, tuple(order.says.halt_id for order in halts.active))
@@ -94,10 +100,11 @@ class Seen:
         storing_round: The round in which the latest store was asked for; a lease that is published
             was granted in it.
         orders: Orders shown to this process or stored by one before it.
+        active, cleared: What they amount to.
         heard: Issuer and number -> envelope of the first beat heard with it.
         conflicts: Contradictions shown, as pairs of envelopes.
         told: Genuine contradictions that it told of -> their evidence ids, restarts included.
-        told: Evidence ids of genuine contradictions that it told of, restarts included.
+        evidence: Evidence ids of genuine contradictions that it told of, restarts included.
         ahead: Epoch number -> the latest signed beat shown that vouches for it.
         fetched: Numbers of epochs shown since the last lease.
         used: Digests of beats that a lease has leaned on, restarts included.
@@ -109,6 +116,8 @@ class Seen:
     sent: dict[int, Now] = field(default_factory=dict)
     storing_round: int = 0
     orders: Halts = NO_HALTS
+    active: tuple[halt.Order, ...] = ()
+    cleared: frozenset[str] = frozenset()
     heard: dict[tuple[str, int], bytes] = field(default_factory=dict)
     conflicts: list[frozenset[bytes]] = field(default_factory=list)
     ahead: dict[int, Beat] = field(default_factory=dict)
@@ -124,10 +133,11 @@ class Seen:
         self.rounds.clear()
         self.sent.clear()
         self.lease = None
-        self.orders, self.heard, self.conflicts = NO_HALTS, {}, []
+        self.heard, self.conflicts = {}, []
+        self._order(NO_HALTS)
         self.ahead, self.fetched = {}, set()
         if stored is not None:
-            self.orders = NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts)
+            self._order(NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts))
             kept = [(_pair(*latch.envelopes), latch.evidence) for latch in stored.latches]
             self.conflicts = [pair for pair, _ in kept]
             for pair, evidence in kept:
@@ -148,9 +158,11 @@ class Seen:
                 if values and values[0] == raw:
                     self.fetched.add(epoch.seq)
             elif key == truth.halts_key:
-                self.orders = self.orders.union(
-                    order for raw in values if (order := truth.orders.get(raw)) is not None
-                )
+                self._order(truth.more(self.orders, values))
+
+    def _order(self, orders: Halts) -> None:
+        if orders.seq != self.orders.seq:
+            self.orders, self.active, self.cleared = orders, orders.active, orders.cleared
 
     def _beat(self, signed: SignedBeat | None, raw: bytes, served: set[Named]) -> None:
         if signed is None:

@@ -46,7 +46,8 @@ class World:
 
     def after(self, delay_ns: int, action: Action) -> None:
         """Plan an action some nanoseconds from now."""
-        self.at(self.now_ns + delay_ns, action)
+        self._planned += 1
+        heapq.heappush(self._heap, (self.now_ns + delay_ns, self._planned, action))
 
     def every(self, mean_ms: float, until_ns: int, action: Action) -> None:
         """Plan an action at random instants, so many milliseconds apart on average."""
@@ -61,8 +62,9 @@ class World:
 
     def run(self, until_ns: int) -> None:
         """Take everything up to an instant."""
-        while self._heap and self._heap[0][0] <= until_ns:
-            self.now_ns, _, action = heapq.heappop(self._heap)
+        heap, take = self._heap, heapq.heappop
+        while heap and heap[0][0] <= until_ns:
+            self.now_ns, _, action = take(heap)
             self.steps += 1
             action()
         self.now_ns = until_ns
@@ -96,13 +98,19 @@ class NodeClocks:
         self._rate_ppm = rate_ppm
         self._zero_ns = zero_ns
         self.offset_ns = offset_ns
+        self._read = (-1, 0, Now(BootNs(0), WallMs(0)))  # true time, offset, what they showed
 
     def now(self) -> Now:
         """Both clocks, now."""
-        true_ns = self._world.now_ns
+        true_ns, offset_ns = self._world.now_ns, self.offset_ns
+        then_ns, then_offset_ns, shown = self._read
+        if (true_ns, offset_ns) == (then_ns, then_offset_ns):
+            return shown  # asked again within one event
         boot_ns = self._zero_ns + true_ns * (PPM + self._rate_ppm) // PPM
-        wall_ns = TRUE_EPOCH_NS + true_ns + self.offset_ns
-        return Now(BootNs(boot_ns), WallMs(wall_ns // NS_PER_MS))
+        wall_ns = TRUE_EPOCH_NS + true_ns + offset_ns
+        shown = Now(BootNs(boot_ns), WallMs(wall_ns // NS_PER_MS))
+        self._read = (true_ns, offset_ns, shown)
+        return shown
 
     def true_of_boot(self, boot: BootNs) -> int:
         """The first true instant at which the boot clock shows `boot` or more."""

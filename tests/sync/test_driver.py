@@ -11,7 +11,7 @@ import pytest
 
 from sidecar import clock
 from sidecar.core import canonical, layout
-from sidecar.core.events import Conflict, Measured, RoundEnded
+from sidecar.core.events import Measured, ReadPeer, RoundEnded, Told, WriteCommand
 from sidecar.core.fault import Fault, PeerError
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.lease import Terms
@@ -63,16 +63,17 @@ class Peer:
         self.shelf = shelf
         self.fails = False
         self.reads = 0
+        self.written: list[WriteCommand] = []
         self.hinted = asyncio.Event()
 
-    async def read(
-        self, strings: tuple[str, ...], hashes: tuple[str, ...], max_bytes: int, tag: bytes
-    ) -> Mapping[str, tuple[bytes, ...]]:
+    async def ask(self, want: ReadPeer, tag: bytes) -> tuple[Mapping[str, tuple[bytes, ...]], bool]:
         self.reads += 1
         if self.fails:
             raise PeerError(Fault.TIMEOUT, "silent")
-        found = {key: (raw,) for key in strings if (raw := self.shelf.values.get(key)) is not None}
-        return {**dict.fromkeys((*strings, *hashes), ()), **found}
+        self.written += want.writes
+        kept = self.shelf.values
+        found = {key: (raw,) for key in want.strings if (raw := kept.get(key)) is not None}
+        return {**dict.fromkeys((*want.strings, *want.hashes), ()), **found}, True
 
     async def hints(self, channel: str) -> AsyncIterator[None]:
         while True:
@@ -103,7 +104,7 @@ class Rig:
         self.saver = Saver()
         self.snapshot = CLOSED
         self.saved_at_publish = 0
-        self.told: asyncio.Queue[RoundEnded | Conflict] = asyncio.Queue()
+        self.told: asyncio.Queue[Told] = asyncio.Queue()
         setting = Setting("chat", "here", PEERS, 2, Terms(4000, 500, 2000), poll_ms)
         self.driver = Driver(
             Follower(self.shelf.trust, setting, None), self.peers, self.saver,

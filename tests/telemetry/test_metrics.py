@@ -1,19 +1,22 @@
 """What a scrape shows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import get_args, get_type_hints
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.audit import sequencer
 from sidecar.core.instant import Now, WallMs
 from sidecar.core.lease import Lease, Terms, grant
-from sidecar.core.objects.halt import Halts
+from sidecar.core.objects.halt import Halts, Scope
 from sidecar.core.policy import parse as parse_policy
 from sidecar.core.quorum import Agreement, PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
-from sidecar.telemetry.metrics import SYNC_BOUNDS_US, Metrics
+from sidecar.telemetry.metrics import SCOPES, SYNC_BOUNDS_US, Metrics
 from tests import builders
 
 TERMS = Terms(ttl_ms=4000, skew_ms=500, drift_ppm=0)
@@ -89,9 +92,25 @@ def test_a_lease_epoch_and_beat_are_shown() -> None:
     issuer = snapshot.lease.beat.issuer[:16]
     assert found["epochgate_beat_seq", issuer] == 7
     assert found["epochgate_quorum_size",] == 2
-    assert found["epochgate_halts_active",] == 1
+    assert found["epochgate_halts_active", "global"] == 1
+    assert found["epochgate_halts_active", "route"] == 0
     assert found["epochgate_trust_version",] == 1
     assert found["epochgate_policy_info", snapshot.policy.sha256[:12], "chat"] == 1
+
+
+def test_halts_are_counted_by_what_they_stop() -> None:
+    assert {*SCOPES, "drill"} == set(get_args(get_type_hints(Scope)["kind"]))
+    metrics, trust = Metrics(Clock()), builders.make_trust()
+    orders = [
+        builders.make_order(
+            trust, number=n, scope=msgspec.convert({"kind": kind, "value": "x"}, Scope)
+        )
+        for n, kind in enumerate(("route", "route", "tenant", "drill"), 1)
+    ]  # fmt: skip
+    metrics.snapshot = replace(running(), halts=Halts().union(orders))
+    found = scrape(metrics)
+    counts = {kind: found["epochgate_halts_active", kind] for kind in SCOPES}
+    assert {kind: count for kind, count in counts.items() if count} == {"route": 2, "tenant": 1}
 
 
 def test_a_lapsed_lease_is_contained_at_the_next_scrape_although_nothing_was_published() -> None:

@@ -121,6 +121,28 @@ def test_a_request_counts_once_with_its_decision(
     assert after["epochgate_overhead_seconds_count",] == 0
 
 
+@pytest.mark.parametrize(
+    ("outcome", "decision"),
+    [
+        ("permit", ("observe", "EG204")),
+        ("cut", ("observe", "EG204")),
+        ("gone", ("observe", "EG204")),
+        ("abort", ("deny", "EG102")),
+    ],
+)
+def test_what_was_only_observed_is_counted_as_that_and_as_nothing_else(
+    outcome: str, decision: tuple[str, str], world: World
+) -> None:
+    before = scrape(world.metrics)
+    world.observer.finished(
+        outcome, Reason.LEASE_EXPIRED, 200, 1, 0, 0, observed=Reason.POLICY_DENY
+    )
+    after = scrape(world.metrics)
+    name = "epochgate_decisions_total"
+    grown = {key for key in after if key[0] == name and after[key] != before[key]}
+    assert grown == {(name, *decision)}
+
+
 def test_every_end_that_the_data_plane_knows_is_counted() -> None:
     assert set(RESULT_OF) == set(get_args(Outcome))
 

@@ -1,8 +1,13 @@
 """A snapshot as people see it."""
 
 import json
+from dataclasses import replace
+
+import msgspec
+import pytest
 
 from sidecar.core.instant import Now, WallMs
+from sidecar.core.objects.halt import NO_HALTS, Scope
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 from sidecar.telemetry.state import describe
@@ -33,7 +38,38 @@ def test_a_running_sidecar_shows_what_it_rests_on() -> None:
     halts = value["halts"]
     assert isinstance(halts, list)
     assert halts[0]["reason"] == "test"
+    epoch = value["epoch"]
+    assert isinstance(epoch, dict)
+    assert (epoch["enforcement"], epoch["tenants"]) == ("enforce", [])
     json.dumps(value)
+
+
+SCOPED = (
+    ("global", "", Reason.HALT_GLOBAL, "all"),
+    ("service", "chat", Reason.HALT_SCOPED, "all"),
+    ("service", "other", None, "nothing"),
+    ("instance", "other", None, "nothing"),
+    ("route", "api", None, "matching"),
+    ("model", "m", None, "matching"),
+    ("tenant", "t", None, "matching"),
+    ("tenant", "", Reason.HALT_SCOPED, "all"),
+)
+
+
+@pytest.mark.parametrize(("kind", "value", "reason", "stops"), SCOPED)
+def test_a_halt_says_what_it_is_for_and_what_it_stops_here(
+    kind: str, value: str, reason: Reason | None, stops: str
+) -> None:
+    scope = msgspec.convert({"kind": kind, "value": value}, Scope)
+    order = builders.make_order(builders.make_trust(), scope=scope)
+    holds = [] if reason is None else [Hold(reason, HoldKind.STICKY, order.says.halt_id)]
+    snapshot = replace(running(), halts=NO_HALTS.union([order])).held(*holds)
+    assert describe(snapshot, builders.now())["halts"] == [
+        {
+            "id": order.says.halt_id, "scope": kind, "value": value, "stops": stops,
+            "reason": "test", "issued_at": builders.NOW,
+        }
+    ]  # fmt: skip
 
 
 def test_a_lapsed_lease_has_nothing_left_and_is_contained() -> None:

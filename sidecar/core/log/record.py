@@ -52,7 +52,8 @@ class BeatRef(Strict, frozen=True):
 class Decision(Strict, frozen=True):
     """One request and what was decided about it; written before it takes effect.
 
-    Times in ms since 1970 (`ts`) or as named.
+    A permit with a reason was let through under an epoch that only observes: it is what the request
+    would have been denied for. Times in ms since 1970 (`ts`) or as named.
     """
 
     beat: BeatRef | None

@@ -30,11 +30,16 @@ Duration = Annotated[int, msgspec.Meta(ge=1, le=86_400_000)]  # milliseconds
 
 
 class Fleet(Strict, frozen=True):
-    """Root over the latest report of every instance; size 0 when reports are not collected."""
+    """Root over the latest report of every instance; size 0 when there is none.
+
+    `expected`: how many there should be (a closed roster), else `size`. `diverged`: how many of
+    them report another epoch or trust document than this beat names.
+    """
 
     root: Sha256
     size: Count
     expected: Count
+    diverged: Count
 
 
 class Body(Strict, frozen=True):

@@ -63,11 +63,16 @@ class Profile(Strict, frozen=True):
 
 
 class Scope(Strict, frozen=True):
-    """Whom the epoch is for; an empty list means everyone."""
+    """Whom the epoch is for; an empty list means everyone.
+
+    `instances`: ids of instance keys. Listed, the roster is closed: no other instance is counted,
+    and none of them gets a lease.
+    """
 
     services: tuple[Name, ...]
     regions: tuple[Name, ...]
     tenants: tuple[Name, ...]
+    instances: tuple[Sha256, ...]
 
 
 class PolicyRef(Strict, frozen=True):
@@ -98,9 +103,13 @@ NO_DEMANDS = Runtime(image_digests=(), code_sha256=(), config_sha256=(), model_d
 
 
 class Telemetry(Strict, frozen=True):
-    """How long reports may go unacknowledged, milliseconds; 0 demands nothing."""
+    """How long reports may go unacknowledged, milliseconds; 0 demands nothing.
+
+    `max_diverged`: how many instances of the fleet may hold another state; null demands nothing.
+    """
 
     max_unacked_ms: Count
+    max_diverged: Count | None
 
 
 class Audit(Strict, frozen=True):
@@ -200,9 +209,7 @@ def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason
         return Reason.SERVICE_NOT_AUTHORIZED
     if says.scope.regions and region not in says.scope.regions:
         return Reason.REGION_NOT_AUTHORIZED
-    if says.profile.name not in PROFILES or says.enforcement != "enforce":
-        return Reason.PROFILE_UNSUPPORTED
-    if _demands_more(says):
+    if says.profile.name not in PROFILES or _demands_more(says):
         return Reason.PROFILE_UNSUPPORTED
     if now < says.not_before:
         return Reason.EPOCH_NOT_YET_VALID
@@ -212,9 +219,10 @@ def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason
 
 
 def _demands_more(says: Predicate) -> bool:
+    # Tenants are judged where the route table is known: `core/scoped.py`.
     # Demands this build cannot measure yet. Ignoring one would be serving under an epoch that says
     # no, so they are refused as a whole.
-    return bool(says.scope.tenants or says.telemetry.max_unacked_ms or says.audit.max_unacked_ms)
+    return bool(says.audit.max_unacked_ms)
 
 
 def _subjects(predicate: Predicate) -> tuple[Subject, ...]:

@@ -8,14 +8,14 @@ Rules:
 * The set has a number (how many orders) and a digest (over the sorted digests of the orders). A
   beat pins both: hiding an order needs hiding every fresh beat.
 * A halt outlives its lease, its epoch and a restart. Only a clear ends it.
-* The kind `drill` never affects traffic. Kinds other than `global` and `drill` are enforced as
-  `global` for now: stopping more than was asked is the safe misunderstanding.
+* The kind `drill` never affects traffic. What the others stop is said in `core/scoped.py`.
 
 Source: protocol b.1, b.10.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -138,7 +138,7 @@ class Halts:
     @property
     def sha256(self) -> str:
         """Digest over the sorted digests of the orders, hex."""
-        return canonical.digest(canonical.encode([order.sha256 for order in self.orders]))
+        return _digest_of(tuple(order.sha256 for order in self.orders))
 
     @property
     def active(self) -> tuple[Order, ...]:
@@ -151,6 +151,11 @@ class Halts:
             and order.says.scope.kind != "drill"
             and order.says.halt_id not in cleared
         )
+
+    @property
+    def stops_everything(self) -> bool:
+        """Whether a global halt is in force."""
+        return any(order.says.scope.kind == "global" for order in self.active)
 
     @property
     def cleared(self) -> frozenset[str]:
@@ -167,6 +172,11 @@ class Halts:
         for order in more:
             merged.setdefault(order.sha256, order)
         return Halts(tuple(merged[key] for key in sorted(merged)))
+
+
+@lru_cache(maxsize=16)  # asked for with every beat heard; another answer only after an order
+def _digest_of(digests: tuple[str, ...]) -> str:
+    return canonical.digest(canonical.encode(digests))
 
 
 NO_HALTS = Halts()

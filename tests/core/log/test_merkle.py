@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.log.merkle import EMPTY_ROOT, Tree, leaf_hash, node_hash
+from sidecar.core.log.merkle import (
+    EMPTY_ROOT,
+    Tree,
+    included,
+    leaf_hash,
+    levels,
+    node_hash,
+    path,
+)
 
 # Source: transparency-dev/merkle and certificate-transparency-go, their shared test tree.
 LEAVES = [
@@ -78,3 +86,29 @@ def test_a_tree_that_was_stored_grows_on_as_if_it_had_not_been(
 def test_subtrees_of_another_size_are_refused() -> None:
     with pytest.raises(AssertionError, match="do not belong"):
         Tree(3, [EMPTY_ROOT])
+
+
+def test_levels_end_in_the_published_roots() -> None:
+    for size in range(1, 9):
+        assert levels([leaf_hash(item) for item in LEAVES[:size]])[-1][0].hex() == ROOTS[size]
+
+
+@given(st.integers(1, 70))
+def test_every_leaf_is_included_and_no_other(size: int) -> None:
+    leaves = [leaf_hash(b"%d" % index) for index in range(size)]
+    tree = levels(leaves)
+    root = grow([b"%d" % index for index in range(size)]).root()
+    assert tree[-1] == [root]
+    for index, leaf in enumerate(leaves):
+        siblings = path(tree, index)
+        assert included(index, size, leaf, siblings, root)
+        assert not included(index, size, leaf_hash(b"x"), siblings, root)
+        assert not included(size, size, leaf, siblings, root)
+        assert not included(index, size, leaf, [*siblings, root], root)
+        if siblings:
+            assert not included(index, size, leaf, siblings[:-1], root)
+            assert not included(index ^ 1, size, leaf, siblings, root)
+
+
+def test_a_tree_without_leaves_includes_nothing() -> None:
+    assert not included(0, 0, leaf_hash(b""), [], EMPTY_ROOT)

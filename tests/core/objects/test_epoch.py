@@ -79,29 +79,32 @@ def test_epoch_signed_by_one_key_of_two_does_not_open() -> None:
     ("change", "at", "reason"),
     [
         ({}, NOW, None),
-        ({"scope": epoch.Scope(services=("s",), regions=("r",), tenants=())}, NOW, None),
         (
-            {"scope": epoch.Scope(services=("other",), regions=(), tenants=())},
+            {"scope": epoch.Scope(services=("s",), regions=("r",), tenants=(), instances=())},
+            NOW,
+            None,
+        ),
+        (
+            {"scope": epoch.Scope(services=("other",), regions=(), tenants=(), instances=())},
             NOW,
             Reason.SERVICE_NOT_AUTHORIZED,
         ),
         (
-            {"scope": epoch.Scope(services=(), regions=("other",), tenants=())},
+            {"scope": epoch.Scope(services=(), regions=("other",), tenants=(), instances=())},
             NOW,
             Reason.REGION_NOT_AUTHORIZED,
         ),
         (
-            {"scope": epoch.Scope(services=(), regions=(), tenants=("t",))},
+            {"scope": epoch.Scope(services=(), regions=(), tenants=("t",), instances=())},
             NOW,
-            Reason.PROFILE_UNSUPPORTED,
+            None,  # its tenants are judged with the route table, in `core/scoped.py`
         ),
-        ({"enforcement": "observe"}, NOW, Reason.PROFILE_UNSUPPORTED),
+        ({"enforcement": "observe"}, NOW, None),
         (
             {"profile": epoch.Profile(name="strict", sha256="0" * 64)},
             NOW,
             Reason.PROFILE_UNSUPPORTED,
         ),
-        ({"telemetry": epoch.Telemetry(max_unacked_ms=1)}, NOW, Reason.PROFILE_UNSUPPORTED),
         (
             {"audit": epoch.Audit(max_checkpoint_age_ms=0, max_unacked_ms=1, overflow="contain")},
             NOW,

@@ -137,7 +137,15 @@ def test_narrower_halt_is_in_force(kind: str) -> None:
     order = builders.make_order(
         TRUST, scope=msgspec.convert({"kind": kind, "value": "x"}, halt.Scope)
     )
-    assert NO_HALTS.union([order]).active == (order,)
+    halts = NO_HALTS.union([order])
+    assert halts.active == (order,)
+    assert not halts.stops_everything
+
+
+def test_a_global_halt_stops_everything_until_it_is_cleared() -> None:
+    halts = NO_HALTS.union([HALT])
+    assert halts.stops_everything
+    assert not halts.union([CLEAR]).stops_everything
 
 
 def test_every_order_is_taken_even_beyond_what_a_domain_should_hold() -> None:

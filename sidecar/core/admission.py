@@ -1,0 +1,92 @@
+"""What an epoch demands of a sidecar, and whether it is met.
+
+Rules:
+
+* Every demand that an epoch can state is judged here or makes it inadmissible (EG205). None is
+  ignored.
+* Demands about reports are judged where a lease would be granted. A running lease is not taken away
+  for them: it lapses within ttl.
+* While a fleet moves from one epoch to the next nearly all of it differs. So divergence counts only
+  once this sidecar itself has held the epoch for a while.
+
+Source: protocol b.3 step 6, b.8 (validations 3, 5 and 8).
+"""
+
+from dataclasses import dataclass
+
+from sidecar.core.instant import NS_PER_MS, Now
+from sidecar.core.objects import epoch
+from sidecar.core.objects.beat import Fleet
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.reporter import Reporter
+from sidecar.core.setting import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How the reports of this sidecar fare.
+
+    Attributes:
+        reporter: Who makes them, or None.
+        took: Peers that took the latest.
+        need: How many a write needs.
+    """
+
+    reporter: Reporter | None
+    took: int
+    need: int
+
+
+def of_scope(found: Epoch, setting: Setting, now: Now) -> None:
+    """Whether the epoch is for this sidecar, and for this time.
+
+    Raises:
+        ProtocolError: why not.
+    """
+    wrong = epoch.inadmissible(found, setting.service, setting.region, now.wall)
+    if wrong is not None:
+        raise ProtocolError(wrong, "epoch does not admit this sidecar now")
+    roster, identity = found.says.scope.instances, setting.identity
+    if roster and (identity is None or identity.key_id not in roster):
+        raise ProtocolError(Reason.SERVICE_NOT_AUTHORIZED, "the roster does not list this instance")
+
+
+def of_reports(found: Epoch, telling: Telling, now: Now) -> None:
+    """Whether the authority has what this sidecar reports.
+
+    Raises:
+        ProtocolError: TELEMETRY_BACKPRESSURE or TELEMETRY_UNACKED.
+    """
+    limit_ms = found.says.telemetry.max_unacked_ms
+    if not limit_ms:
+        return
+    if telling.took < telling.need:
+        detail = f"{telling.took} of {telling.need} peers took the report"
+        raise ProtocolError(Reason.TELEMETRY_BACKPRESSURE, detail)
+    unacked_ms = None if telling.reporter is None else telling.reporter.unacked_ms(now)
+    if unacked_ms is None or unacked_ms > limit_ms:
+        raise ProtocolError(Reason.TELEMETRY_UNACKED, f"{unacked_ms} ms, limit {limit_ms}")
+
+
+def of_fleet(found: Epoch, fleet: Fleet, held_since: Now | None, settle_ms: int, now: Now) -> None:
+    """Whether the fleet is of one state.
+
+    Args:
+        found: The epoch.
+        fleet: What the newest beat says of it.
+        held_since: When this process first leaned on the epoch, or None.
+        settle_ms: How long after that others may still differ.
+        now: Both clocks.
+
+    Raises:
+        ProtocolError: FLEET_DIVERGENCE.
+    """
+    limit = found.says.telemetry.max_diverged
+    if limit is None or held_since is None:
+        return
+    settled = now.boot - held_since.boot > settle_ms * NS_PER_MS
+    missing = max(0, fleet.expected - fleet.size)
+    if settled and fleet.diverged + missing > limit:
+        detail = f"{fleet.diverged} differ and {missing} are missing, limit {limit}"
+        raise ProtocolError(Reason.FLEET_DIVERGENCE, detail)

@@ -1,0 +1,229 @@
+"""From an agreement of peers to a lease: everything that has to be true for one.
+
+Rules:
+
+* An epoch that a quorum vouches for is entered only if it verifies, follows ours, admits this
+  sidecar, and policy and routes are at hand and compile.
+* A lease leans only on strictly newer beats, of as many issuers as the threshold of role beat says,
+  each fresh by what the terms ask for.
+* What belongs to one trust document (archive, terms, quorum) is made anew with the next one.
+
+What is missing is a value (`Missing`), what forbids a lease is a `ProtocolError`; the follower
+turns both into commands.
+
+Source: protocol b.3 steps 5 to 8, b.6.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sidecar.core import admission, envelope, lease, scoped
+from sidecar.core import lifecycle as steps
+from sidecar.core.accepted import Accepted
+from sidecar.core.admission import Telling
+from sidecar.core.archive import Archive, Missing
+from sidecar.core.clockwatch import ClockWatch
+from sidecar.core.horizon import Horizon
+from sidecar.core.instant import Now, WallMs
+from sidecar.core.lease import Grants, Lease, Terms
+from sidecar.core.lifecycle import Course
+from sidecar.core.objects.beat import Beat
+from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.trust import Mark, Role, Trust
+from sidecar.core.policy import Policy
+from sidecar.core.quorum import Agreement
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.reporter import Reporter
+from sidecar.core.round import Round
+from sidecar.core.routes import Routes
+from sidecar.core.runtime import Integrity
+from sidecar.core.setting import Setting
+from sidecar.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A lease, and what it is to serve."""
+
+    lease: Lease
+    epoch: Epoch
+    policy: Policy
+    routes: Routes
+
+    def on(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot that serves this."""
+        return replace(
+            snapshot, lease=self.lease, epoch=self.epoch, policy=self.policy, routes=self.routes,
+            absent=Reason.LEASE_EXPIRED,
+        )  # fmt: skip
+
+
+class Granting:
+    """Judges agreements under the trust document in force.
+
+    Args:
+        setting: What the follower is told.
+        accepted: Its memory.
+        reporter: Knows which beats cover a report, or None.
+        watch: Knows whether the wall clock went back.
+
+    Attributes:
+        trust: The document in force.
+        terms: Bounds of a lease under it.
+        quorum: Peers that must agree under it.
+        archive: What was fetched under it.
+        horizon: The newest epoch that anybody vouches for.
+        grants: What each issuer's beats have given.
+        integrity: What was measured of what runs here.
+    """
+
+    trust: Trust
+    terms: Terms
+    quorum: int
+    archive: Archive
+
+    def __init__(
+        self, setting: Setting, accepted: Accepted, reporter: Reporter | None, watch: ClockWatch
+    ) -> None:
+        self._setting = setting
+        self._accepted = accepted
+        self._reporter = reporter
+        self._watch = watch
+        self.horizon = Horizon()
+        self.grants = Grants()
+        self.integrity = Integrity(setting.integrity_max_age_ms)
+
+    def under(self, trust: Trust) -> None:
+        """Judge by this document from now on."""
+        self.trust = trust
+        self.terms = self._setting.terms.within(trust.body.limits)
+        self.quorum = max(self._setting.quorum, trust.body.quorum.r)
+        self.archive = Archive(trust)
+        self.grants.keep(tuple(trust.keys[Role.BEAT]))
+
+    def live(self, beat: Beat, now: Now) -> bool:
+        """Whether a lease may lean on a beat, by the freshness that the terms ask for."""
+        if self.terms.freshness != "nonce":
+            return lease.judge(beat, self.terms, now.wall) is None
+        covering = self._covering(beat)
+        return covering is not None and lease.covers(beat, covering, self.terms, now)
+
+    def look(self, beat: Beat, now: Now) -> None:
+        """Take a live beat into account for what lies ahead."""
+        self.horizon.look(beat, lambda one: self.live(one, now))
+
+    def superseding(self, current: Lease, now: Now) -> Epoch | Missing | None:
+        """A newer epoch that ends the lease under the older one at once, if there is one.
+
+        Raises:
+            ProtocolError: why the newer epoch is none.
+        """
+        ahead = self.horizon.ahead
+        if ahead is None or ahead.says.epoch.seq <= current.epoch_seq:
+            return None
+        found = self.archive.epoch(ahead.says.epoch, self._accepted.epoch, now.wall)
+        if isinstance(found, Missing):
+            return found
+        activation = found.says.activation
+        return found if activation.mode == "immediate" and activation.supersedes else None
+
+    def judge(
+        self, agreed: Agreement, this: Round, current: Lease | None, course: Course, now: Now
+    ) -> Granted | Missing | None:
+        """A lease for what peers agree on; what has to be fetched first; or None: no better one.
+
+        Args:
+            agreed: Enough peers behind one epoch.
+            this: The round; told what was wrong.
+            current: The lease that there is.
+            course: Told how far this came.
+            now: Both clocks.
+
+        Raises:
+            ProtocolError: why there is none.
+        """
+        self._check_ground(agreed, now)
+        named = Mark(seq=agreed.epoch_seq, sha256=agreed.epoch_sha256)
+        found = self.archive.epoch(named, self._accepted.epoch, now.wall)
+        if isinstance(found, Missing):
+            return found
+        admission.of_scope(found, self._setting, now)
+        policy = self.archive.policy(found.says.policy)
+        if isinstance(policy, Missing):
+            return policy
+        routes = self.archive.routes(found.says.routes)
+        if isinstance(routes, Missing):
+            return routes
+        wrong = scoped.unenforceable(found, routes)
+        if wrong is not None:
+            raise ProtocolError(wrong, "epoch asks for what its route table cannot tell")
+        course.passed(steps.COORDINATION, now, {"epoch": found.sha256, "policy": policy.sha256})
+        self._check_runtime(found, this, now)
+        course.passed(steps.INTEGRITY, now, self.integrity.evidence)
+        granted = self._grant(agreed, found, this, current, now)
+        if not granted:
+            return None
+        course.passed(steps.CRYPTOGRAPHY, now, {"beats": [item.beat.sha256 for item in granted]})
+        self._check_fleet(agreed, found, this, now)
+        course.passed(steps.TELEMETRY, now, {})
+        latest = WallMs(min(found.says.not_after, self.trust.body.expires))
+        beats = [item.beat for item in granted]
+        self._accepted.accept(found, beats, self.archive, now)
+        return Granted(lease.together(granted, agreed, latest), found, policy, routes)
+
+    def _check_ground(self, agreed: Agreement, now: Now) -> None:
+        if self.horizon.forbids(agreed.epoch_seq):
+            raise ProtocolError(Reason.EPOCH_SUPERSEDED, "a newer epoch is vouched for")
+        if self.trust.expired(now.wall):
+            raise ProtocolError(Reason.TRUST_EXPIRED, "no lease under an expired trust document")
+        if not envelope.sound():
+            raise ProtocolError(Reason.NONCE_PROOF_INVALID, "the verifier fails its own test")
+        if self._watch.regressed(now.wall, self.terms):
+            raise ProtocolError(Reason.CLOCK_REGRESSION, "the wall clock is behind its own past")
+        if self._accepted.quarantined:
+            raise ProtocolError(Reason.QUARANTINED, "a contradiction is not cleared")
+
+    def _check_runtime(self, found: Epoch, this: Round, now: Now) -> None:
+        wrong = self.integrity.judge(found.says.runtime, now)
+        for reason in wrong:
+            this.deny(reason)
+        if wrong:
+            raise ProtocolError(wrong[0], "what runs here is not what the epoch demands")
+
+    def _check_fleet(self, agreed: Agreement, found: Epoch, this: Round, now: Now) -> None:
+        telling = Telling(self._reporter, len(this.took), self.trust.body.quorum.w)
+        admission.of_reports(found, telling, now)
+        newest = max(agreed.beats, key=lambda beat: (beat.says.issued_at, beat.sha256))
+        mark = self._accepted.epoch
+        ours = mark is not None and mark.sha256 == found.sha256
+        since = self._accepted.held_since if ours else None
+        admission.of_fleet(found, newest.says.fleet, since, 2 * self.terms.ttl_ms, now)
+
+    def _grant(
+        self, agreed: Agreement, found: Epoch, this: Round, current: Lease | None, now: Now
+    ) -> tuple[Lease, ...]:
+        """Leases of enough issuers, if together they are better than the one there is."""
+        wrong = self._offer(agreed, this)
+        best = self.grants.best(agreed, self.trust.role(Role.BEAT).threshold)
+        best = best if best and best[-1].live(now) else ()
+        if best and (current is None or current.epoch_seq != found.seq):
+            return best
+        if best and current is not None and best[-1].deadline > current.deadline:
+            return best
+        for reason in wrong if not best else ():
+            this.deny(reason)
+        return ()
+
+    def _offer(self, agreed: Agreement, this: Round) -> Sequence[Reason]:
+        wrong: list[Reason] = []
+        for beat in agreed.beats:
+            if self._accepted.newer(beat):
+                one = lease.grant(agreed, beat, this.sent, self.terms, self._covering(beat))
+                if isinstance(one, Lease):
+                    self.grants.offer(one)
+                else:
+                    wrong.append(one)
+        return wrong
+
+    def _covering(self, beat: Beat) -> Now | None:
+        return None if self._reporter is None else self._reporter.covering(beat)

@@ -1,0 +1,45 @@
+"""The newest epoch that anybody vouches for, and which leases it forbids or has ended.
+
+Rules:
+
+* A live beat for a higher epoch on any one peer forbids renewal under a lower one.
+* Where such an epoch says `immediate`, the leases below it have ended for good: they stay ended
+  when its beat grows old, or whoever serves older beats would bring them back.
+
+Source: protocol b.3 step 5.
+"""
+
+from collections.abc import Callable
+
+from sidecar.core.objects.beat import Beat
+
+
+class Horizon:
+    """What was seen ahead.
+
+    Attributes:
+        ahead: The live beat for the highest epoch seen, or None.
+    """
+
+    def __init__(self) -> None:
+        self.ahead: Beat | None = None
+        self._ended = 0  # leases under epochs below this number were ended at once
+
+    def look(self, beat: Beat, live: Callable[[Beat], bool]) -> None:
+        """Take a live beat."""
+        ahead = self.ahead
+        if ahead is None or not live(ahead) or _order_of(beat) > _order_of(ahead):
+            self.ahead = beat
+
+    def end_below(self, epoch_seq: int) -> None:
+        """An immediate epoch ends every lease below it."""
+        self._ended = max(self._ended, epoch_seq)
+
+    def forbids(self, epoch_seq: int) -> bool:
+        """Whether a newer epoch forbids a lease under this one."""
+        ahead = 0 if self.ahead is None else self.ahead.says.epoch.seq
+        return epoch_seq < max(ahead, self._ended)
+
+
+def _order_of(beat: Beat) -> tuple[int, int]:
+    return (beat.says.epoch.seq, beat.says.issued_at)

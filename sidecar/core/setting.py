@@ -1,0 +1,36 @@
+"""What a follower is told once."""
+
+from dataclasses import dataclass
+
+from sidecar.core.lease import Terms
+from sidecar.core.quorum import PeerId
+from sidecar.core.reporter import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a follower is told once.
+
+    Attributes:
+        service: The service behind, as epochs name it.
+        region: Where it runs, as epochs name it.
+        peers: All of them, in a fixed order.
+        quorum: Peers that must agree; the signed number may be higher.
+        terms: Bounds of every lease; the signed ones may be tighter.
+        poll_ms: From the start of one round to the start of the next.
+        step_ms: How far the two clocks may part between two looks.
+        instance: Name of this sidecar, as halts name it; empty: unknown.
+        identity: Who reports; None: no reports are made.
+        integrity_max_age_ms: How old a measurement of what runs here may be (EG404).
+    """
+
+    service: str
+    region: str
+    peers: tuple[PeerId, ...]
+    quorum: int
+    terms: Terms
+    poll_ms: int
+    step_ms: int = 250
+    instance: str = ""
+    identity: Identity | None = None
+    integrity_max_age_ms: int = 120_000
