@@ -102,6 +102,7 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "hold", f"{hold['kind']} {hold['reason']} {hold['evidence']}".strip()
     for halt in value.get("halts") or ():
         yield "halt", _halt(halt)
+    yield from _runtime(value.get("runtime") or {})
     for name, number in (value.get("audit") or {}).items():
         yield f"audit {name}", number
     for name, promise in (value.get("guarantee") or {}).items():

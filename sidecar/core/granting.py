@@ -165,7 +165,7 @@ class Granting:
             raise ProtocolError(wrong, "epoch asks for what its route table cannot tell")
         course.passed(steps.COORDINATION, now, {"epoch": found.sha256, "policy": policy.sha256})
         self._check_runtime(found, this, now)
-        course.passed(steps.INTEGRITY, now, {})
+        course.passed(steps.INTEGRITY, now, self.integrity.evidence)
         granted = self._grant(agreed, found, this, current, now)
         if not granted:
             return None
