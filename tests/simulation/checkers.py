@@ -19,11 +19,12 @@ from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.lease import Lease, Terms
 from sidecar.core.objects import beat, halt
 from sidecar.core.objects.halt import NO_HALTS
-from sidecar.core.reason import Reason
+from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import Snapshot
+from tests.simulation.clocks import NodeClocks
+from tests.simulation.machine import Machine
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Seen, Truth
-from tests.simulation.world import NodeClocks
 
 _MARKS = msgspec.json.Decoder(marks.Marks)
 
@@ -51,6 +52,22 @@ class Look:
     scenario: Scenario
     disk: bytes | None
 
+    @property
+    def boot_sound(self) -> bool:
+        """Whether the boot deadline of the lease in force bounds it in true time.
+
+        It was reckoned with a wall clock within its bound, and has not stood still since.
+        """
+        sent = self.seen.lease_sent
+        return sent is not None and sent.right and self.clocks.stood_still_ns < sent.true_ns
+
+    @property
+    def wall_sound(self) -> bool:
+        """Whether the wall clock has been right for so long that nothing judged by it remains."""
+        since_ns = self.true_ns - self.clocks.wrong_ns
+        settled = self.clocks.wrong_ns < 0 or since_ns > 2 * self.scenario.ttl_ms * NS_PER_MS
+        return self.clocks.right and settled
+
 
 def check_decision(look: Look, decision: Decision) -> None:
     """Everything that must hold when a request is judged."""
@@ -71,6 +88,7 @@ def check_publish(look: Look) -> None:
     i4_orders_were_signed(look)
     lease = look.snapshot.lease
     if lease is not None and lease != look.seen.lease:
+        look.seen.lease_sent = look.seen.sent[look.seen.storing_round]
         i3_epochs_never_go_back(look, lease)
         i4_all_of_it_was_signed(look, lease)
         i5_deadlines_in_true_time(look, lease)
@@ -141,16 +159,18 @@ def i5_deadlines_in_true_time(look: Look, lease: Lease) -> None:
 
     A permit needs both clocks; but each of them must keep the bound alone, or it is no second line.
     """
-    sent = look.seen.sent[look.seen.storing_round]
+    sent = look.seen.lease_sent
+    assert sent is not None
     ttl_ns = look.scenario.ttl_ms * NS_PER_MS
-    if lease.deadline > sent.boot + ttl_ns:
-        violated("I5", f"{look.name}: deadline {lease.deadline - sent.boot - ttl_ns} ns too far")
+    if lease.deadline > sent.now.boot + ttl_ns:
+        over_ns = lease.deadline - sent.now.boot - ttl_ns
+        violated("I5", f"{look.name}: deadline {over_ns} ns too far")
     end_ns = look.truth.beats[lease.beat.sha256].signed_ns + ttl_ns
-    for clock, there_ns in (
-        ("boot", look.clocks.true_of_boot(lease.deadline)),
-        ("wall", look.clocks.true_of_wall(lease.wall_deadline)),
+    for clock, there_ns, sound in (
+        ("boot", look.clocks.true_of_boot(lease.deadline), look.boot_sound),
+        ("wall", look.clocks.true_of_wall(lease.wall_deadline), look.clocks.right),
     ):
-        if there_ns > end_ns:
+        if sound and there_ns > end_ns:
             late_ms = (there_ns - end_ns) / NS_PER_MS
             violated("I5", f"{look.name}: {clock} deadline {late_ms:.6f} ms after signing + ttl")
 
@@ -162,7 +182,12 @@ def i5_a_lease_needs_a_new_beat(look: Look, lease: Lease) -> None:
 
 
 def s1_epoch_was_vouched_for_within_ttl(look: Look, lease: Lease) -> None:
-    """S1, the promise: no permit later than ttl after an authority last vouched for the epoch."""
+    """S1, the promise: no permit later than ttl after an authority last vouched for the epoch.
+
+    One sound clock is enough: each deadline keeps the promise alone.
+    """
+    if not (look.boot_sound or look.clocks.right):
+        return
     last_ns = look.truth.vouched_ns[lease.epoch_seq, lease.epoch_sha256]
     late_ns = look.true_ns - last_ns - look.scenario.ttl_ms * NS_PER_MS
     if late_ns >= 0:
@@ -214,6 +239,8 @@ def s6_an_immediate_epoch_ends_the_one_before(look: Look, lease: Lease) -> None:
 def _newest_vouched(look: Look) -> int:
     scenario = look.scenario
     terms = Terms(scenario.ttl_ms, scenario.skew_ms, scenario.drift_ppm)
+    if not look.wall_sound:
+        return 0  # which beat is live is judged by it
     for seq in sorted(look.seen.ahead, reverse=True):
         if lease_rules.judge(look.seen.ahead[seq], terms, look.now.wall) is None:
             return seq
@@ -244,17 +271,35 @@ def s9_stored_before_published(look: Look, lease: Lease) -> None:
 
 def check_signing(truth: Truth, name: str, body: beat.Body, state: issued.State | None) -> None:
     """Everything that must hold when an authority is about to sign."""
-    if (body.issuer, body.seq) in truth.numbers:
+    # Restored from an older file it still reads the beats that peers have committed.
+    numbers = truth.committed if body.issuer in truth.restored else truth.numbers
+    if (body.issuer, body.seq) in numbers:
         violated("A1", f"{name} signs number {body.seq} a second time")
     if state is None or state.epoch is None or body.seq > state.reserved:
         violated("A2", f"{name} signs number {body.seq}, which it has not stored")
     kept = NO_HALTS.union(halt.reread(raw.encode()) for raw in state.halts)
     if (state.epoch.seq, kept.sha256) != (body.epoch.seq, body.halts.sha256):
         violated("A2", f"{name} signs for an epoch or halts that it has not stored")
+    if body.epoch.sha256 not in {epoch.sha256 for epoch in truth.epochs.values()}:
+        violated("A4", f"{name} vouches for an epoch that nobody signed")
+    if body.issuer in truth.restored:
+        return  # it knows what its older file and the peers know; sidecars hold the rest
     latest = truth.named_by.get(body.issuer, 0)
     if body.epoch.seq < latest:
         violated("A3", f"{name} vouches for epoch {body.epoch.seq} after {latest}")
     truth.named_by[body.issuer] = body.epoch.seq
+
+
+def s8_torn_is_never_whole(machine: Machine) -> None:
+    """S8: a process that starts has read a whole file, or there is none."""
+    if machine.torn:
+        violated("S8", f"{machine.name} starts from a torn file")
+
+
+def s8_refused_as_corrupt(machine: Machine, error: ProtocolError) -> None:
+    """S8: only a damaged file is refused, and as corrupt."""
+    if not machine.torn or error.reason is not Reason.STATE_CORRUPT:
+        violated("S8", f"{machine.name} refuses a file that is whole: {error}")
 
 
 def l1_recovered(look: Look) -> None:
