@@ -98,6 +98,18 @@ def decide(count: int, loops: int, out: Path, form: str) -> None:
     _show(bench.run(count, loops, out), form)
 
 
+@main.command(epilog="\b\nExample:\n  python -m benchmarks halts --followers 50 -o json")
+@click.option("--followers", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--halts", "count", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=ROUNDS, show_default=True)
+@_options
+def halts(followers: int, count: int, rounds: int, out: Path, form: str) -> None:
+    """How long after a halt was acknowledged the last gate closes."""
+    from benchmarks import halts as bench  # noqa: PLC0415 (imported when used)
+
+    _show(bench.run(followers, count, rounds, out), form)
+
+
 def _command(bench: Bench) -> click.Command:
     """The command of a workload."""
 

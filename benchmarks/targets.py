@@ -44,6 +44,8 @@ WANTED = (
            "epochgate: memory, KiB per connection"),
     Wanted(10, "start to first permit, peers up", "ms", 1000, 500, "proxy",
            "epochgate: start to first permit, ms"),
+    Wanted(11, "last gate closed after a halt was acknowledged, 50 followers, p99", "ms", 100, 30,
+           "halts", "closed after the acknowledgement: p99, ms"),
     Wanted(15, "256 MiB up, throughput against HAProxy", TIMES, 0.7, 0.9, "bulk",
            "ratio: up: throughput against haproxy", at_least=True),
     Wanted(15, "256 MiB down, throughput against HAProxy", TIMES, 0.7, 0.9, "bulk",
