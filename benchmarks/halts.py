@@ -213,7 +213,7 @@ async def _answering(authority: Authority) -> None:
         peer = Peer(one, 2_000)
         async with asyncio.timeout(OPEN_S):
             while (await rollout.publish([peer], [("PUBLISH", "x", b"")]))[one.id] != rollout.OK:
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 (a server tells nobody that it is up)
+                await asyncio.sleep(0.05)
         peer.close()
 
 
