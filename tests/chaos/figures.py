@@ -11,12 +11,14 @@ from tests.chaos.schedule import AUTHORITIES
 COLUMNS = (
     ("seed", 11), ("faults", 7), ("requests", 9), ("permits", 8), ("denied", 7), ("late", 5),
     ("silent", 7), ("halted", 7), ("reopen", 7), ("promised", 9), ("false", 6),
+    ("stalled", 8),
 )  # fmt: skip
 LEGEND = (
     "late: permits taken back because a pause made their write late. silent, halted: the longest",
     "from the last beat of all, or from an acknowledged halt, to the last permit; ms. reopen: from",
     "the calm to the first permit of the slowest; ms. promised: seconds in which the promise's",
-    "preconditions held, all sidecars together; false: requests denied in them.",
+    "preconditions held, all sidecars together; false: requests denied in them. stalled: how long",
+    "the links themselves had to wait for a core; ms.",
 )
 
 
@@ -37,6 +39,7 @@ class Figures:
         promised_ms: How long the promise's preconditions held, summed over the sidecars.
         promised_requests: Decisions within.
         false_denials: Reason -> denials within.
+        stalled_ms: How long the process of all links stood still.
         ttl_ms: What silent_ms and halted_ms must stay below.
     """
 
@@ -52,6 +55,7 @@ class Figures:
     promised_ms: int = 0
     promised_requests: int = 0
     false_denials: Counter[str] = field(default_factory=Counter)
+    stalled_ms: int = 0
     ttl_ms: int = 0
 
     def line(self, wrong: list[str]) -> str:
@@ -60,7 +64,7 @@ class Figures:
         cells = [
             self.seed, self.faults, self.requests, self.permits, denied, self.late,
             _or_dash(self.silent_ms), _or_dash(self.halted_ms), _or_dash(self.reopen_ms),
-            f"{self.promised_ms / 1000:.1f}", sum(self.false_denials.values()),
+            f"{self.promised_ms / 1000:.1f}", sum(self.false_denials.values()), self.stalled_ms,
         ]  # fmt: skip
         row = "".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
         return f"{row}  {'ok    ' if not wrong else 'BROKEN'}  {_counts(self.denials)}"
@@ -76,6 +80,7 @@ def figures(history: History) -> Figures:
     found = Figures(history.seed, ttl_ms=history.ttl_ms)
     commands = [c for c in history.commands if history.chaos_from <= c["began"] < history.calm_from]
     found.faults = len(history.spans) + len(commands)
+    found.stalled_ms = sum(end - begin for begin, end in history.stalls)
     for name, journal in history.journals.items():
         denied = list(journal.decisions("deny"))
         permits = [record["ts"] for record in journal.decisions("permit")]

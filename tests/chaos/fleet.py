@@ -9,6 +9,7 @@ import contextlib
 import json
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,8 +28,7 @@ from tests.integration.harness import Hand, Sidecar
 from tests.valkey import HOST, ValkeyServer
 
 DOMAIN = "chaos"
-COMMAND_S = 30.0
-START_S = 20.0
+START_S = 60.0  # a failure of the machine, not of what is tested
 API = "epochgate.io/v1alpha1"
 
 
@@ -96,6 +96,7 @@ class Fleet:
         self.sidecars: dict[str, Sidecar] = {}
         self.service: Process
         self.ports: dict[str, int] = {}
+        self._commands = 0
 
     def _process(self, *command: str) -> Process:
         name = command[-1]
@@ -136,9 +137,9 @@ class Fleet:
         command: list[str | Path] = [sys.executable, "-m", "tests.late.service", self.seen, told]
         self.service = Process("service", command, self.folder / "service.log")
         self.service.start()
-        await asyncio.to_thread(
-            self.service.wait_for, "its ports", lambda: bool(self.service.lines())
-        )
+        async with asyncio.timeout(START_S):
+            while not self.service.lines():
+                await asyncio.sleep(0.02)
         self.ports = json.loads(self.service.lines()[0])
 
     @property
@@ -206,27 +207,32 @@ class Fleet:
             Its words, when it began and ended, its exit status, and what it said; `json` is its
             answer, if it was one.
         """
+        self._commands += 1
+        out, err = (self.folder / f"command-{self._commands}.{kind}" for kind in ("out", "err"))
         began = clock.now().wall
-        child = await asyncio.create_subprocess_exec(
-            *(str(word) for word in epochgate(*arguments)), cwd=self.folder,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        child = self._spawn(arguments, out, err)
         try:
-            async with asyncio.timeout(COMMAND_S):
-                out, err = await child.communicate()
-        except BaseException:
-            child.kill()
-            await child.wait()
-            raise
-        ended = clock.now().wall
+            async with asyncio.timeout(START_S):
+                while child.poll() is None:
+                    await asyncio.sleep(0.01)
+        finally:
+            child.kill()  # does nothing to one that has ended
+            child.wait()
         said: Any = None
         with contextlib.suppress(ValueError):
-            said = json.loads(out)
+            said = json.loads(out.read_bytes())
         return {
-            "words": arguments[:2], "began": began, "ended": ended, "status": child.returncode,
-            "json": said, "err": err.decode(errors="replace"),
+            "words": arguments[:2], "began": began, "ended": clock.now().wall,
+            "status": child.returncode, "json": said, "err": err.read_text(errors="replace"),
         }  # fmt: skip
+
+    def _spawn(self, arguments: tuple[str, ...], out: Path, err: Path) -> "subprocess.Popen[bytes]":
+        # Into files: they are kept with the run, and nobody waits for the end of a pipe.
+        with out.open("wb") as to_out, err.open("wb") as to_err:
+            return subprocess.Popen(
+                [str(word) for word in epochgate(*arguments)], cwd=self.folder,
+                stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err,
+            )  # fmt: skip
 
     async def issue(self, activation: str) -> dict[str, Any]:
         """Sign and publish the next epoch; its policy differs from every other one's."""
@@ -275,13 +281,14 @@ class Fleet:
         """End whatever still runs, stopped or not."""
         await asyncio.get_running_loop().shutdown_default_executor()  # a thread may start a peer
         await self.network.close()
-        for sidecar in self.sidecars.values():
-            sidecar.end(signal.SIGKILL)
-        for process in (*self.authorities.values(), getattr(self, "service", None)):
-            if process is not None:
-                process.end()
-        for peer in self.peers.values():
-            peer.stop()
+        with contextlib.ExitStack() as ends:  # one that cannot be ended keeps none of the others
+            for sidecar in self.sidecars.values():
+                ends.callback(sidecar.end, signal.SIGKILL)
+            for process in (*self.authorities.values(), getattr(self, "service", None)):
+                if process is not None:
+                    ends.callback(process.end)
+            for peer in self.peers.values():
+                ends.callback(peer.stop)
 
 
 class _Pinned:

@@ -89,6 +89,8 @@ class History:
         timeout_ms: Of the sidecars.
         interval_ms: Of the authorities.
         spans: Every fault.
+        stalls: When the process of all links and clients stood still, for want of a core: longer
+            than an authority waits for a peer.
         commands: Every command of `epoch`, `halt` and `clear`.
         beats: What authorities sent to peers: by, issuer, seq, sha, epoch_seq, epoch_sha,
             issued_at, ttl_ms.
@@ -112,6 +114,7 @@ class History:
     timeout_ms: int = 0
     interval_ms: int = 0
     spans: list[Span] = field(default_factory=list)
+    stalls: list[tuple[int, int]] = field(default_factory=list)
     commands: list[Record] = field(default_factory=list)
     beats: list[Record] = field(default_factory=list)
     tampered: list[Record] = field(default_factory=list)
@@ -142,6 +145,7 @@ def load(folder: Path) -> History:
         Span(**{**span, "who": tuple(span["who"]), "peers": tuple(span["peers"])})
         for span in said["spans"]
     ]
+    said["stalls"] = [(begin, end) for begin, end in said["stalls"]]
     history = History(**said)
     seen = folder / "seen"
     history.seen = [json.loads(line) for line in seen.read_text().splitlines()]

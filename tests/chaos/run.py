@@ -17,7 +17,8 @@ from tests.late.client import Client
 
 ASK_S = 0.015  # between the answer and the next request of one client
 STEADY_S = 0.7  # everybody permits for so long before the faults begin, and before the calm ends
-OPEN_S = 20.0
+OPEN_S = 60.0
+WATCH_S = 0.01
 
 
 class Traffic:
@@ -93,8 +94,10 @@ async def play(folder: Path, options: Options, tell: Callable[[str], None]) -> R
     )  # fmt: skip
     async with running(folder, options) as fleet:
         traffic = Traffic(fleet)
+        watch = asyncio.ensure_future(_watch(told, options.publish_ms))
         async with traffic.flowing():
             await _faults(fleet, traffic, options, told, tell)
+        watch.cancel()
         await fleet.stop()
         if fleet.network.broken:
             raise ExceptionGroup("the links broke", fleet.network.broken)
@@ -106,6 +109,17 @@ async def play(folder: Path, options: Options, tell: Callable[[str], None]) -> R
     told.save(folder)
     found = history.load(folder)
     return Result(found, checker.check(found))
+
+
+async def _watch(told: History, least_ms: int) -> None:
+    """Write down when this process itself stood still: then every link did."""
+    before = clock.now().wall
+    while True:
+        await asyncio.sleep(WATCH_S)
+        now = clock.now().wall
+        if now - before - WATCH_S * 1000 >= least_ms:
+            told.stalls.append((before, now))
+        before = now
 
 
 async def _faults(

@@ -101,10 +101,10 @@ def promised(history: History, sidecar: str, authorities: Sequence[str]) -> list
 
     A majority of peers and one authority are up, all of them can reach each other and the sidecar,
     and it has been so for long enough; the sidecar runs; nothing is halted, and no epoch has just
-    ended the one before at once.
+    ended the one before at once. While our own process stood still, no link was well.
     """
     begin, end = history.chaos_from, history.calm_to
-    never = [*process_bad(history, sidecar), *halted(history)]
+    never = [*process_bad(history, sidecar), *halted(history), *history.stalls]
     never += [
         (c["began"], c["ended"] + settle_ms(history))
         for c in history.commands

@@ -4,6 +4,9 @@
 that is that the faults did happen, so that nothing holds for want of trying.
 """
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +62,22 @@ def test_silence_and_a_halt_stop_everybody_and_a_clear_lets_go(tmp_path: Path) -
         "halted" in {record["detail"]["to"] for record in journal.states()}
         for journal in found.history.journals.values()
     )
+
+
+def test_whoever_interrupts_a_run_is_left_with_no_process() -> None:
+    command = [sys.executable, "-m", "tests.chaos", "--runs", "1", "--seed", "5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if "all sidecars permit" in line:
+                break
+        threads = Path(f"/proc/{child.pid}/task").glob("*/children")
+        started = [pid for thread in threads for pid in thread.read_text().split()]
+        child.send_signal(signal.SIGINT)
+        said = child.stdout.read()
+        assert child.wait() == 130, said
+    assert len(started) >= 11, "five peers, a service, two authorities, three sidecars"
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
 
 
 def test_killed_emptied_cut_off_and_lied_to(tmp_path: Path) -> None:

@@ -361,6 +361,15 @@ def test_c7_a_denial_without_any_fault() -> None:
     assert broken(told) == set(), "that run had a fault; its rate is reported instead"
 
 
+def test_c7_a_denial_while_the_links_themselves_stood_still() -> None:
+    told = plain()
+    told.journals["s1"].records.append(deny(12_000))
+    told.stalls = [(11_500, 11_700)]
+    assert broken(told) == set()
+    told.stalls = [(10_500, 10_700)]
+    assert broken(told) == {"C7"}, "long before"
+
+
 def test_c7_denials_before_the_first_permit_are_the_start() -> None:
     told = plain()
     told.journals["s1"].records.insert(0, deny(9_000, "EG905"))
@@ -424,6 +433,10 @@ def _no_common_peers(told: History) -> None:
     ]
 
 
+def _stall(told: History) -> None:
+    told.stalls = [(12_000, 13_000)]
+
+
 def _halt(told: History) -> None:
     told.commands = [order("halt", 12_000, halt_id="h"), order("clear", 12_500, clears="h")]
 
@@ -436,6 +449,7 @@ def _halt(told: History) -> None:
         (_three_peers, [(BEGIN + TTL_MS, 12_000), (14_000, END)]),
         (_no_authority, [(BEGIN + TTL_MS, 12_000), (14_000, END)]),
         (_no_common_peers, [(BEGIN + TTL_MS, 12_000), (14_000, END)]),
+        (_stall, [(BEGIN + TTL_MS, 12_000), (14_000, END)]),
         (_halt, [(BEGIN + TTL_MS, 12_000), (12_550 + 2 * TTL_MS, END)]),
     ],
 )
@@ -476,7 +490,8 @@ def test_a_row_says_what_is_broken() -> None:
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     told = plain()
     told.spans = [Span("link", ("s1",), ("p1",), "cut", 1, None)]
+    told.stalls = [(1, 2)]
     told.save(tmp_path)
     (tmp_path / "seen").write_text("")
     found = kept.load(tmp_path)
-    assert (found.spans, found.beats, found.journals) == (told.spans, told.beats, {})
+    assert (found.spans, found.stalls, found.beats) == (told.spans, told.stalls, told.beats)

@@ -10,7 +10,7 @@ from sidecar.config.sections import PeerAddress
 from sidecar.core.fault import Fault
 from sidecar.sync.peer import Peer, PeerError
 from tests.chaos.frames import Frames, arguments
-from tests.chaos.link import PASS, Link, Mode, Network
+from tests.chaos.link import PASS, Link, Mode, Network, Trade
 from tests.valkey import HOST, ValkeyServer
 
 pytestmark = pytest.mark.redis
@@ -190,6 +190,13 @@ async def test_a_reply_that_nobody_swaps_with_is_its_own(world: World) -> None:
     assert await world.read(peer) == (b"value",)
     assert not world.network.tampered
     peer.close()
+
+
+async def test_a_reply_is_not_swapped_with_one_that_was_given_up() -> None:
+    given_up = asyncio.get_running_loop().create_future()
+    given_up.cancel()
+    trade = Trade((b"1", b"first", given_up))
+    assert await trade.swap(b"2", b"second") == b"second"
 
 
 async def test_a_reader_that_ignores_the_tag_is_told_on(world: World) -> None:
