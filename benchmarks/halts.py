@@ -1,10 +1,11 @@
 """How long after a halt was acknowledged the last gate closes: 50 followers, real peers, drivers.
 
-The peers (Valkey) run in processes of their own. The followers with their drivers, their connections
-and their gates, and the authority, run in this one, so 50 sidecars share one interpreter; a real one
-has it to itself. What is measured is the instant at which a gate closes against the instant at which `w`
-peers had acknowledged the halt, both on this machine's boot clock: before 0 the gate was closed
-when the operator was told so. Each halt is cleared, and every gate open again, before the next.
+The peers (Valkey) run in processes of their own. The followers with their drivers, connections
+and gates, and the authority, run in this one, so 50 sidecars share one interpreter; a real one
+has it to itself. What is measured is the instant at which a gate closes against the instant at
+which `w` peers had acknowledged the halt, both on this machine's boot clock: below 0 the gate was
+closed when the operator was told so. Each halt is cleared, and every gate open again, before the
+next.
 
 A second round of halts is measured while one of the peers is stopped (SIGSTOP): rounds then take as
 long as the time limit of a read, and a halt must not wait for them.
@@ -212,7 +213,8 @@ async def _answering(authority: Authority) -> None:
     for one in authority.addresses:
         peer = Peer(one, 2_000)
         async with asyncio.timeout(OPEN_S):
-            while (await rollout.publish([peer], [("PUBLISH", "x", b"")]))[one.id] != rollout.OK:
+            # A server tells nobody that it is up.
+            while (await rollout.publish([peer], [("PUBLISH", "x", b"")]))[one.id] != rollout.OK:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         peer.close()
 

@@ -52,6 +52,8 @@ WANTED = (
            "ratio: down: throughput against haproxy", at_least=True),
     Wanted(15, "growth of memory meanwhile", "MiB", 4, 4, "bulk",
            "epochgate: growth of memory, MiB"),
+    Wanted(17, "simulation, virtual time against CPU time", TIMES, 200, 1000, "simulate",
+           "virtual seconds per second", at_least=True),
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sidecar.core import events as ev
-from sidecar.core import gate, lease, marks
+from sidecar.core import gate, marks
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.gate import Denial, Exempt, Gate, Permit
 from sidecar.core.head import RequestHead
@@ -175,7 +175,7 @@ class SimulatedSidecar(Machine):
         self._network.read(self.name, want.peer, keys, self._alive(answered), self._alive(failed))
 
     def _is_live(self, beat: Beat) -> bool:
-        return lease.judge(beat, self._setting.terms, self.clocks.now().wall) is None
+        return checkers.is_live(beat, self._scenario, self.clocks.now().wall)
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._gate.publish(snapshot)

@@ -252,9 +252,10 @@ class Stage:
         return self._world.rng.choice((*self.sidecars, *self.sidecars, *self._authorities))
 
     def _while_ns(self) -> int:
-        """Mostly short, sometimes longer than a lease."""
+        """Mostly short, sometimes longer than a lease; never beyond the end of all faults."""
         share = self._world.rng.random() ** 2
-        return int(share * 1.5 * self._scenario.ttl_ms * NS_PER_MS) + 1
+        left_ns = self._scenario.faults_ms * NS_PER_MS - self._world.now_ns
+        return min(int(share * 1.5 * self._scenario.ttl_ms * NS_PER_MS), left_ns) + 1
 
     def _lie(self) -> None:
         """Other peers lie from now on; sometimes none."""
