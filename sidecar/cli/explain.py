@@ -223,6 +223,11 @@ ADVICE: dict[str, Advice] = {
         "Signed by a key that the trust document revoked, or that has expired.",
         f"{_SIGNERS} signer was moved to its new key.",
     ),
+    "EG605": Advice(
+        "A trust document signed by our root keys is not the next version of the one we hold: the "
+        "number skips, or it names another predecessor.",
+        "`epochgate trust show NEW --previous OLD`; whether two ceremonies made the same version.",
+    ),
     "EG606": Advice(
         "The trust document has passed its expiry date.",
         "`epochgate trust show`: expires. The root keys have to sign a new version.",

@@ -79,6 +79,7 @@ class Reason(Enum):
     THRESHOLD_NOT_MET = ("EG602", "threshold-not-met", "Too few valid signatures", 503, False)
     KEY_UNKNOWN = ("EG603", "key-unknown", "Signed by a key without that role", 503, False)
     KEY_REVOKED = ("EG604", "key-revoked", "Signed by a revoked or expired key", 503, False)
+    TRUST_CHAIN_BREAK = ("EG605", "trust-chain-break", "Trust does not follow ours", 503, False)
     TRUST_EXPIRED = ("EG606", "trust-expired", "Trust document has expired", 503, False)
     TRUST_WITHHELD = ("EG607", "trust-withheld", "A newer trust document exists", 503, True)
     NONCANONICAL = ("EG608", "noncanonical", "Bytes are not canonical", 503, False)

@@ -2,15 +2,18 @@
 
 Rules:
 
-* Version 1 is pinned: it reaches the sidecar in its image or a ConfigMap, never over a peer. It is
-  signed by the threshold of its own root keys, so a half-edited file is refused.
+* A first document is pinned: it reaches the sidecar in its image or a ConfigMap, never over a peer.
+  It is signed by the threshold of its own root keys, so a half-edited file is refused.
+* Any later one follows by `rotate`, one version at a time: it names the digest of the one before,
+  and the root thresholds of both have signed it.
 * `open` is the only way from an envelope to a payload: payload type first, then threshold over
   distinct, unrevoked, unexpired public keys of the role. The parsers of the objects take a
   `Payload` and nothing else.
 * A key's `not_after` is judged against the wall clock plus nothing: an expired key signs nothing
-  now. A revoked key signs nothing at all.
-* Document expiry is not checked in `parse`: a rotation may have to pass through expired versions.
-  It is checked where a lease would be granted (`expired`).
+  now. A revoked key signs nothing at all. Trust itself is judged by the time it was signed at
+  (`_signed_at`), or a chain could not be walked any more once its root keys had lapsed.
+* Document expiry is not checked in `parse` and `rotate`: a rotation may have to pass through
+  expired versions. It is checked where a lease would be granted (`expired`).
 * Reasons are ranked: a known key with a broken signature (EG601) says more than a missing one.
 
 Roles: easy to stop, hard to start. root -> epoch, resume -> beat, halt; log and witness sign
@@ -160,12 +163,15 @@ class Trust:
         sha256: Its digest, hex.
         keys: Public keys by role, revoked ones left out.
         revoked: Key ids that sign nothing any more.
+        raw: The envelope, to be stored and passed on. Another set of signatures over the same body
+            is the same document.
     """
 
     body: Body
     sha256: str
     keys: Mapping[Role, Mapping[KeyId, PublicKey]] = field(repr=False)
     revoked: frozenset[str]
+    raw: bytes = field(repr=False, compare=False)
 
     @property
     def version(self) -> int:
@@ -186,6 +192,57 @@ class Trust:
         keys: RoleKeys = getattr(self.body.roles, role.value)
         return keys
 
+    def changed(self, successor: "Trust", role: Role) -> bool:
+        """Whether the keys that may act in a role are others under the next document.
+
+        A mark that the old keys set may be a lie of a stolen one, and falls back to the floor of
+        the successor. Asked at each step of a chain: a key may leave and come back.
+        """
+        return self.keys[role] != successor.keys[role]
+
+    def rotate(self, raw: bytes, now: WallMs) -> "Trust":
+        """The next document, if these bytes are one that may follow this one.
+
+        Whether it has expired is not asked: it may be a step on the way to one that has not.
+
+        Args:
+            raw: An untrusted envelope.
+            now: Wall clock, for the root keys' own expiry.
+
+        Raises:
+            ProtocolError: TRUST_CHAIN_BREAK when it is not the next version of this document, else
+                why it is no document or who did not sign it.
+        """
+        sealed, unverified = _read(raw)
+        at = _signed_at(unverified, now)
+        # First the threshold of the keys that are trusted already: what they did not sign costs
+        # and says nothing more. It is the root role as this document has it, less what this
+        # document revoked. Keys that only the successor revokes still count, as in TUF: revocations
+        # hold once they are in force. Else two keys of which both must sign could never lose one.
+        self.open(sealed, Role.ROOT, PAYLOAD_TYPE, at)
+        if unverified.domain != self.domain:
+            raise ProtocolError(Reason.TYPE_CONFUSION, f"trust of domain {unverified.domain}")
+        self._check_follows(unverified)
+        successor = _build(unverified, canonical.digest(sealed.unverified_payload), raw)
+        successor.open(sealed, Role.ROOT, PAYLOAD_TYPE, at)
+        return successor
+
+    def _check_follows(self, body: Body) -> None:
+        if body.version != self.version + 1:
+            raise ProtocolError(
+                Reason.TRUST_CHAIN_BREAK, f"version {body.version} does not follow {self.version}"
+            )
+        if body.prev_sha256 != self.sha256:
+            raise ProtocolError(
+                Reason.TRUST_CHAIN_BREAK, f"version {body.version} follows another {self.version}"
+            )
+        # Root keys are judged by this time. As it never goes back, keys that had lapsed before a
+        # document was made can sign nothing that follows it, however they date it.
+        if body.issued_at < self.body.issued_at:
+            raise ProtocolError(
+                Reason.TRUST_CHAIN_BREAK, f"version {body.version} was issued before {self.version}"
+            )
+
     def open(self, sealed: Envelope, role: Role, payload_type: str, now: WallMs) -> Payload:
         """Check who signed, and hand out the signed bytes.
 
@@ -201,21 +258,39 @@ class Trust:
         """
         return self.open_any(sealed, (role,), payload_type, now)
 
+    def open_single(self, sealed: Envelope, role: Role, payload_type: str, now: WallMs) -> Payload:
+        """`open` where one key of the role is enough, whatever the role's threshold.
+
+        For beats: a replica signs its own stream alone, and the threshold of role beat counts how
+        many streams a lease needs.
+        """
+        return self._open(sealed, ((role, 1),), payload_type, now)
+
     def open_any(
         self, sealed: Envelope, roles: tuple[Role, ...], payload_type: str, now: WallMs
     ) -> Payload:
         """`open` for objects that several roles may sign: the first role that is satisfied wins."""
+        needs = tuple((role, self.role(role).threshold) for role in roles)
+        return self._open(sealed, needs, payload_type, now)
+
+    def _open(
+        self,
+        sealed: Envelope,
+        needs: tuple[tuple[Role, int], ...],
+        payload_type: str,
+        now: WallMs,
+    ) -> Payload:
         if sealed.payload_type != payload_type:
             raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}")
         failure = Reason.KEY_UNKNOWN
-        for role in roles:
+        for role, threshold in needs:
             keys = self._usable(role, now)
             signers = envelope.signed_by(sealed, keys)
-            if len(signers) >= self.role(role).threshold:
+            if len(signers) >= threshold:
                 body = sealed.unverified_payload
                 return Payload(body, payload_type, canonical.digest(body), signers)
             failure = _worse(failure, self._why(sealed, role, keys, signers))
-        raise ProtocolError(failure, f"not signed by enough keys of role {roles[0].value}")
+        raise ProtocolError(failure, f"not signed by enough keys of role {needs[0][0].value}")
 
     def _usable(self, role: Role, now: WallMs) -> dict[KeyId, PublicKey]:
         return {
@@ -263,16 +338,26 @@ def parse(raw: bytes, now: WallMs) -> Trust:
     Raises:
         ProtocolError: with the reason why it is not a usable trust document.
     """
-    sealed = envelope.parse(raw, MAX_BYTES)
-    if sealed.payload_type != PAYLOAD_TYPE:
-        raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}, not trust")
-    unverified = canonical.load(sealed.unverified_payload, Body, MAX_BYTES)
-    trust = _build(unverified, canonical.digest(sealed.unverified_payload))
-    trust.open(sealed, Role.ROOT, PAYLOAD_TYPE, now)
+    sealed, unverified = _read(raw)
+    trust = _build(unverified, canonical.digest(sealed.unverified_payload), raw)
+    trust.open(sealed, Role.ROOT, PAYLOAD_TYPE, _signed_at(unverified, now))
     return trust
 
 
-def _build(body: Body, sha256: str) -> Trust:
+def _read(raw: bytes) -> tuple[Envelope, Body]:
+    sealed = envelope.parse(raw, MAX_BYTES)
+    if sealed.payload_type != PAYLOAD_TYPE:
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}, not trust")
+    return sealed, canonical.load(sealed.unverified_payload, Body, MAX_BYTES)
+
+
+def _signed_at(unverified: Body, now: WallMs) -> WallMs:
+    # As for orders: a document outlives the root keys that made it. Else a sidecar that starts
+    # after they lapsed could neither read what it trusts nor walk to what followed.
+    return WallMs(min(unverified.issued_at, now))
+
+
+def _build(body: Body, sha256: str, raw: bytes) -> Trust:
     if body.type != TYPE:
         raise ProtocolError(Reason.TYPE_CONFUSION, f"is {body.type[:64]}, not trust")
     for key, description in body.keys.items():
@@ -289,7 +374,7 @@ def _build(body: Body, sha256: str) -> Trust:
             f"quorum n={quorum.n} r={quorum.r} w={quorum.w}: need r, w <= n and r + w > n, or a "
             "written epoch can be missed by every read",
         )
-    return Trust(body, sha256, keys, revoked)
+    return Trust(body, sha256, keys, revoked, raw)
 
 
 def _role_keys(body: Body, role: Role, revoked: frozenset[str]) -> dict[KeyId, PublicKey]:

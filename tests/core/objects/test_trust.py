@@ -51,10 +51,23 @@ def test_half_edited_document_is_refused() -> None:
     assert reason_of(lambda: trust.parse(forged, NOW)) is Reason.SIG_INVALID
 
 
-def test_expired_root_key_signs_nothing_now() -> None:
-    raw = builders.trust_bytes(not_after={Role.ROOT: NOW})
+def test_root_key_that_had_lapsed_when_it_signed_does_not_count() -> None:
+    raw = builders.trust_bytes(not_after={Role.ROOT: NOW}, issued_at=NOW)
     assert reason_of(lambda: trust.parse(raw, NOW)) is Reason.KEY_REVOKED
-    assert trust.parse(raw, WallMs(NOW - 1)).version == 1
+    assert trust.parse(raw, WallMs(NOW - 1)).version == 1, "dated ahead: judged by our clock"
+
+
+def test_document_outlives_the_root_keys_that_made_it() -> None:
+    """Else a sidecar that restarts later could not read what it trusts, nor walk on from it."""
+    raw = builders.trust_bytes(not_after={Role.ROOT: NOW}, issued_at=NOW - 1)
+    assert trust.parse(raw, WallMs(NOW + builders.DAY_MS)).version == 1
+
+
+def test_the_envelope_is_kept_and_other_signatures_make_no_other_document() -> None:
+    two, three = (trust.parse(builders.trust_bytes(signed_by=n), NOW) for n in (2, 3))
+    assert two.raw == builders.trust_bytes(signed_by=2)
+    assert two.raw != three.raw
+    assert two == three
 
 
 def test_expired_document_still_opens_and_says_that_it_expired() -> None:
@@ -213,6 +226,40 @@ def test_first_role_that_is_satisfied_opens() -> None:
     assert reason_of(
         lambda: under.open_any(envelope.parse(mixed, 1000), roles, KIND, NOW)
     ) is Reason.THRESHOLD_NOT_MET  # fmt: skip
+
+
+def test_one_key_opens_what_needs_one_whatever_the_threshold_of_its_role() -> None:
+    """Beats: the threshold counts streams, and each replica signs its own."""
+    under = builders.make_trust(roles={**builders.ROLES, Role.BEAT: (2, 2)})
+    key, stranger = builders.signer(Role.BEAT), builders.signer(Role.HALT)
+
+    def single(*keys: FileSigner) -> envelope.Payload:
+        sealed = envelope.parse(sign(KIND, b"{}", *keys), 100)
+        return under.open_single(sealed, Role.BEAT, KIND, NOW)
+
+    assert single(key).signers == (key.key_id,)
+    assert single(key, stranger).signers == (key.key_id,)
+    assert reason_of(lambda: opened(under, Role.BEAT, key)) is Reason.THRESHOLD_NOT_MET
+    assert reason_of(lambda: single(stranger)) is Reason.KEY_UNKNOWN
+    broken = envelope.seal(KIND, b"{}", {key.key_id: bytes(64)})
+    sealed = envelope.parse(broken, 100)
+    assert reason_of(lambda: under.open_single(sealed, Role.BEAT, KIND, NOW)) is Reason.SIG_INVALID
+    assert reason_of(lambda: under.open_single(sealed, Role.BEAT, "x/y", NOW)) is (
+        Reason.TYPE_CONFUSION
+    )
+
+
+def test_one_revoked_or_lapsed_key_opens_nothing() -> None:
+    key = builders.signer(Role.BEAT)
+    sealed = envelope.parse(sign(KIND, b"{}", key), 100)
+    gone = trust.Revoked(keyid=key.key_id, reason="stolen", at=NOW)
+    for under in (
+        builders.make_trust(revoked=(gone,)),
+        builders.make_trust(not_after={Role.BEAT: NOW}),
+    ):
+        assert reason_of(lambda: under.open_single(sealed, Role.BEAT, KIND, NOW)) is (  # noqa: B023
+            Reason.KEY_REVOKED
+        )
 
 
 # --- properties
