@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from sidecar import signer
 from sidecar.core import canonical, envelope
-from sidecar.signer import FileSigner, KeyFileError, KeyFileRefusedError
+from sidecar.signer import CommandSigner, FileSigner, KeyFileError, KeyFileRefusedError
 
 SEED = bytes(range(32))
 
@@ -123,3 +125,94 @@ def test_an_envelope_carries_one_signature_per_signer() -> None:
     sealed = envelope.parse(signer.sign("t", b"{}", FileSigner(SEED), other), 100)
     keys = {key.key_id: key.public for key in (FileSigner(SEED), other)}
     assert set(envelope.signed_by(sealed, keys)) == keys.keys()
+
+
+# --- keys behind a program
+
+DEVICE = """
+import sys
+from nacl.signing import SigningKey
+key = SigningKey(bytes(range(32)))
+if sys.argv[1:] == ["--public"]:
+    print(bytes(key.verify_key).hex())
+else:
+    print(bytes(key.sign(sys.stdin.buffer.read()).signature).hex())
+"""
+
+
+def device(folder: Path, text: str = DEVICE) -> str:
+    """A program that signs, as --key names it."""
+    path = folder / "device.py"
+    path.write_text(text)
+    return shlex.join([sys.executable, str(path)])
+
+
+def test_a_program_signs_what_it_is_handed_and_its_key_is_like_any_other(tmp_path: Path) -> None:
+    key = CommandSigner(device(tmp_path))
+    assert (key.key_id, key.public) == (FileSigner(SEED).key_id, FileSigner(SEED).public)
+    message = bytes(range(256)) * 300  # any bytes, more than a pipe holds
+    assert key.sign(message) == FileSigner(SEED).sign(message)
+    sealed = envelope.parse(signer.sign("t", b"{}", key), 100)
+    assert envelope.signed_by(sealed, {key.key_id: key.public}) == (key.key_id,)
+
+
+def test_a_key_is_named_by_its_file_or_by_exec(tmp_path: Path) -> None:
+    assert isinstance(signer.load_any(f"exec:{device(tmp_path)}"), CommandSigner)
+    assert isinstance(signer.load_any(str(saved(tmp_path))), FileSigner)
+
+
+def test_a_public_key_is_named_by_its_digits_or_by_its_holder(tmp_path: Path) -> None:
+    public = FileSigner(SEED).public
+    for said in (public.hex(), str(saved(tmp_path)), f"exec:{device(tmp_path)}"):
+        assert signer.public_of(said) == public
+
+
+@pytest.mark.parametrize("said", ["00" * 32, "02" + "00" * 31, "ff" * 32])
+def test_digits_that_are_no_public_key_are_refused(said: str) -> None:
+    """A key that nothing could ever be verified with would count for a threshold."""
+    with pytest.raises(KeyFileError, match="no point of Ed25519"):
+        signer.public_of(said)
+
+
+def test_a_signature_that_does_not_fit_the_public_key_is_never_handed_out(tmp_path: Path) -> None:
+    key = CommandSigner(device(tmp_path, DEVICE.replace("sys.stdin.buffer.read()", "b'other'")))
+    with pytest.raises(KeyFileError, match="does not fit its public key"):
+        key.sign(b"message")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("print('5eed' * 15)", "did not print 64 lower-case hex digits"),
+        ("print('5EED' * 16)", "did not print 64 lower-case hex digits"),
+        ("print('5eed' * 16, '5eed')", "did not print 64 lower-case hex digits"),
+        ("raise SystemExit(3)", "ended with status 3"),
+    ],
+)
+def test_a_program_that_answers_otherwise_is_refused_without_quoting_it(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyFileError, match=message) as error:
+        CommandSigner(device(tmp_path, text))
+    assert "5eed" not in str(error.value).lower()
+
+
+def test_a_program_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match=r"no answer within 0\.5 s"):
+        CommandSigner(device(tmp_path, "import signal; signal.pause()"), timeout_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("", "names no program"),
+        ("'half", "cannot be split"),
+        ("/nonexistent/device --pin 1234", "cannot be run: No such file"),
+    ],
+)
+def test_a_program_that_cannot_be_run_is_named_without_its_arguments(
+    command: str, message: str
+) -> None:
+    with pytest.raises(KeyFileError, match=message) as error:
+        signer.load_any(f"exec:{command}")
+    assert "1234" not in str(error.value)

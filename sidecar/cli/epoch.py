@@ -74,7 +74,7 @@ def epoch() -> None:
 def issue(
     *,
     choice: Choice,
-    keys: tuple[Path, ...],
+    keys: tuple[str, ...],
     policy_file: Path,
     routes_file: Path,
     out: Path | None,

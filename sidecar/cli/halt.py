@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import get_args
 
 import click
@@ -22,7 +21,7 @@ from sidecar.cli.peers import (
 )
 from sidecar.cli.text import CliError
 from sidecar.core.objects.halt import Order
-from sidecar.signer import FileSigner
+from sidecar.signer import Signer
 from sidecar.sync.peer import Peer
 
 ID_BYTES = 16
@@ -51,7 +50,7 @@ Example:
 def halt(
     *,
     choice: Choice,
-    keys: tuple[Path, ...],
+    keys: tuple[str, ...],
     output: str,
     **said: str,
 ) -> None:
@@ -76,7 +75,7 @@ def clear(
     *,
     halt_id: str,
     choice: Choice,
-    keys: tuple[Path, ...],
+    keys: tuple[str, ...],
     output: str,
     **said: str,
 ) -> None:
@@ -90,7 +89,7 @@ def clear(
     _issue(choice.where(), order, load_keys(keys), output)
 
 
-def _issue(to: Where, said: Said, keys: Sequence[FileSigner], output: str) -> None:
+def _issue(to: Where, said: Said, keys: Sequence[Signer], output: str) -> None:
     async def job(connected: Sequence[Peer]) -> tuple[Order, dict[str, str]]:
         made = ceremony.make_order(to.trust, _fresh_id(), said, keys, clock.now().wall)
         return made, await rollout.publish(connected, rollout.order_commands(to.trust, made))

@@ -23,7 +23,7 @@ from sidecar.config.sections import PeerAddress
 from sidecar.core.objects import trust as trust_object
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import ProtocolError
-from sidecar.signer import FileSigner
+from sidecar.signer import Signer
 from sidecar.sync.peer import Peer
 
 T = TypeVar("T")
@@ -137,10 +137,11 @@ def peer_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def key_option(command: F) -> F:
-    """--key, once per key file, read back with `load_keys`."""
+    """--key, once per key, read back with `load_keys`."""
     return click.option(
-        "--key", "keys", multiple=True, required=True, type=FILE, help="Key file; repeat it."
-    )(command)
+        "--key", "keys", multiple=True, required=True, metavar="FILE|exec:COMMAND",
+        help="Key file, or a program that signs; repeat it.",
+    )(command)  # fmt: skip
 
 
 def output_option(command: F) -> F:
@@ -168,9 +169,9 @@ def load_trust(path: Path) -> Trust:
         ) from None
 
 
-def load_keys(paths: Sequence[Path]) -> list[FileSigner]:
-    """Read key files; one given twice counts once."""
-    held = {key.key_id: key for key in (signer.load(path) for path in paths)}
+def load_keys(said: Sequence[str]) -> list[Signer]:
+    """Keys by what --key calls them; one given twice counts once."""
+    held = {key.key_id: key for key in (signer.load_any(one) for one in said)}
     return list(held.values())
 
 

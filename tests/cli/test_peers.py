@@ -30,7 +30,7 @@ def test_key_given_twice_counts_once(tmp_path: Path) -> None:
     key.save(tmp_path / "a.key")
     key.save(tmp_path / "b.key")
     paths = [tmp_path / "a.key", tmp_path / "b.key", tmp_path / "a.key"]
-    assert [held.key_id for held in load_keys(paths)] == [key.key_id]
+    assert [held.key_id for held in load_keys([str(path) for path in paths])] == [key.key_id]
 
 
 def test_what_a_peer_said_cannot_move_the_cursor() -> None:

@@ -253,6 +253,16 @@ def test_document_longer_than_its_limit_is_refused() -> None:
     assert reason_of(lambda: FIRST.rotate(raw, NOW)) is Reason.OVERSIZE
 
 
+def test_document_that_nobody_signed_opens_for_ceremonies_and_follows_nothing() -> None:
+    draft = trust.unsigned(next_body(root=NEW))
+    assert (draft.version, draft.raw) == (2, b"")
+    assert draft.sha256 == FIRST.rotate(sealed(draft.body, *OLD, *NEW), NOW).sha256
+    assert reason_of(lambda: FIRST.rotate(draft.raw, NOW)) is Reason.NONCANONICAL
+    assert reason_of(lambda: trust.unsigned(next_body(root=NEW, threshold=4))) is (
+        Reason.TYPE_CONFUSION
+    )
+
+
 # --- time
 
 
