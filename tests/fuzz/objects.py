@@ -199,8 +199,9 @@ def check_issued(data: bytes) -> None:
         read = accepted(lambda: issued.decode(raw, DOMAIN, issuer))  # noqa: B023
         if read is None:
             continue
-        assert issued.encode(read) == raw
-        accepted(lambda: Issued(DOMAIN, issuer, read))  # noqa: B023
+        # Not the same bytes: files of an earlier version lack what has a default.
+        assert issued.decode(issued.encode(read), DOMAIN, issuer) == read
+        accepted(lambda: Issued(TRUST, issuer, read))  # noqa: B023
 
 
 def stored() -> tuple[Marks, State]:

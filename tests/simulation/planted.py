@@ -248,8 +248,8 @@ def numbers_forgotten(patch: Patch) -> None:
     """A restarted authority begins its stream anew."""
     begin = Issued.__init__
 
-    def anew(self: Issued, domain: str, issuer: str, stored: State | None) -> None:
-        begin(self, domain, issuer, stored)
+    def anew(self: Issued, under: Trust, issuer: str, stored: State | None) -> None:
+        begin(self, under, issuer, stored)
         self.used = 0
 
     patch.setattr(Issued, "__init__", anew)

@@ -11,6 +11,7 @@ from sidecar.core import events as ev
 from sidecar.core import gate, issued, lease, marks
 from sidecar.core.accepted import Accepted
 from sidecar.core.follower import Follower, Setting
+from sidecar.core.horizon import Horizon
 from sidecar.core.instant import Now, WallMs
 from sidecar.core.issued import Issued, State
 from sidecar.core.issuer import Issuer
@@ -190,14 +191,13 @@ def older_epochs_accepted(patch: Patch) -> None:
 
 def newer_epoch_forgotten_in_the_store(patch: Patch) -> None:
     """What a reply showed while the marks were stored does not count."""
-    stored, behind = Follower._stored, Follower._behind
+    stored = Follower._stored
 
-    def hasty(self: Follower, event: ev.Stored | ev.StoreFailed) -> list[ev.Command]:
+    def hasty(self: Follower, event: ev.Stored | ev.StoreFailed, now: Now) -> list[ev.Command]:
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(Follower, "_behind", lambda self, seq: False)
-            return stored(self, event)
+            inner.setattr(Horizon, "forbids", lambda self, seq: False)
+            return stored(self, event, now)
 
-    assert behind is Follower._behind
     patch.setattr(Follower, "_stored", hasty)
 
 
@@ -205,8 +205,8 @@ def failed_store_taken_for_done(patch: Patch) -> None:
     """The answer of the disk is not read."""
     stored = Follower._stored
 
-    def optimistic(self: Follower, event: ev.Stored | ev.StoreFailed) -> list[ev.Command]:
-        return stored(self, ev.Stored(event.generation))
+    def optimistic(self: Follower, event: ev.Stored | ev.StoreFailed, now: Now) -> list[ev.Command]:
+        return stored(self, ev.Stored(event.generation), now)
 
     patch.setattr(Follower, "_stored", optimistic)
 
@@ -233,8 +233,8 @@ def vouched_epoch_forgotten(patch: Patch) -> None:
     """A restarted authority vouches for whatever it finds first."""
     begin = Issued.__init__
 
-    def anew(self: Issued, domain: str, issuer: str, stored: State | None) -> None:
-        begin(self, domain, issuer, stored and msgspec.structs.replace(stored, epoch=None))
+    def anew(self: Issued, under: Trust, issuer: str, stored: State | None) -> None:
+        begin(self, under, issuer, stored and msgspec.structs.replace(stored, epoch=None))
 
     patch.setattr(Issued, "__init__", anew)
 
