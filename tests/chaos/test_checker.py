@@ -169,6 +169,13 @@ def test_c1_a_permit_whose_process_was_killed_may_have_been_sent_or_not() -> Non
     assert broken(told) == set()
 
 
+def test_of_many_faults_the_first_are_shown() -> None:
+    told = plain()
+    told.seen = []
+    assert len(check(told)) == 9
+    assert check(told)[-1].endswith("more")
+
+
 # --- C2
 
 
