@@ -139,12 +139,26 @@ class Machine:
     def _later(self, delay_ns: int, action: Action) -> None:
         """Do something unless the process has died meanwhile; when it is paused, afterwards."""
         life = self._life
-        self._world.after(delay_ns, lambda: self._now_or_later(life, action))
+
+        def due() -> None:
+            if self._life == life and not self._paused:
+                action()
+            else:
+                self._now_or_later(life, action)
+
+        self._world.after(delay_ns, due)
 
     def _alive(self, action: Callable[[T], None]) -> Callable[[T], None]:
         """The same for what somebody else calls back."""
         life = self._life
-        return lambda value: self._now_or_later(life, lambda: action(value))
+
+        def called(value: T) -> None:
+            if self._life == life and not self._paused:
+                action(value)
+            else:
+                self._now_or_later(life, lambda: action(value))
+
+        return called
 
     def _carry_out(
         self, commands: Sequence[T], execute: Callable[[T], None], then: Action | None = None
