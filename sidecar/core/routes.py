@@ -103,6 +103,11 @@ class Routes:
         self._paths = PathIndex([[path.encode() for path in item.paths] for item in body.routes])
         self.exempt = {item.target.encode(): upstreams[item.upstream] for item in body.exempt}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its routes, in order."""
+        return tuple(route.name for route in self._routes)
+
     def match(self, path: bytes) -> Route | None:
         """The first route whose pattern matches, or None: denied."""
         found = self._paths.candidates(path)
