@@ -27,7 +27,7 @@ Rules:
 Source: protocol b.1, b.3, b.6, b.10, b.11; codebases 11.2.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import assert_never
 
@@ -42,7 +42,7 @@ from sidecar.core.events import (
     StoreFailed,
     WakeAfter,
 )
-from sidecar.core.fleet import KEEP_MIN_MS, KEEP_TTLS, Census, Fleet
+from sidecar.core.fleet import KEEP_MIN_MS, KEEP_TTLS, Census, Fleet, Member
 from sidecar.core.instant import Now
 from sidecar.core.issued import Issued, State
 from sidecar.core.issuing import (
@@ -138,9 +138,9 @@ class Issuer:
         return self._fleet
 
     @property
-    def issued(self) -> Issued:
-        """What it vouches for, for people."""
-        return self._issued
+    def covered(self) -> Sequence[Member]:
+        """Whom the latest beat covers, for people."""
+        return () if self._census is None else self._census.members
 
     def handle(self, event: issuing.Event, now: Now) -> list[issuing.Command]:
         """Take one event.
