@@ -190,6 +190,14 @@ class Archive:
             self._raw[named.sha256] = marked.envelope.encode()
         return Payload(sealed.unverified_payload, epoch.PAYLOAD_TYPE, named.sha256, ())
 
+    def removed(self, newest: Epoch, marked: ObjectMark) -> frozenset[str]:
+        """What the epochs after the marked one took away by name, up to one that follows it."""
+        found, said = set(newest.says.removes), newest.says
+        while said.prev_sha256 is not None and said.prev_sha256 != marked.sha256:
+            said = self._link(said.prev_sha256)
+            found.update(said.removes)
+        return frozenset(found)
+
     def _follow(self, newest: Epoch, marked: ObjectMark) -> Epoch | Missing:
         seq, link = newest.seq, newest.says.prev_sha256
         if seq - marked.seq > LINKS_MAX:
@@ -209,9 +217,7 @@ class Archive:
 
     def _link(self, sha256: str) -> Predicate:
         # The signatures of a link are not counted: the signed epoch after it names its digest.
-        sealed = envelope.parse(self._raw[sha256], epoch.MAX_BYTES)
-        said = canonical.load(sealed.unverified_payload, epoch.Statement, epoch.MAX_BYTES)
-        return said.predicate
+        return epoch.reread(self._raw[sha256])
 
     def _blob(self, sha256: str, size: int, mismatch: Reason) -> bytes | None:
         raw = self._raw.get(sha256)

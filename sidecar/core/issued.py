@@ -267,6 +267,4 @@ def _reread(mark: ObjectMark) -> Epoch | None:
     if not mark.envelope:
         return None  # a floor; the epoch itself was not found yet
     # Not verified again: it was before it was stored, and the file carries a digest.
-    sealed = envelope.parse(mark.envelope.encode(), epoch.MAX_BYTES)
-    said = canonical.load(sealed.unverified_payload, epoch.Statement, epoch.MAX_BYTES)
-    return Epoch(mark.sha256, said.predicate)
+    return Epoch(mark.sha256, epoch.reread(mark.envelope.encode()))

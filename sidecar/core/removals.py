@@ -20,7 +20,7 @@ class Listed:
     Attributes:
         services: Of its scope; none: all.
         routes: The table that it names.
-        policy: Name of the policy that it names.
+        policy: Name of the policy that it names; empty: not known, and not compared.
     """
 
     services: Iterable[str]
@@ -33,7 +33,7 @@ class Listed:
         return frozenset((
             *(f"service:{name}" for name in self.services),
             *(f"route:{name}" for name in self.routes.names),
-            f"policy:{self.policy}",
+            *((f"policy:{self.policy}",) if self.policy else ()),
         ))  # fmt: skip
 
 
