@@ -26,6 +26,7 @@ from sidecar.core.archive import Archive
 from sidecar.core.instant import NS_PER_MS, Now, WallMs
 from sidecar.core.lease import PPM, Terms
 from sidecar.core.marks import Latch, Marks, ObjectMark
+from sidecar.core.objects import epoch as epochs
 from sidecar.core.objects import halt
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
@@ -33,6 +34,7 @@ from sidecar.core.objects.halt import NO_HALTS, Order
 from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
 from sidecar.core.quorum import Agreement
 from sidecar.core.reason import BY_CODE, Reason
+from sidecar.core.removals import Listed
 from sidecar.core.routes import NO_ROUTES
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot, hardest_first
 
@@ -123,6 +125,16 @@ class Accepted:
         """Whether a beat is older than one that a lease has leaned on."""
         mark = self._beats.get(beat.issuer)
         return mark is not None and beat.seq < mark.seq
+
+    def listed(self) -> Listed | None:
+        """What the marked epoch lists; None where that is not kept: a first boot, or a floor.
+
+        The name of its policy is not kept either; the ceremony looks at that.
+        """
+        if self.epoch is None or not self.epoch.envelope or self._route_text is None:
+            return None
+        said = epochs.reread(self.epoch.envelope.encode())
+        return Listed(said.scope.services, routes.parse(self._route_text.encode()), "")
 
     def jumps(self, beat: Beat) -> bool:
         """Whether a number is further ahead than any stream can have come."""

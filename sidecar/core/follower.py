@@ -339,9 +339,8 @@ class Follower:
 
     def _said(self, standing: ev.Standing) -> Said:
         trust = TrustRef(version=self._trust.version, sha256=self._trust.sha256)
-        runtime = self._integrity.report()
-        halts, step = self._accepted.halts, self._course.latest
-        return Said(trust, halts, self._snapshot, step, runtime, standing)
+        runtime, halts = self._integrity.reported, self._accepted.halts
+        return Said(trust, halts, self._snapshot, self._course.latest, runtime, standing)
 
     def _effective(self) -> Snapshot:
         holds = (*self._passing, *self._integrity.holds(self._snapshot, self._now))

@@ -33,6 +33,7 @@ from sidecar.core.objects.trust import Mark, Role, Trust
 from sidecar.core.policy import Policy
 from sidecar.core.quorum import Agreement
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.removals import Listed, vanished
 from sidecar.core.reporter import Reporter
 from sidecar.core.round import Round
 from sidecar.core.routes import Routes
@@ -165,12 +166,13 @@ class Granting:
         routes = self.archive.routes(found.says.routes)
         if isinstance(routes, Missing):
             return routes
+        self._check_removals(found, routes)
         wrong = scoped.unenforceable(found, routes)
         if wrong is not None:
             raise ProtocolError(wrong, "epoch asks for what its route table cannot tell")
         course.passed(steps.COORDINATION, now, {"epoch": found.sha256, "policy": policy.sha256})
         self._check_runtime(found, this, now)
-        course.passed(steps.INTEGRITY, now, {})
+        course.passed(steps.INTEGRITY, now, self.integrity.evidence)
         granted = self._grant(agreed, found, this, current, now)
         if not granted:
             return None
@@ -195,6 +197,19 @@ class Granting:
             raise ProtocolError(Reason.CLOCK_REGRESSION, "the wall clock is behind its own past")
         if self._accepted.quarantined:
             raise ProtocolError(Reason.QUARANTINED, "a contradiction is not cleared")
+
+    def _check_removals(self, found: Epoch, routes: Routes) -> None:
+        """What the accepted epoch lists does not vanish in silence: a line may have been lost."""
+        mark = self._accepted.epoch
+        if mark is None or found.seq <= mark.seq:
+            return
+        before = self._accepted.listed()
+        if before is None:
+            return
+        gone = set(vanished(before, Listed(found.says.scope.services, routes, "")))
+        lost = sorted(gone - self.archive.removed(found, mark))
+        if lost:
+            raise ProtocolError(Reason.EPOCH_CHAIN_BREAK, f"{', '.join(lost)} vanished")
 
     def _check_runtime(self, found: Epoch, this: Round, now: Now) -> None:
         wrong = self.integrity.judge(found.says.runtime, now)

@@ -18,6 +18,8 @@ import yaml
 from sidecar.cli import nftables
 from sidecar.config import read
 from sidecar.core import layout
+from sidecar.core.events import ReadPeer
+from sidecar.core.quorum import PeerId
 from sidecar.sync.peer import Fault, Peer, PeerError
 from tests.valkey import ValkeyServer
 
@@ -386,6 +388,37 @@ def test_the_writer_cannot_take_anything_back(
 ) -> None:
     with pytest.raises(redis.exceptions.NoPermissionError):
         run(clients["writer"], command)
+
+
+@pytest.mark.redis
+async def test_a_sidecar_writes_its_report_and_reads_its_proof(
+    server: ValkeyServer,
+) -> None:
+    reader, writer = peer(server, "reader"), peer(server, "writer")
+    reports, proofs = layout.reports_key(DOMAIN), layout.proofs_key(DOMAIN, "f" * 64)
+    await writer.write([("HSET", proofs, "one", b"proof")], b"t1")
+    want = ReadPeer(
+        PeerId("p"), 1, (), (), 1000, ((proofs, "one"),), (("HSET", reports, "one", b"report"),)
+    )
+    found, wrote = await reader.ask(want, b"t2")
+    assert wrote
+    assert found == {layout.field_name(proofs, "one"): (b"proof",)}
+    assert (await writer.read((), (reports,), 1000, b"t3"))[reports] == (b"report",)
+    for side in (reader, writer):
+        side.close()
+
+
+@pytest.mark.redis
+async def test_a_denied_report_does_not_spoil_what_is_read(server: ValkeyServer) -> None:
+    """Under the clock anchor a sidecar that may not write its reports serves all the same."""
+    writer = peer(server, "writer")
+    await writer.write([("SET", KEY, b"value")], b"t1")
+    writer.close()
+    want = ReadPeer(PeerId("p"), 1, (KEY,), (), 1000, (), (("HSET", KEY + ":x", "one", b"r"),))
+    reader = peer(server, "reader")
+    assert await reader.ask(want, b"t2") == ({KEY: (b"value",)}, False)
+    assert reader.connected, "the connection is still in step"
+    reader.close()
 
 
 @pytest.mark.redis

@@ -92,7 +92,7 @@ def open_order(raw: bytes, trust: Trust, now: WallMs) -> Order:
     # Keys are judged by the time of signing: an order outlives the short-lived key that made it, or
     # a new sidecar could never learn of an old halt. Revocation is judged as ever.
     signed_at = WallMs(min(unverified.issued_at, now))
-    return parse(trust.open_any(sealed, roles, PAYLOAD_TYPE, signed_at), trust, raw)
+    return parse(trust.open_order(sealed, roles, PAYLOAD_TYPE, signed_at), trust, raw)
 
 
 def reread(raw: bytes) -> Order:
@@ -171,6 +171,8 @@ class Halts:
         merged = {order.sha256: order for order in self.orders}
         for order in more:
             merged.setdefault(order.sha256, order)
+        if len(merged) == len(self.orders):
+            return self
         return Halts(tuple(merged[key] for key in sorted(merged)))
 
 

@@ -14,13 +14,16 @@ Rules:
   (`_signed_at`), or a chain could not be walked any more once its root keys had lapsed.
 * Document expiry is not checked in `parse` and `rotate`: a rotation may have to pass through
   expired versions. It is checked where a lease would be granted (`expired`).
+* Orders are judged by when they were signed, also by keys that had the role then (`open_order`).
+  Revoking a key voids what it ordered, for whoever has not stored it.
 * Reasons are ranked: a known key with a broken signature (EG601) says more than a missing one.
 
 Source: TUF 1.0.34 section 5.3; protocol b.1, b.11.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from sidecar.core import canonical, envelope
 from sidecar.core.envelope import Envelope, KeyId, Payload, PublicKey
@@ -51,6 +54,13 @@ TYPE = "urn:epochgate:trust:v1"
 MAX_BYTES = 64 * 1024  # bytes; TUF root documents stay below this with a hundred keys
 
 
+class Former(NamedTuple):
+    """A key that once had a role, and until when (milliseconds since 1970)."""
+
+    public: PublicKey
+    until: WallMs
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """A verified trust document.
@@ -62,6 +72,8 @@ class Trust:
         revoked: Key ids that sign nothing any more.
         raw: The envelope, to be stored and passed on. Another set of signatures over the same body
             is the same document.
+        former: Keys that documents before this one gave a role of orders and this one does not,
+            revoked ones left out; known to whoever walked there.
     """
 
     body: Body
@@ -69,6 +81,9 @@ class Trust:
     keys: Mapping[Role, Mapping[KeyId, PublicKey]] = field(repr=False)
     revoked: frozenset[str]
     raw: bytes = field(repr=False, compare=False)
+    former: Mapping[Role, Mapping[KeyId, Former]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def version(self) -> int:
@@ -122,7 +137,19 @@ class Trust:
         self._check_follows(unverified)
         successor = _build(unverified, canonical.digest(sealed.unverified_payload), raw)
         successor.open(sealed, Role.ROOT, PAYLOAD_TYPE, at)
-        return successor
+        return replace(successor, former=self._remembered_by(successor))
+
+    def _remembered_by(self, successor: "Trust") -> dict[Role, dict[KeyId, Former]]:
+        # Orders outlive the keys that signed them. Without these, a pod that starts after a key was
+        # replaced could read neither an old halt nor the clear that ended it.
+        found: dict[Role, dict[KeyId, Former]] = {}
+        until = WallMs(successor.body.issued_at)
+        for role in _ORDERING:
+            left = {key: Former(public, until) for key, public in self.keys[role].items()}
+            both = {**left, **self.former.get(role, {})}
+            gone = successor.keys[role].keys() | successor.revoked
+            found[role] = {key: item for key, item in both.items() if key not in gone}
+        return found
 
     def _check_follows(self, body: Body) -> None:
         if body.version != self.version + 1:
@@ -170,18 +197,29 @@ class Trust:
         needs = tuple((role, self.role(role).threshold) for role in roles)
         return self._open(sealed, needs, payload_type, now)
 
+    def open_order(
+        self, sealed: Envelope, roles: tuple[Role, ...], payload_type: str, signed_at: WallMs
+    ) -> Payload:
+        """`open_any` for orders: keys that had the role when it was signed count as well."""
+        needs = tuple((role, self.role(role).threshold) for role in roles)
+        return self._open(sealed, needs, payload_type, signed_at, history=True)
+
     def _open(
         self,
         sealed: Envelope,
         needs: tuple[tuple[Role, int], ...],
         payload_type: str,
         now: WallMs,
+        *,
+        history: bool = False,
     ) -> Payload:
         if sealed.payload_type != payload_type:
             raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}")
         failure = Reason.KEY_UNKNOWN
         for role, threshold in needs:
             keys = self.usable(role, now)
+            if history:
+                keys |= self._had(role, now)
             signers = envelope.signed_by(sealed, keys)
             if len(signers) >= threshold:
                 body = sealed.unverified_payload
@@ -196,6 +234,10 @@ class Trust:
             for key, public in self.keys[role].items()
             if (limit := self.body.keys[key].not_after) is None or now < limit
         }
+
+    def _had(self, role: Role, at: WallMs) -> dict[KeyId, PublicKey]:
+        found = self.former.get(role, {})
+        return {key: item.public for key, item in found.items() if at <= item.until}
 
     def _why(
         self,
@@ -213,6 +255,8 @@ class Trust:
             return Reason.KEY_REVOKED
         return Reason.KEY_UNKNOWN
 
+
+_ORDERING = (Role.HALT, Role.EPOCH, Role.ROOT, Role.RESUME)  # roles that sign halts and clears
 
 _RANK = (
     Reason.KEY_UNKNOWN,

@@ -12,7 +12,7 @@ from sidecar.core import canonical
 from sidecar.core.instant import WallMs
 from sidecar.core.objects import halt, trust
 from sidecar.core.objects.halt import NO_HALTS, Halts, Order
-from sidecar.core.objects.trust import Role
+from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.signer import FileSigner, sign
 from tests import builders
@@ -203,3 +203,41 @@ def test_any_single_changed_byte_of_the_envelope_is_refused(data: st.DataObject)
     raw[at] ^= data.draw(st.integers(1, 255))
     with pytest.raises(ProtocolError):
         halt.open_order(bytes(raw), TRUST, NOW)
+
+
+def after_halt_key_1(*, revoked: bool, at: int = builders.NOW) -> Trust:
+    """The document that takes role halt from key 1, by rotation from TRUST."""
+    gone = builders.signer(Role.HALT, 1).key_id
+    keyids = tuple(key for key in TRUST.body.roles.halt.keyids if key != gone)
+    roles = msgspec.structs.replace(
+        TRUST.body.roles, halt=trust.RoleKeys(keyids=keyids, threshold=1)
+    )
+    body = msgspec.structs.replace(
+        TRUST.body,
+        version=2,
+        prev_sha256=TRUST.sha256,
+        issued_at=at,
+        roles=roles,
+        revoked=(trust.Revoked(keyid=gone, reason="stolen", at=at),) if revoked else (),
+    )
+    raw = sign(trust.PAYLOAD_TYPE, canonical.dump(body), *builders.signers(Role.ROOT, 2))
+    return TRUST.rotate(raw, builders.NOW)
+
+
+def test_an_order_outlives_the_replacement_of_its_key() -> None:
+    """Else a pod that starts later could read neither an old halt nor the clear that ended it."""
+    later = after_halt_key_1(revoked=False)
+    assert halt.open_order(builders.order_bytes(TRUST), later, builders.NOW).says.action == "halt"
+
+
+def test_a_key_that_lost_its_role_makes_no_new_orders() -> None:
+    later = after_halt_key_1(revoked=False, at=builders.NOW - 1)
+    with pytest.raises(ProtocolError) as caught:
+        halt.open_order(builders.order_bytes(TRUST), later, builders.NOW)
+    assert caught.value.reason is Reason.KEY_UNKNOWN
+
+
+def test_what_a_revoked_key_ordered_is_void_for_who_has_not_stored_it() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        halt.open_order(builders.order_bytes(TRUST), after_halt_key_1(revoked=True), builders.NOW)
+    assert caught.value.reason is Reason.KEY_REVOKED
