@@ -20,6 +20,7 @@ BENCHES: tuple[Bench, ...] = (
 )  # fmt: skip
 ROUNDS = 3
 DECIDE_ROUNDS, DECIDE_LOOPS, DECIDE_S = 7, 20_000, 15
+FLEET, FLEET_S = 1000, 10  # instances
 QUICK = 10
 # Of a long one: it shows whether bounds hold, which more rounds do not change.
 ROUNDS_IN_ALL = {"hostile": 1}
@@ -64,24 +65,29 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 def all(count: int, quick: bool) -> None:  # noqa: A001, FBT001 (click hands it over)
     """Everything, then the report. Some twenty minutes."""
     from benchmarks import decide as first  # noqa: PLC0415 (imported when used)
+    from benchmarks import fleetbeat as second  # noqa: PLC0415
     from benchmarks import report as writer  # noqa: PLC0415
 
+    in_process = (first.run, second.run)
     if quick:
         with tempfile.TemporaryDirectory() as scratch:
-            _everything(1, QUICK, Path(scratch), first.run)
+            _everything(1, QUICK, Path(scratch), in_process)
             return
-    _everything(count, 1, figures.RESULTS, first.run)
+    _everything(count, 1, figures.RESULTS, in_process)
     writer.write()
 
 
 def _everything(
-    count: int, less: int, folder: Path, decide: Callable[[int, int, Path], object]
+    count: int, less: int, folder: Path, in_process: Sequence[Callable[[int, int, Path], object]]
 ) -> None:
+    decide, fleet = in_process
     turns = [(bench, ROUNDS_IN_ALL.get(bench.name, count)) for bench in BENCHES]
     planned_s = sum(rounds.planned_s(bench, number) for bench, number in turns)
-    progress = Progress(DECIDE_S + planned_s)
+    progress = Progress(DECIDE_S + FLEET_S + planned_s)
     progress.step("decide", DECIDE_S)
     decide(DECIDE_ROUNDS, DECIDE_LOOPS // less, folder)
+    progress.step("fleetbeat", FLEET_S)
+    fleet(DECIDE_ROUNDS, FLEET // less, folder)
     for bench, number in turns:
         rounds.run(bench, number, max(1, bench.size // less), (), folder, progress)
 
@@ -96,6 +102,18 @@ def decide(count: int, loops: int, out: Path, form: str) -> None:
     from benchmarks import decide as bench  # noqa: PLC0415 (imported when used)
 
     _show(bench.run(count, loops, out), form)
+
+
+@main.command(epilog="\b\nExample:\n  python -m benchmarks fleetbeat --instances 4000")
+@click.option("--rounds", "count", type=click.IntRange(1), default=DECIDE_ROUNDS,
+              show_default=True)  # fmt: skip
+@click.option("--instances", type=click.IntRange(1, 4096), default=FLEET, show_default=True)
+@_options
+def fleetbeat(count: int, instances: int, out: Path, form: str) -> None:
+    """An authority and its fleet in process: reports verified, a beat over all of them."""
+    from benchmarks import fleetbeat as bench  # noqa: PLC0415 (imported when used)
+
+    _show(bench.run(count, instances, out), form)
 
 
 def _command(bench: Bench) -> click.Command:

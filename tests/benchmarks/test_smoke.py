@@ -36,6 +36,17 @@ def test_decide_writes_its_result_to_the_folder_that_was_named(tmp_path: Path) -
     assert "round 2 of 2" in done.stderr
 
 
+def test_fleetbeat_covers_every_instance_that_reports(tmp_path: Path) -> None:
+    done = run(
+        "fleetbeat", "--rounds", "2", "--instances", "30", "--out", str(tmp_path), "-o", "json"
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("fleetbeat-*.json")
+    kept = json.loads(path.read_text())
+    assert [target["number"] for target in kept["targets"]] == [13, 13]
+    assert all(value > 0 for found in kept["rounds"] for value in found.values())
+
+
 def test_the_request_is_what_it_is_said_to_be() -> None:
     assert len(request.HEADERS) == 13
     assert len(request.body()) == request.BODY_BYTES == int(request.HEADERS["Content-Length"])
