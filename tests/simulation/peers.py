@@ -87,15 +87,6 @@ class SimulatedPeer:
         self._library.add(key, raw)
         self._hashes.setdefault(key, {})[field] = raw
 
-    def drop_field(self, key: str, field: str) -> None:
-        """HDEL."""
-        self._hashes.get(key, {}).pop(field, None)
-
-    def drop(self, key: str) -> None:
-        """DEL."""
-        self._strings.pop(key, None)
-        self._hashes.pop(key, None)
-
     def wipe(self) -> None:
         """FLUSHALL, or a restart without persistence."""
         self._strings.clear()
