@@ -98,7 +98,7 @@ class _Authority:
         )
         payload = canonical.dump(body)
         signer.sign(beat.PAYLOAD_TYPE, payload, self._key)
-        lines = self._cover.lines(census, canonical.digest(payload), self._fleet.unlisted())
+        lines = self._cover.lines(census, canonical.digest(payload))
         assert sum(map(len, lines)) >= 2 * len(self._keys)
 
     def _report(self, key: FileSigner, number: int) -> bytes:
