@@ -92,6 +92,7 @@ class Accepted:
         self.dirty = False
         if stored is not None:
             self.halts = NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts)
+        self._standing = self.halts.standing(trust)
         if self._route_text is not None:
             self.routes = routes.parse(self._route_text.encode())
 
@@ -174,6 +175,7 @@ class Accepted:
         self.epoch, self._beats = self._marks_under(after)
         self._demanding = _of(after, self._demanding)
         self._trust, self.successor, self._carried = after, None, True
+        self._standing = self.halts.standing(after)
         return after
 
     def rivals(self, successor: Trust) -> events.Conflict | None:
@@ -197,6 +199,7 @@ class Accepted:
         if halts.seq == self.halts.seq:
             return False
         self.halts = halts
+        self._standing = halts.standing(self._trust)
         self.dirty = True
         return True
 
@@ -246,15 +249,17 @@ class Accepted:
         return tuple(holds)
 
     def _ordered(self, beat: Beat) -> tuple[Hold, ...]:
-        pinned, ours = beat.says.halts, self.halts
-        if pinned.seq < ours.seq:
+        # Authorities name no order whose key was revoked; we have stored it, and obey it still.
+        pinned, ours, standing = beat.says.halts, self.halts, self._standing
+        if pinned.seq < standing.seq:
             return ()  # a smaller set is only older than ours
         holds = []
         if beat.says.state == "halt" and not ours.stops_everything:
             holds.append(Hold(Reason.HALT_GLOBAL, HoldKind.PASSING))
         # An equal number with another digest means that two authorities each know an order that
         # the other lacks: not yet a lie, so it is waited for like any order that cannot be read.
-        if (pinned.seq, pinned.sha256) != (ours.seq, ours.sha256):
+        same = ((known.seq, known.sha256) for known in (ours, standing))
+        if (pinned.seq, pinned.sha256) not in same:
             holds.append(Hold(Reason.HALT_WITHHELD, HoldKind.PASSING))
         return tuple(holds)
 

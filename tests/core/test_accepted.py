@@ -30,6 +30,7 @@ TRUST = builders.make_trust()
 EPOCH_RAW = builders.epoch_bytes(TRUST)
 EPOCH = builders.open_epoch(EPOCH_RAW, TRUST)
 HALT = builders.make_order(TRUST)
+OTHER = builders.make_order(TRUST, number=8, keys=builders.signers(Role.ROOT, 2))
 CLEAR = builders.make_order(TRUST, number=2, clears=HALT.says.halt_id)
 
 
@@ -334,6 +335,43 @@ def test_a_beat_that_says_halt_stops_although_a_halt_of_a_part_is_known(fresh: A
 
 def test_a_beat_that_says_halt_stops_without_any_order(fresh: Accepted) -> None:
     assert demanded(fresh, NO_HALTS, state="halt") == [Reason.HALT_GLOBAL]
+
+
+def known_to_a_later_trust(restart: bool) -> Accepted:  # noqa: FBT001
+    """It holds two orders; the key of the first was revoked since."""
+    memory = Accepted(TRUST, None)
+    memory.add_orders([HALT, OTHER])
+    memory.successor = revoking(Role.HALT, 1)
+    if not restart:
+        memory.adopt()
+        return memory
+    return Accepted(memory.successor, marks.decode(memory.encode(), "test"))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(
+    ("pinned", "found"),
+    [
+        ((1, 2), []),  # by an authority that has not walked to the next document yet
+        ((2,), []),
+        ((), []),
+        ((1,), [Reason.HALT_WITHHELD]),
+        ((2, 3), [Reason.HALT_WITHHELD]),  # as many as we hold, and one that we do not
+        ((3,), [Reason.HALT_WITHHELD]),
+    ],
+)
+def test_a_voided_order_hides_no_other(
+    restart: bool,  # noqa: FBT001
+    pinned: tuple[int, ...],
+    found: list[Reason],
+) -> None:
+    """Authorities name it no more, and it must not stand for one that we were not shown."""
+    memory = known_to_a_later_trust(restart)
+    obeyed = {hold.evidence for hold in memory.holds()}
+    assert obeyed == {HALT.says.halt_id, OTHER.says.halt_id}
+    orders = {1: HALT, 2: OTHER, 3: builders.make_order(TRUST, number=9)}
+    said = NO_HALTS.union(orders[number] for number in pinned)
+    assert demanded(memory, said) == found
 
 
 # -- clocks
