@@ -176,6 +176,9 @@ def signatures_not_checked(patch: Patch) -> None:
 def beat_used_again(patch: Patch) -> None:
     """Re-reading one beat may stretch the lease."""
     patch.setattr(Accepted, "newer", lambda self, beat: True)
+    patch.setattr(
+        lease.Grants, "offer", lambda self, one: self._known.update({one.beat.issuer: one})
+    )
 
 
 def published_before_stored(patch: Patch) -> None:
