@@ -21,8 +21,8 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 COMPILED := build/compiled
 COMPILED_TESTS := tests/core tests/proxy tests/audit tests/telemetry tests/http tests/hostile
 
-.PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate simulate-long late fuzz fuzz-differential bench \
-  lock venv clean
+.PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate \
+  simulate-long model late chaos fuzz fuzz-differential bench lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ simulate-long: $(READY) ## the same, many times, on all cores (COUNT=20000 OPTIO
 
 late: $(READY) ## stop sidecars over and over; what becomes of late writes (ARGS="--stops 5000")
 	@$(PY) -m tests.late $(ARGS)
+
+chaos: $(READY) ## real peers, authorities and sidecars under faults; the history is checked (ARGS="--runs 1 --seed 7")
+	@$(PY) -m tests.chaos $(ARGS)
 
 fuzz: $(VENV)/.fuzzer ## fuzz the decoders, guided by coverage (TARGET=request SECONDS=60 KEEP=1)
 	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(KEEP),--keep) $(TARGET)

@@ -20,7 +20,9 @@ BENCHES: tuple[Bench, ...] = (
 )  # fmt: skip
 ROUNDS = 3
 DECIDE_ROUNDS, DECIDE_LOOPS, DECIDE_S = 7, 20_000, 15
+SCENARIOS, SIMULATE_S = 40, 30
 QUICK = 10
+InProcess = Callable[[int, int, Path], object]  # rounds, size, folder for the result
 # Of a long one: it shows whether bounds hold, which more rounds do not change.
 ROUNDS_IN_ALL = {"hostile": 1}
 
@@ -65,23 +67,26 @@ def all(count: int, quick: bool) -> None:  # noqa: A001, FBT001 (click hands it 
     """Everything, then the report. Some twenty minutes."""
     from benchmarks import decide as first  # noqa: PLC0415 (imported when used)
     from benchmarks import report as writer  # noqa: PLC0415
+    from benchmarks import simulate as second  # noqa: PLC0415
 
     if quick:
         with tempfile.TemporaryDirectory() as scratch:
-            _everything(1, QUICK, Path(scratch), first.run)
+            _everything(1, QUICK, Path(scratch), first.run, second.run)
             return
-    _everything(count, 1, figures.RESULTS, first.run)
+    _everything(count, 1, figures.RESULTS, first.run, second.run)
     writer.write()
 
 
 def _everything(
-    count: int, less: int, folder: Path, decide: Callable[[int, int, Path], object]
+    count: int, less: int, folder: Path, decide: InProcess, simulate: InProcess
 ) -> None:
     turns = [(bench, ROUNDS_IN_ALL.get(bench.name, count)) for bench in BENCHES]
     planned_s = sum(rounds.planned_s(bench, number) for bench, number in turns)
-    progress = Progress(DECIDE_S + planned_s)
+    progress = Progress(DECIDE_S + SIMULATE_S + planned_s)
     progress.step("decide", DECIDE_S)
     decide(DECIDE_ROUNDS, DECIDE_LOOPS // less, folder)
+    progress.step("simulate", SIMULATE_S)
+    simulate(count, SCENARIOS // less, folder)
     for bench, number in turns:
         rounds.run(bench, number, max(1, bench.size // less), (), folder, progress)
 
@@ -96,6 +101,29 @@ def decide(count: int, loops: int, out: Path, form: str) -> None:
     from benchmarks import decide as bench  # noqa: PLC0415 (imported when used)
 
     _show(bench.run(count, loops, out), form)
+
+
+@main.command(epilog="\b\nExample:\n  python -m benchmarks halts --followers 50 -o json")
+@click.option("--followers", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--halts", "count", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=ROUNDS, show_default=True)
+@_options
+def halts(followers: int, count: int, rounds: int, out: Path, form: str) -> None:
+    """How long after a halt was acknowledged the last gate closes."""
+    from benchmarks import halts as bench  # noqa: PLC0415 (imported when used)
+
+    _show(bench.run(followers, count, rounds, out), form)
+
+
+@main.command(epilog="\b\nExample:\n  python -m benchmarks simulate --rounds 5 -o json")
+@click.option("--rounds", "count", type=click.IntRange(1), default=ROUNDS, show_default=True)
+@click.option("--scenarios", type=click.IntRange(1), default=SCENARIOS, show_default=True)
+@_options
+def simulate(count: int, scenarios: int, out: Path, form: str) -> None:
+    """The simulation of the protocol: virtual time against CPU time."""
+    from benchmarks import simulate as bench  # noqa: PLC0415 (imported when used)
+
+    _show(bench.run(count, scenarios, out), form)
 
 
 def _command(bench: Bench) -> click.Command:

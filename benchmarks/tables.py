@@ -102,12 +102,21 @@ def source(document: Document) -> str:
 
 def decide(document: Document) -> str:
     """What each step takes in process."""
+    return _medians("ns per call", document)
+
+
+def simulate(document: Document) -> str:
+    """How fast the simulation runs."""
+    return _medians(document["unit"], document)
+
+
+def _medians(unit: str, document: Document) -> str:
     rows = [
         (name, f"{found['median']:,.0f}", f"{found['min']:,.0f} to {found['max']:,.0f}")
         for name, found in document["summary"].items()
         if name != "growth"
     ]
-    return table(("ns per call", "median", "range"), rows)
+    return table((unit, "median", "range"), rows)
 
 
 def workload(document: Document) -> str:
@@ -198,6 +207,7 @@ def _range(found: Mapping[str, float] | None) -> str:
 
 SECTIONS: dict[str, Callable[[Document], str]] = {
     "decide": decide,
+    "simulate": simulate,
     **dict.fromkeys(COLUMNS, workload),
     "hostile": hostile,
 }

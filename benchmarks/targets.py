@@ -44,12 +44,16 @@ WANTED = (
            "epochgate: memory, KiB per connection"),
     Wanted(10, "start to first permit, peers up", "ms", 1000, 500, "proxy",
            "epochgate: start to first permit, ms"),
+    Wanted(11, "last gate closed after a halt was acknowledged, 50 followers, p99", "ms", 100, 30,
+           "halts", "closed after the acknowledgement: p99, ms"),
     Wanted(15, "256 MiB up, throughput against HAProxy", TIMES, 0.7, 0.9, "bulk",
            "ratio: up: throughput against haproxy", at_least=True),
     Wanted(15, "256 MiB down, throughput against HAProxy", TIMES, 0.7, 0.9, "bulk",
            "ratio: down: throughput against haproxy", at_least=True),
     Wanted(15, "growth of memory meanwhile", "MiB", 4, 4, "bulk",
            "epochgate: growth of memory, MiB"),
+    Wanted(17, "simulation, virtual time against CPU time", TIMES, 200, 1000, "simulate",
+           "virtual seconds per second", at_least=True),
 )  # fmt: skip
 
 

@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sidecar import signer
-from sidecar.core import canonical, envelope, policy, routes, scoped
+from sidecar.core import canonical, envelope, layout, policy, routes, scoped
+from sidecar.core.archive import Archive, Missing
 from sidecar.core.envelope import PublicKey
 from sidecar.core.instant import WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
 from sidecar.core.objects import epoch, halt, trust
 from sidecar.core.objects.epoch import NO_DEMANDS, Epoch, Runtime
 from sidecar.core.objects.halt import Order
-from sidecar.core.objects.trust import LogHead, Role, Trust, TrustRef
-from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.objects.trust import LogHead, Mark, Role, Trust, TrustRef
+from sidecar.core.reason import ProtocolError
+from sidecar.core.removals import Listed, vanished
 from sidecar.signer import Signer
 
 PROFILE = "baseline"
@@ -118,6 +120,11 @@ class EpochPlan:
         tenants: Tenants it is for; none: all. The route table has to say where the tenant stands.
         enforcement: `observe`: what the policy does not permit is let through, and recorded.
         runtime: Digests that sidecars have to find; none: anything may run.
+        instances: Ids of instance keys, a closed roster; none: it is open.
+        max_unacked_ms: How long reports may go unacknowledged; 0 demands nothing.
+        max_diverged: How many instances may hold another state; None demands nothing.
+        removes: What the epoch before listed and this one does not: service:NAME, route:NAME,
+            policy:NAME.
         reason: Why, for people.
     """
 
@@ -130,6 +137,10 @@ class EpochPlan:
     tenants: tuple[str, ...] = ()
     enforcement: Literal["enforce", "observe"] = "enforce"
     runtime: Runtime = NO_DEMANDS
+    instances: tuple[str, ...] = ()
+    max_unacked_ms: int = 0
+    max_diverged: int | None = None
+    removes: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -163,16 +174,57 @@ def make_epoch(
     return made, raw
 
 
+def check_removals(plan: EpochPlan, prev: Epoch, blobs: tuple[bytes | None, bytes | None]) -> None:
+    """Whether everything that `prev` listed and the plan does not is named in `removes`.
+
+    Args:
+        plan: What the next epoch shall say.
+        prev: The epoch before it.
+        blobs: Policy and route table of `prev`; None where no peer has them.
+
+    Raises:
+        CeremonyError: names what is missing there, or what is not gone.
+    """
+    old_policy, old_routes = blobs
+    if old_policy is None or old_routes is None:
+        raise CeremonyError(
+            f"policy or routes of epoch {prev.seq} are on no peer, so nobody can say what the next "
+            "one takes away; put them back, or let a running authority do it"
+        )
+    try:
+        before = Listed(
+            prev.says.scope.services, routes.parse(old_routes), policy.parse(old_policy).name
+        )
+        after = Listed(plan.services, routes.parse(plan.routes), policy.parse(plan.policy).name)
+    except ProtocolError as error:
+        raise CeremonyError(f"policy or routes do not compile: {error}") from None
+    gone = set(vanished(before, after))
+    silent, kept = sorted(gone - set(plan.removes)), sorted(set(plan.removes) - gone)
+    if silent:
+        options = " ".join(f"--remove {name}" for name in silent)
+        raise CeremonyError(
+            f"epoch {prev.seq} lists what this one does not: {', '.join(silent)}; if that is "
+            f"meant, say {options}"
+        )
+    if kept:
+        raise CeremonyError(
+            f"--remove {kept[0]}: epoch {prev.seq} lists no such thing to take away"
+        )
+
+
 def open_epoch(raw: bytes, under: Trust, now: WallMs) -> Epoch:
-    """Verify an epoch's envelope.
+    """Verify an epoch's envelope: by today's keys, or as the floor that root signed.
 
     Raises:
         ProtocolError: why it is none of this domain and trust document.
     """
     sealed = envelope.parse(raw, epoch.MAX_BYTES)
-    found = epoch.parse(under.open(sealed, Role.EPOCH, epoch.PAYLOAD_TYPE, now))
-    if found.says.domain != under.domain:
-        raise ProtocolError(Reason.TYPE_CONFUSION, f"epoch of domain {found.says.domain}")
+    said = canonical.load(sealed.unverified_payload, epoch.Statement, epoch.MAX_BYTES).predicate
+    named = Mark(seq=said.seq, sha256=canonical.digest(sealed.unverified_payload))
+    archive = Archive(under)
+    archive.add(layout.epoch_key(under.domain, named.sha256), raw)
+    found = archive.epoch(named, None, now)
+    assert not isinstance(found, Missing), "it was added"
     return found
 
 
@@ -187,6 +239,7 @@ class Said:
         clears: Id of the halt, or of the evidence of a quarantine, that this order ends; None: it
             is a halt.
         requested_by: Who.
+        challenge: What reports shall quote, to prove that this order was read; None: nothing.
     """
 
     reason: str
@@ -194,6 +247,7 @@ class Said:
     value: str = ""
     clears: str | None = None
     requested_by: str = "operator"
+    challenge: str | None = None
 
 
 def make_order(
@@ -223,7 +277,7 @@ def make_order(
         seq=max(1, now),  # grows without asking anybody: an order waits for no peer
         action="halt" if said.clears is None else "clear",
         scope=halt.Scope(kind=said.kind, value=said.value),
-        challenge=None,
+        challenge=said.challenge,
         clears=said.clears,
         reason_code="operator",
         reason=said.reason,
@@ -281,7 +335,10 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         activation=epoch.Activation(mode=plan.activation, supersedes=True),
         profile=epoch.Profile(name=PROFILE, sha256=canonical.digest(PROFILE.encode())),
         scope=epoch.Scope(
-            services=plan.services, regions=plan.regions, tenants=plan.tenants, instances=()
+            services=plan.services,
+            regions=plan.regions,
+            tenants=plan.tenants,
+            instances=plan.instances,
         ),
         policy=epoch.PolicyRef(
             sha256=canonical.digest(plan.policy),
@@ -289,10 +346,12 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
             media_type=policy.MEDIA_TYPE,
         ),
         routes=epoch.RoutesRef(sha256=canonical.digest(plan.routes), size=len(plan.routes)),
-        removes=(),
+        removes=tuple(sorted(plan.removes)),
         runtime=plan.runtime,
         enforcement=plan.enforcement,
-        telemetry=epoch.Telemetry(max_unacked_ms=0, max_diverged=None),
+        telemetry=epoch.Telemetry(
+            max_unacked_ms=plan.max_unacked_ms, max_diverged=plan.max_diverged
+        ),
         audit=epoch.Audit(max_checkpoint_age_ms=0, max_unacked_ms=0, overflow="contain"),
         halts_sha256=halt.NO_HALTS.sha256,
         gov_log=LogHead(

@@ -14,16 +14,20 @@ from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 from sidecar import signer
-from sidecar.authority.store import StateStore
+from sidecar.authority.store import StateError, StateStore
 from sidecar.clock import Clock
 from sidecar.config.sections import AuthorityConfig
 from sidecar.core import events, issuing
 from sidecar.core.events import PeerFailed, ReadPeer, Store, WakeAfter
 from sidecar.core.fault import PeerError
+from sidecar.core.fleet import Fleet
+from sidecar.core.issued import State, in_force
 from sidecar.core.issuer import Issuer
 from sidecar.core.issuing import BeatEnded, Sign, Tell, WriteCommand, WritePeer
+from sidecar.core.objects.beat import Fleet as Covered
 from sidecar.core.objects.trust import Trust
 from sidecar.core.quorum import PeerId
+from sidecar.core.reason import ProtocolError
 from sidecar.core.vouch import Setting
 from sidecar.signer import Signer
 
@@ -58,6 +62,9 @@ class Counts:
         epoch_seq: Number of the epoch that it vouched for.
         issued_at: When, milliseconds since 1970.
         acks: How many peers took it.
+        covered: What it said about the fleet; None before the first.
+        reports_verified: Since the start.
+        trust_version: Of the trust document in force.
         failures: (peer, kind) -> reads and writes that failed.
         conditions: What is the case now and should not be for long: word -> detail.
     """
@@ -68,6 +75,9 @@ class Counts:
     epoch_seq: int = 0
     issued_at: int = 0
     acks: int = 0
+    covered: Covered | None = None
+    reports_verified: int = 0
+    trust_version: int = 0
     failures: dict[tuple[str, str], int] = field(default_factory=dict)
     conditions: dict[str, str] = field(default_factory=dict)
 
@@ -77,14 +87,15 @@ class Publisher:
 
     Args:
         config: State folder, interval and life of beats.
-        trust: The trust document in force.
+        trust: The pinned trust document; a newer one that was walked to is in the state.
         key: This replica's own beat key.
         peers: Where to publish; their time limits are `config.beat.publish_ms`.
         clock: Both clocks.
         tell: Handed everything that people should know.
 
     Raises:
-        StateError: when the stored state cannot be used; nothing was published.
+        StateError: when the stored state cannot be used, or contradicts the pinned trust document;
+            nothing was published.
         ProtocolError: KEY_UNKNOWN when trust does not let the key sign beats.
     """
 
@@ -111,7 +122,7 @@ class Publisher:
         )
         try:
             state = self._store.load(trust.domain, key.key_id)
-            self._issuer = Issuer(trust, setting, state)
+            self._issuer = Issuer(self._newest(trust, state), setting, state)
         except BaseException:
             self._store.close()
             raise
@@ -122,7 +133,33 @@ class Publisher:
             peer: asyncio.Queue() for peer in self._peers
         }
         self._saves: asyncio.Queue[Store] = asyncio.Queue()
-        self.counts = Counts()
+        self.counts = Counts(trust_version=self._issuer.trust.version)
+
+    @property
+    def fleet(self) -> Fleet:
+        """Who reports, for people."""
+        return self._issuer.fleet
+
+    @property
+    def covered(self) -> frozenset[str]:
+        """Names of the instances that the latest beat covers."""
+        return frozenset(member.name for member in self._issuer.covered)
+
+    @property
+    def trust(self) -> Trust:
+        """The trust document in force, for people."""
+        return self._issuer.trust
+
+    def _newest(self, pinned: Trust, state: State | None) -> Trust:
+        try:
+            return in_force(pinned, state, self._clock().wall)
+        except ProtocolError as error:
+            raise StateError(
+                f"{self._store.path}: does not fit the trust document in spec.trust.file: "
+                f"{error.detail}; put back the document that this state was made under, or a newer "
+                "one. After a break-glass replacement of root give this replica a new beat key and "
+                "an empty state folder"
+            ) from None
 
     async def run(self) -> None:
         """Vouch until cancelled."""
@@ -202,11 +239,13 @@ class Publisher:
 
     def _note(self, told: Tell | BeatEnded) -> None:
         counts = self.counts
+        counts.trust_version = self.trust.version
         if isinstance(told, Tell):
             counts.conditions.pop(told.fact.value, None)
             if not told.over:
                 counts.conditions[told.fact.value] = told.detail
             return
+        counts.covered, counts.reports_verified = told.fleet, self.fleet.verified
         counts.beats += 1
         counts.committed += told.committed
         counts.seq, counts.epoch_seq = told.seq, told.epoch_seq

@@ -4,7 +4,9 @@ Rules:
 
 * What is the newest epoch is known only after `r` peers answered: what `w` acknowledged is then
   among the answers. Guessing would sign a second epoch under a number that is taken.
-* Every name is followed to a verified epoch. Two verified epochs with one number end the matter.
+* Every name is followed to a verified epoch. Two verified epochs with one number end the matter. An
+  epoch from before a rotation is verified by the floor that root signed, where it is that floor.
+* Trust documents that followed the one on this machine are walked first.
 * A write counts per peer, all of it or nothing.
 
 Source: protocol b.2, b.5; hardening A02.
@@ -19,6 +21,7 @@ from sidecar.authority.publisher import PeerLike
 from sidecar.core import canonical, layout, routes
 from sidecar.core.fault import PeerError
 from sidecar.core.instant import WallMs
+from sidecar.core.issued import DOCUMENTS_MAX
 from sidecar.core.issuing import WriteCommand
 from sidecar.core.objects import halt
 from sidecar.core.objects.epoch import Epoch
@@ -56,6 +59,41 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
+async def walk(peers: Sequence[PeerLike], under: Trust, now: WallMs) -> Trust:
+    """The newest trust document that follows `under` on any peer.
+
+    Args:
+        peers: Whom to ask.
+        under: Where to begin.
+        now: Wall clock.
+
+    Raises:
+        CeremonyError: two documents follow one.
+    """
+    for _ in range(DOCUMENTS_MAX):
+        key = layout.trust_key(under.domain, under.version + 1)
+        answers, _ = await _read(peers, (key,), ())
+        raws = {raw for found in answers.values() for raw in found.get(key, ())}
+        found_next = [one for raw in sorted(raws) if (one := _next(under, raw, now))]
+        following = {one.sha256: one for one in found_next}
+        if len(following) > 1:
+            raise CeremonyError(
+                f"two trust documents carry number {under.version + 1}; root keys signed both: "
+                "find out which is meant"
+            )
+        if not following:
+            break
+        (under,) = following.values()
+    return under
+
+
+def _next(under: Trust, raw: bytes, now: WallMs) -> Trust | None:
+    try:
+        return under.rotate(raw, now)
+    except ProtocolError:
+        return None
+
+
 async def look(peers: Sequence[PeerLike], under: Trust, now: WallMs, need: int) -> Found:
     """Read and verify what the peers hold.
 
@@ -78,6 +116,9 @@ async def look(peers: Sequence[PeerLike], under: Trust, now: WallMs, need: int) 
     named = {
         raw.decode("ascii", "replace") for found in answers.values() for raw in found[head_key]
     }
+    floor = under.body.floors.epoch
+    if floor is not None:
+        named.add(floor.sha256)
     epochs = await _epochs(peers, under, now, sorted(named), notes)
     newest, raw = _newest(epochs)
     return Found(newest, raw, _union(answers, under, now), results, tuple(notes))
@@ -134,6 +175,28 @@ async def history(
             break
         chain.append(found[0][0])
     return chain
+
+
+async def blobs(
+    peers: Sequence[PeerLike], under: Trust, of: Epoch
+) -> tuple[bytes | None, bytes | None]:
+    """Policy and route table of an epoch, by their digests; None where no peer has them."""
+    wanted = (of.says.policy.sha256, of.says.routes.sha256)
+    keys = [layout.blob_key(under.domain, sha256) for sha256 in wanted]
+    answers, _ = await _read(peers, tuple(keys), ())
+    policy, routes = (
+        next(
+            (
+                raw
+                for found in answers.values()
+                for raw in found.get(key, ())
+                if canonical.digest(raw) == sha256
+            ),
+            None,
+        )
+        for key, sha256 in zip(keys, wanted, strict=True)
+    )
+    return policy, routes
 
 
 async def publish(peers: Sequence[PeerLike], commands: Sequence[WriteCommand]) -> dict[str, str]:

@@ -6,7 +6,8 @@
 * A running sidecar never imports this package.
 
 Exit codes: 0 ok, 1 failure, 2 policy tests failed, 64 usage, 65 bad input data, 69 endpoint
-unavailable, 70 internal, 77 permission, 78 configuration, 80 verification failed, 81 unverifiable.
+unavailable, 70 internal, 77 permission, 78 configuration, 80 verification failed, 81 unverifiable,
+124 timed out.
 """
 
 import importlib
@@ -34,9 +35,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("sidecar.cli.explain:explain", "Say what a reason code means and what to do."),
     "trust": ("sidecar.cli.trust:trust", "Make and rotate the trust document and its keys."),
     "epoch": ("sidecar.cli.epoch:epoch", "Issue, show and verify sync epochs."),
+    "wait": ("sidecar.cli.wait:wait", "Wait until the fleet serves under an epoch."),
     "halt": ("sidecar.cli.halt:halt", "Stop: sign and publish a halt."),
     "halts": ("sidecar.cli.halt:halts", "List the halts that the peers hold."),
+    "halt-check": ("sidecar.cli.drill:halt_check", "Show that a halt would reach the fleet now."),
     "clear": ("sidecar.cli.halt:clear", "End a halt or a quarantine, signed by a threshold."),
+    "evidence": ("sidecar.cli.evidence:evidence", "Show what a quarantined sidecar has proof of."),
     "policy": ("sidecar.cli.policy:policy", "Check and test policies and route tables."),
     "audit": ("sidecar.cli.audit:audit", "Read, verify and prove audit records."),
     "intercept": (

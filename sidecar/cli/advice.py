@@ -189,12 +189,12 @@ ADVICE: dict[str, Advice] = {
     "EG403": Advice(
         "A file that the epoch names (model weights, for instance) has another digest, cannot be "
         "read, is none of integrity.files, or changed and is being read again.",
-        "`runtime` in `epochgate status -o json`: digests, what could not be read, and progress.",
+        "`epochgate status`: digests, what could not be read, and progress.",
     ),
     "EG404": Advice(
-        "The epoch demands digests, and nothing was measured yet, or nothing since "
-        "integrity.maxAge. At a start large files take their time.",
-        "`runtime` in `epochgate status -o json`: progress; then the disk or mount of these files.",
+        "The epoch demands digests, and nothing was measured yet, or nothing within "
+        "integrity.maxAge.",
+        "measured in `epochgate status`; then the disk or mount of the files to be measured.",
     ),
     "EG405": Advice(
         "The stored marks exist and cannot be read. A corrupt file is not a missing one: believing "

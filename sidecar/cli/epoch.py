@@ -69,6 +69,15 @@ def epoch() -> None:
               show_default=True, help="The old one ends as leases lapse, or at once.")  # fmt: skip
 @click.option("--service", "services", multiple=True, help="Only for this service; repeat it.")
 @click.option("--region", "regions", multiple=True, help="Only for this region; repeat it.")
+@click.option("--instance", "instances", multiple=True, metavar="KEYID",
+              help="Closed roster: only instances with these keys; repeat it.")  # fmt: skip
+@click.option("--max-unacked", "max_unacked_ms", default=0, type=DURATION, show_default="no limit",
+              help="How long reports may go unacknowledged.")  # fmt: skip
+@click.option("--max-diverged", type=click.IntRange(0), show_default="no limit",
+              help="How many instances may hold another state.")  # fmt: skip
+@click.option("--remove", "removes", multiple=True, metavar="KIND:NAME",
+              help="What the epoch before lists and this one does not: route:NAME, service:NAME, "
+                   "policy:NAME; repeat it.")  # fmt: skip
 @click.option("--tenant", "tenants", multiple=True, help="Only for this tenant; repeat it.")
 @click.option("--enforcement", type=click.Choice(["enforce", "observe"]), default="enforce",
               show_default=True, help="observe: let pass what policy denies.")  # fmt: skip
@@ -89,7 +98,8 @@ def issue(
     """Sign the next epoch and put it on the peers.
 
     The newest epoch is looked up and verified first; the new one takes the next number and names
-    it as its predecessor. It is in force once the authority vouches for it.
+    it as its predecessor. What that one lists and the new one does not has to be named by --remove.
+    It is in force once the authority vouches for it.
     """
     to = choice.where()
     signers = load_keys(keys)
@@ -98,9 +108,18 @@ def issue(
 
     async def job(connected: Sequence[Peer]) -> tuple[Epoch, bytes, dict[str, str]]:
         now = clock.now().wall
-        found = await rollout.look(connected, to.trust, now, to.trust.body.quorum.r)
-        made, raw = ceremony.make_epoch(plan, to.trust, found.newest, signers, now)
-        lines = rollout.epoch_commands(to.trust, made, raw, (plan.policy, plan.routes))
+        under = await rollout.walk(connected, to.trust, now)
+        found = await rollout.look(connected, under, now, under.body.quorum.r)
+        if found.newest is None and found.notes and under.version > 1:
+            raise CeremonyError(
+                f"{found.notes[0]} under trust version {under.version}; a number would be used "
+                "twice: the next trust document has to name it as its floor"
+            )
+        if found.newest is not None:
+            blobs = await rollout.blobs(connected, under, found.newest)
+            ceremony.check_removals(plan, found.newest, blobs)
+        made, raw = ceremony.make_epoch(plan, under, found.newest, signers, now)
+        lines = rollout.epoch_commands(under, made, raw, (plan.policy, plan.routes))
         return made, raw, await rollout.publish(connected, lines)
 
     made, raw, results = _ceremony(to, job)
@@ -157,8 +176,9 @@ def history(*, choice: Choice, limit: int, output: str) -> None:
 
     async def job(connected: Sequence[Peer]) -> list[Epoch]:
         now = clock.now().wall
-        found = await rollout.look(connected, to.trust, now, to.trust.body.quorum.r)
-        return await rollout.history(connected, to.trust, _some(found), now, limit)
+        under = await rollout.walk(connected, to.trust, now)
+        found = await rollout.look(connected, under, now, under.body.quorum.r)
+        return await rollout.history(connected, under, _some(found), now, limit)
 
     chain = _ceremony(to, job)
     if output == "json":
@@ -177,8 +197,9 @@ def _ceremony(to: Where, job: Callable[[Sequence[Peer]], Awaitable[T]]) -> T:
 
 def _look(to: Where) -> Found:
     async def job(connected: Sequence[Peer]) -> Found:
-        now, need = clock.now().wall, to.trust.body.quorum.r
-        return await rollout.look(connected, to.trust, now, need)
+        now = clock.now().wall
+        under = await rollout.walk(connected, to.trust, now)
+        return await rollout.look(connected, under, now, under.body.quorum.r)
 
     return _ceremony(to, job)
 
@@ -233,6 +254,13 @@ def _show(one: Epoch, output: str) -> None:
         ("regions", ", ".join(said.scope.regions) or "all"),
         ("tenants", ", ".join(said.scope.tenants) or "all"),
         ("enforcement", said.enforcement),
+        ("instances", len(said.scope.instances) or "open"),
+        (
+            "max unacked",
+            f"{said.telemetry.max_unacked_ms} ms" if said.telemetry.max_unacked_ms else None,
+        ),
+        ("max diverged", said.telemetry.max_diverged),
+        ("removes", ", ".join(said.removes) or None),
         ("policy", f"{said.policy.sha256} ({said.policy.size} bytes)"),
         ("routes", f"{said.routes.sha256} ({said.routes.size} bytes)"),
         *shown(said.runtime),

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,8 +24,17 @@ _STOPS = {"all": "everything here", "matching": "matching requests", "nothing": 
 @click.option("--url", default=DEFAULT_URL, show_default=True, help="Status port of the process.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table")
 @click.option("-w", "--watch", is_flag=True, help="Again every second, until interrupted.")
-def status(url: str, output: str, *, watch: bool) -> None:
+@click.option("--fleet", "whole", is_flag=True, help="What all instances report, from the peers.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False),
+              help="authority.yaml, for --fleet.")  # fmt: skip
+def status(url: str, output: str, config: Path | None, *, watch: bool, whole: bool) -> None:
     """Show state, lease, epoch, peers and workers of a sidecar, or figures of an authority."""
+    if whole:
+        # Imported here: asking a status port needs no peers.
+        from sidecar.cli import fleet  # noqa: PLC0415
+
+        fleet.show(config, output)
+        return
     while True:
         value = fetch(url)
         if output == "json":
@@ -102,6 +112,7 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "hold", f"{hold['kind']} {hold['reason']} {hold['evidence']}".strip()
     for halt in value.get("halts") or ():
         yield "halt", _halt(halt)
+    yield from _runtime(value.get("runtime") or {})
     for name, number in (value.get("audit") or {}).items():
         yield f"audit {name}", number
     for name, promise in (value.get("guarantee") or {}).items():
@@ -152,6 +163,8 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, obj
     for name, item in value.items():
         if isinstance(item, Mapping):
             yield from _flat(item, f"{prefix}{name} ")
+        elif isinstance(item, list):
+            yield f"{prefix}{name}", len(item)
         elif name.endswith("_at"):
             yield f"{prefix}{name}", _when(item)
         else:

@@ -34,6 +34,7 @@ from sidecar.core.objects.trust import Quorum, Trust
 
 MISSES = 3
 PPM = 1_000_000
+IMAGE_DIGEST_MAX = 512  # as core.canonical.Text
 _LOCAL = "the local value may only tighten the signed one"
 
 
@@ -143,6 +144,9 @@ def _integrity(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         if names.setdefault(file.name, index) != index:
             where = f"integrity.files[{index}].name"
             found.append((where, f"{file.name} is the name of another file too"))
+    if len(values.get("integrity.imageDigest") or "") > IMAGE_DIGEST_MAX:
+        most = f"must be at most {IMAGE_DIGEST_MAX} characters: reports repeat it"
+        found.append(("integrity.imageDigest", most))
     period, max_age = values.get("integrity.period"), values.get("integrity.maxAge")
     if period and max_age and max_age < 2 * period:
         least = f"must be at least twice integrity.period, {2 * period} ms"

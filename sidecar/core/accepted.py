@@ -11,12 +11,13 @@ Rules:
   digest, and a key that has expired since must not end a halt.
 * With a newer trust document, marks of keys that lost their role are forgotten. Where the keys of
   role epoch changed, the epoch's mark falls back to the signed floor: a stolen key may have driven
-  it ahead. Nothing else ever lowers a mark.
+  it ahead. Nothing else ever lowers a mark. What is stored with a successor is stored as it will be
+  under it: a crash before it is in force must not leave it half done.
 
 Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.11, b.12; TUF 1.0.34 section 5.3.11.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from sidecar.core.archive import Archive
 from sidecar.core.instant import NS_PER_MS, Now, WallMs
 from sidecar.core.lease import PPM, Terms
 from sidecar.core.marks import Latch, Marks, ObjectMark
+from sidecar.core.objects import epoch as epochs
 from sidecar.core.objects import halt
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
@@ -32,6 +34,7 @@ from sidecar.core.objects.halt import NO_HALTS, Order
 from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
 from sidecar.core.quorum import Agreement
 from sidecar.core.reason import BY_CODE, Reason
+from sidecar.core.removals import Listed
 from sidecar.core.routes import NO_ROUTES
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot, hardest_first
 
@@ -125,6 +128,16 @@ class Accepted:
         mark = self._beats.get(beat.issuer)
         return mark is not None and beat.seq < mark.seq
 
+    def listed(self) -> Listed | None:
+        """What the marked epoch lists; None where that is not kept: a first boot, or a floor.
+
+        The name of its policy is not kept either; the ceremony looks at that.
+        """
+        if self.epoch is None or not self.epoch.envelope or self._route_text is None:
+            return None
+        said = epochs.reread(self.epoch.envelope.encode())
+        return Listed(said.scope.services, routes.parse(self._route_text.encode()), "")
+
     def jumps(self, beat: Beat) -> bool:
         """Whether a number is further ahead than any stream can have come."""
         mark = self._beats.get(beat.issuer)
@@ -151,16 +164,27 @@ class Accepted:
 
     def adopt(self) -> Trust:
         """The successor is durable: it is in force from now on."""
-        before, after = self._trust, self.successor
+        after = self.successor
         assert after is not None, "stored"
+        self.epoch, self._beats = self._marks_under(after)
+        self._demanding = _of(after, self._demanding)
         self._trust, self.successor, self._carried = after, None, True
-        self._beats = {key: m for key, m in self._beats.items() if key in after.keys[Role.BEAT]}
-        self._demanding = {}
-        floor, mark = after.body.floors.epoch, self.epoch
-        fallen = mark is not None and before.changed(after, Role.EPOCH)
-        if floor is not None and (mark is None or fallen or floor.seq > mark.seq):
-            self.epoch = ObjectMark(seq=floor.seq, sha256=floor.sha256, envelope="")
         return after
+
+    def rivals(self, successor: Trust) -> events.Conflict | None:
+        """A conflict if root signed another successor than the one that is being stored."""
+        known = self.successor
+        if known is None or known.sha256 == successor.sha256:
+            return None
+        named = (known.sha256, successor.sha256)
+        return _contradiction(Reason.EQUIVOCATION, named, (known.raw, successor.raw))
+
+    def _marks_under(self, after: Trust) -> tuple[ObjectMark | None, dict[str, ObjectMark]]:
+        floor, mark = after.body.floors.epoch, self.epoch
+        fallen = mark is not None and self._trust.changed(after, Role.EPOCH)
+        if floor is not None and (mark is None or fallen or floor.seq > mark.seq):
+            mark = ObjectMark(seq=floor.seq, sha256=floor.sha256, envelope="")
+        return mark, _of(after, self._beats)
 
     def add_orders(self, orders: Iterable[Order]) -> bool:
         """Take verified orders; say whether any was new."""
@@ -289,8 +313,10 @@ class Accepted:
         self.generation += 1
         self.dirty = False
         trust, carried = self._trust, self._carried
+        epoch, beats = self.epoch, self._beats
         if self.successor is not None:
             trust, carried = self.successor, True
+            epoch, beats = self._marks_under(trust)
         return marks.encode(
             Marks(
                 type=marks.TYPE,
@@ -298,8 +324,8 @@ class Accepted:
                 generation=self.generation,
                 trust=TrustRef(version=trust.version, sha256=trust.sha256),
                 trust_envelope=trust.raw.decode() if carried else None,
-                epoch=self.epoch,
-                beats=self._beats,
+                epoch=epoch,
+                beats=beats,
                 halts=tuple(order.raw.decode() for order in self.halts.orders),
                 latches=self._latches,
                 routes=self._route_text,
@@ -309,6 +335,11 @@ class Accepted:
 
     def _raw(self, beat: Beat) -> bytes:
         return self._raws[beat.sha256]
+
+
+def _of(trust: Trust, said: Mapping[str, V]) -> dict[str, V]:
+    """What issuers said that still have their role."""
+    return {issuer: item for issuer, item in said.items() if issuer in trust.keys[Role.BEAT]}
 
 
 def _remember(memory: dict[K, V], key: K, value: V) -> None:

@@ -6,19 +6,24 @@ Rules:
   anything that the authority did not name.
 * An epoch is threshold-checked, and must follow the marked epoch link by link. For the links in
   between the hash suffices: the epoch at the end was signed by the threshold and names them.
+* An epoch from before a rotation stays valid without the keys that signed it, where its digest is
+  vouched for otherwise: it is the one marked here, or the floor that root signed. Any other needs
+  the threshold of today's keys.
+* Below the floor that root signed, and beside it, there are no epochs.
 * What is missing is a value (`Missing`), not an error: the follower asks for it.
 
-Source: protocol b.3 steps 6 and 7.
+Source: protocol b.3 steps 6 and 7, b.11.
 """
 
 from dataclasses import dataclass
 
 from sidecar.core import canonical, envelope, layout, policy, routes
+from sidecar.core.envelope import Envelope, Payload
 from sidecar.core.instant import WallMs
 from sidecar.core.marks import ObjectMark
 from sidecar.core.objects import epoch
 from sidecar.core.objects.epoch import Epoch, PolicyRef, Predicate, RoutesRef
-from sidecar.core.objects.trust import Mark, Role, Trust
+from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
 from sidecar.core.policy import Policy
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import Routes
@@ -54,6 +59,11 @@ class Archive:
         self._epochs: dict[str, Epoch] = {}
         self._policies: dict[str, Policy] = {}
         self._routes: dict[str, Routes] = {}
+
+    def renew(self, trust: Trust) -> None:
+        """Another trust document is in force: every epoch is judged anew, nothing fetched again."""
+        self._trust = trust
+        self._epochs.clear()
 
     def add(self, key: str, raw: bytes) -> bool:
         """Take fetched bytes if they are what their key names; say whether they were."""
@@ -92,7 +102,7 @@ class Archive:
         known = self._epochs.get(named.sha256)
         if known is None:
             try:
-                known = self._epochs[named.sha256] = self._open(named, now)
+                known = self._epochs[named.sha256] = self._open(named, marked, now)
             except ProtocolError:
                 del self._raw[named.sha256]  # another peer may hold a better envelope: ask again
                 raise
@@ -140,15 +150,53 @@ class Archive:
         self._policies = {key: item for key, item in self._policies.items() if key in wanted}
         self._routes = {key: item for key, item in self._routes.items() if key in wanted}
 
-    def _open(self, named: Mark, now: WallMs) -> Epoch:
+    def _open(self, named: Mark, marked: ObjectMark | None, now: WallMs) -> Epoch:
         sealed = envelope.parse(self._raw[named.sha256], epoch.MAX_BYTES)
-        opened = epoch.parse(self._trust.open(sealed, Role.EPOCH, epoch.PAYLOAD_TYPE, now))
+        unverified = self._link(named.sha256)
+        # Before the signatures: the keys of a newer document need not be in ours.
+        self._check_trust(unverified.trust)
+        opened = epoch.parse(self._payload(sealed, named, marked, now))
         says = opened.says
         if says.domain != self._trust.domain or says.seq != named.seq:
             raise ProtocolError(Reason.TYPE_CONFUSION, "epoch of another domain or number")
-        if (says.trust.version, says.trust.sha256) != (self._trust.version, self._trust.sha256):
-            raise ProtocolError(Reason.TRUST_WITHHELD, "epoch names another trust document")
+        floor = self._trust.body.floors.epoch
+        if floor is not None and says.seq < floor.seq:
+            raise ProtocolError(Reason.ROLLBACK, f"epoch {says.seq}, below the floor {floor.seq}")
+        if floor is not None and says.seq == floor.seq and named.sha256 != floor.sha256:
+            raise ProtocolError(Reason.ROLLBACK, f"another epoch {says.seq} than the floor")
         return opened
+
+    def _check_trust(self, said: TrustRef) -> None:
+        ours = self._trust
+        if said.version > ours.version:
+            raise ProtocolError(
+                Reason.TRUST_WITHHELD, f"epoch names trust version {said.version}, this is older"
+            )
+        if said.version == ours.version and said.sha256 != ours.sha256:
+            raise ProtocolError(Reason.TRUST_WITHHELD, "epoch names another trust document")
+
+    def _payload(
+        self, sealed: Envelope, named: Mark, marked: ObjectMark | None, now: WallMs
+    ) -> Payload:
+        try:
+            return self._trust.open(sealed, Role.EPOCH, epoch.PAYLOAD_TYPE, now)
+        except ProtocolError:
+            ours = marked is not None and marked.sha256 == named.sha256
+            floor = self._trust.body.floors.epoch
+            if not ours and (floor is None or floor.sha256 != named.sha256):
+                raise
+        if marked is not None and ours and marked.envelope:
+            # What was verified then is better evidence than what a peer serves now.
+            self._raw[named.sha256] = marked.envelope.encode()
+        return Payload(sealed.unverified_payload, epoch.PAYLOAD_TYPE, named.sha256, ())
+
+    def removed(self, newest: Epoch, marked: ObjectMark) -> frozenset[str]:
+        """What the epochs after the marked one took away by name, up to one that follows it."""
+        found, said = set(newest.says.removes), newest.says
+        while said.prev_sha256 is not None and said.prev_sha256 != marked.sha256:
+            said = self._link(said.prev_sha256)
+            found.update(said.removes)
+        return frozenset(found)
 
     def _follow(self, newest: Epoch, marked: ObjectMark) -> Epoch | Missing:
         seq, link = newest.seq, newest.says.prev_sha256
@@ -169,9 +217,7 @@ class Archive:
 
     def _link(self, sha256: str) -> Predicate:
         # The signatures of a link are not counted: the signed epoch after it names its digest.
-        sealed = envelope.parse(self._raw[sha256], epoch.MAX_BYTES)
-        said = canonical.load(sealed.unverified_payload, epoch.Statement, epoch.MAX_BYTES)
-        return said.predicate
+        return epoch.reread(self._raw[sha256])
 
     def _blob(self, sha256: str, size: int, mismatch: Reason) -> bytes | None:
         raw = self._raw.get(sha256)

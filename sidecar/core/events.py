@@ -22,7 +22,7 @@ from sidecar.core.reason import Reason
 from sidecar.core.runtime import Measurement
 from sidecar.core.snapshot import Snapshot
 
-WriteCommand = tuple[str | bytes, ...]  # SET, HSET, HDEL or PUBLISH, and its arguments
+WriteCommand = tuple[str | bytes, ...]  # SET, HSET, HDEL, DEL or PUBLISH, and its arguments
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,6 @@ from sidecar.core.accepted import Accepted
 from sidecar.core.archive import Missing
 from sidecar.core.granting import Granted, Granting
 from sidecar.core.hearing import Hearing
-from sidecar.core.horizon import Horizon
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.lifecycle import Course
 from sidecar.core.marks import Marks
@@ -47,12 +46,11 @@ from sidecar.core.quorum import Agreement, PeerId, Split, TooFew, Vote
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Said
 from sidecar.core.round import Round
-from sidecar.core.setting import Setting
+from sidecar.core.setting import JITTER, Setting
 from sidecar.core.snapshot import Hold, Snapshot
 
 __all__ = ["Follower", "Setting"]
 
-JITTER = 0.1  # of the poll interval: sidecars that started together drift apart
 GLANCE = 0  # number of reads that belong to no round
 
 
@@ -138,10 +136,7 @@ class Follower:
         self._again = False
         peers = self._setting.peers
         self._round = Round(self._round.number + 1, now, event.jitter, peers)
-        evidence: steps.Evidence = {
-            "trust": self._trust.sha256, "marks": self._accepted.generation,
-        }  # fmt: skip
-        self._course.begin(now, evidence)
+        self._course.begin(now, self._ground)
         self._hearing.forget()
         writes: tuple[ev.WriteCommand, ...] = ()
         if self._reporter is not None and event.nonce:
@@ -187,9 +182,7 @@ class Follower:
         this.votes[event.peer] = Vote(meant.beats)
         this.faults.update(dict.fromkeys(meant.faults))
         this.results[event.peer] = meant.result
-        commands: list[ev.Command] = []
-        for conflict in meant.conflicts:
-            commands += self._latch(conflict)
+        commands = [command for found in meant.conflicts for command in self._latch(found)]
         if meant.successor is not None:
             commands += self._succeed(meant.successor)
         return [*commands, *self._take_orders(meant.orders), *self._obey(meant.beats, now)]
@@ -218,6 +211,9 @@ class Follower:
 
     def _succeed(self, successor: Trust) -> list[ev.Command]:
         """A newer trust document is stored before it is used (rule 3)."""
+        rival = self._accepted.rivals(successor)
+        if rival is not None:
+            return self._latch(rival)
         if self._accepted.successor is not None:
             return []
         self._accepted.successor = successor
@@ -229,13 +225,12 @@ class Follower:
         self._trust = after
         self._granting.under(after)
         self._hearing.under(after)
-        if before.changed(after, Role.EPOCH):
-            self._granting.horizon = Horizon()
+        self._round.void = True  # its votes were judged by the document before
         self._snapshot = replace(self._snapshot, trust_version=after.version)
         current = self._snapshot.lease
         if current is not None:
             named = Mark(seq=current.epoch_seq, sha256=current.epoch_sha256)
-            if current.beat.issuer not in after.keys[Role.BEAT]:
+            if not after.keys[Role.BEAT].keys() >= set(current.issuers):
                 self._drop(Reason.KEY_REVOKED)
             elif self._accepted.outdated(named):
                 self._drop(Reason.EPOCH_SUPERSEDED)
@@ -287,7 +282,7 @@ class Follower:
         if conflict is not None:
             self._round.deny(conflict.reason)
             return self._latch(conflict)
-        if self._storing is not None or self._accepted.successor is not None:
+        if self._round.void or self._storing is not None or self._accepted.successor is not None:
             return []  # one store at a time; the beat stays newer and is used with the next reply
         current = self._snapshot.lease
         found = self._granting.judge(agreed, self._round, current, self._course, now)
@@ -308,8 +303,7 @@ class Follower:
         if beats:
             self._passing = self._demanded(beats, now)
         before = self._snapshot
-        on_its_way = self._storing is not None and self._storing.granted is not None
-        if before.lease is None and before.absent is Reason.STARTING and not on_its_way:
+        if before.lease is None and before.absent is Reason.STARTING and not self._pending:
             self._snapshot = replace(before, absent=Reason.NOT_SYNCED)
         self._snapshot = replace(self._snapshot, faults=faults, unmet=this.sorted_unmet)
         commands: list[ev.Command] = []
@@ -329,8 +323,10 @@ class Follower:
         if wrong is None:
             return []
         self._round.deny(wrong)
-        commands = self._drop(wrong) if self._snapshot.lease is not None else []
-        self._again = True
+        self._round.void = self._again = True
+        self._granting.grants.keep()  # also what was not used yet leaned on that clock
+        held = self._pending or self._snapshot.lease is not None
+        commands = self._drop(wrong) if held else []
         return commands if self._round.waiting else [*commands, ev.WakeAfter(0)]
 
     def _drop(self, why: Reason) -> list[ev.Command]:
@@ -343,9 +339,8 @@ class Follower:
 
     def _said(self, standing: ev.Standing) -> Said:
         trust = TrustRef(version=self._trust.version, sha256=self._trust.sha256)
-        runtime = self._integrity.report()
-        halts, step = self._accepted.halts, self._course.latest
-        return Said(trust, halts, self._snapshot, step, runtime, standing)
+        runtime, halts = self._integrity.reported, self._accepted.halts
+        return Said(trust, halts, self._snapshot, self._course.latest, runtime, standing)
 
     def _effective(self) -> Snapshot:
         holds = (*self._passing, *self._integrity.holds(self._snapshot, self._now))
@@ -386,13 +381,18 @@ class Follower:
         return commands
 
     def _approve(self, granted: Granted, now: Now) -> list[ev.Command]:
-        # Between the store and its answer another reply may have shown a newer epoch.
-        if self._granting.horizon.forbids(granted.lease.epoch_seq):
+        # Between the store and its answer another reply may have shown a newer epoch or document.
+        superseded = self._granting.horizon.forbids(granted.lease.epoch_seq)
+        if superseded or self._accepted.successor is not None:
             return []
         self._snapshot = granted.on(self._snapshot)
         self._granting.archive.keep(granted.epoch)
         evidence: steps.Evidence = {"epoch": granted.epoch.sha256, **self._ground}
-        return [*self._publish(), *self._course.approved(now, evidence)]
+        return [*self._publish(), *self._course.approved(granted.trail, now, evidence)]
+
+    @property
+    def _pending(self) -> bool:
+        return self._storing is not None and self._storing.granted is not None
 
     @property
     def _ground(self) -> steps.Evidence:

@@ -26,13 +26,14 @@ from sidecar.core.clockwatch import ClockWatch
 from sidecar.core.horizon import Horizon
 from sidecar.core.instant import Now, WallMs
 from sidecar.core.lease import Grants, Lease, Terms
-from sidecar.core.lifecycle import Course
+from sidecar.core.lifecycle import Course, Trail
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.trust import Mark, Role, Trust
 from sidecar.core.policy import Policy
 from sidecar.core.quorum import Agreement
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.removals import Listed, vanished
 from sidecar.core.reporter import Reporter
 from sidecar.core.round import Round
 from sidecar.core.routes import Routes
@@ -49,6 +50,7 @@ class Granted:
     epoch: Epoch
     policy: Policy
     routes: Routes
+    trail: Trail
 
     def on(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot that serves this."""
@@ -93,14 +95,18 @@ class Granting:
         self.integrity = Integrity(setting.integrity_max_age_ms)
         identity = setting.identity
         self.reporter = (
-            None if identity is None else Reporter(identity, trust.domain, setting.poll_ms)
+            None if identity is None else Reporter(identity, trust.domain, setting.report_ms)
         )
         self.horizon = Horizon()
         self.grants = Grants()
+        self.trust = trust
         self.under(trust)
 
     def under(self, trust: Trust) -> None:
         """Judge by this document from now on."""
+        if self.trust.changed(trust, Role.EPOCH):
+            self.horizon = Horizon()  # whoever signed what ended a lease may have been a thief
+        self.horizon.keep(trust.keys[Role.BEAT])
         self.trust = trust
         self.terms = self._setting.terms.within(trust.body.limits)
         self.quorum = max(self._setting.quorum, trust.body.quorum.r)
@@ -160,12 +166,13 @@ class Granting:
         routes = self.archive.routes(found.says.routes)
         if isinstance(routes, Missing):
             return routes
+        self._check_removals(found, routes)
         wrong = scoped.unenforceable(found, routes)
         if wrong is not None:
             raise ProtocolError(wrong, "epoch asks for what its route table cannot tell")
         course.passed(steps.COORDINATION, now, {"epoch": found.sha256, "policy": policy.sha256})
         self._check_runtime(found, this, now)
-        course.passed(steps.INTEGRITY, now, {})
+        course.passed(steps.INTEGRITY, now, self.integrity.evidence)
         granted = self._grant(agreed, found, this, current, now)
         if not granted:
             return None
@@ -175,7 +182,9 @@ class Granting:
         latest = WallMs(min(found.says.not_after, self.trust.body.expires))
         beats = [item.beat for item in granted]
         self._accepted.accept(found, beats, self.archive, now)
-        return Granted(lease.together(granted, agreed, latest), found, policy, routes)
+        this.grant()
+        whole = lease.together(granted, agreed, latest)
+        return Granted(whole, found, policy, routes, course.trail)
 
     def _check_ground(self, agreed: Agreement, now: Now) -> None:
         if self.horizon.forbids(agreed.epoch_seq):
@@ -188,6 +197,16 @@ class Granting:
             raise ProtocolError(Reason.CLOCK_REGRESSION, "the wall clock is behind its own past")
         if self._accepted.quarantined:
             raise ProtocolError(Reason.QUARANTINED, "a contradiction is not cleared")
+
+    def _check_removals(self, found: Epoch, routes: Routes) -> None:
+        """What the accepted epoch lists does not vanish in silence: a line may have been lost."""
+        mark, before = self._accepted.epoch, self._accepted.listed()
+        if mark is None or before is None or found.seq <= mark.seq:
+            return
+        gone = set(vanished(before, Listed(found.says.scope.services, routes, "")))
+        lost = sorted(gone - self.archive.removed(found, mark))
+        if lost:
+            raise ProtocolError(Reason.EPOCH_CHAIN_BREAK, f"{', '.join(lost)} vanished")
 
     def _check_runtime(self, found: Epoch, this: Round, now: Now) -> None:
         wrong = self.integrity.judge(found.says.runtime, now)
@@ -210,14 +229,17 @@ class Granting:
     ) -> tuple[Lease, ...]:
         """Leases of enough issuers, if together they are better than the one there is."""
         wrong = self._offer(agreed, this)
-        best = self.grants.best(agreed, self.trust.role(Role.BEAT).threshold)
+        need = self.trust.role(Role.BEAT).threshold
+        best = self.grants.best(agreed, need)
         best = best if best and best[-1].live(now) else ()
         if best and (current is None or current.epoch_seq != found.seq):
             return best
         if best and current is not None and best[-1].deadline > current.deadline:
             return best
-        for reason in wrong if not best else ():
-            this.deny(reason)
+        if not best:
+            # Where one issuer is enough nothing is wrong yet: its next beat is waited for.
+            for reason in wrong or (() if need == 1 else (Reason.THRESHOLD_NOT_MET,)):
+                this.deny(reason)
         return ()
 
     def _offer(self, agreed: Agreement, this: Round) -> Sequence[Reason]:

@@ -5,11 +5,13 @@ Rules:
 * A live beat for a higher epoch on any one peer forbids renewal under a lower one.
 * Where such an epoch says `immediate`, the leases below it have ended for good: they stay ended
   when its beat grows old, or whoever serves older beats would bring them back.
+* What an issuer said counts only while it has its role: a stolen key may have named an epoch that
+  nobody ever signed.
 
 Source: protocol b.3 step 5.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sidecar.core.objects.beat import Beat
 
@@ -30,6 +32,11 @@ class Horizon:
         ahead = self.ahead
         if ahead is None or not live(ahead) or _order_of(beat) > _order_of(ahead):
             self.ahead = beat
+
+    def keep(self, issuers: Collection[str]) -> None:
+        """Forget what others than these said lies ahead; what has ended stays ended."""
+        if self.ahead is not None and self.ahead.issuer not in issuers:
+            self.ahead = None
 
     def end_below(self, epoch_seq: int) -> None:
         """An immediate epoch ends every lease below it."""

@@ -2,33 +2,37 @@
 
 A beat takes steps, and each step is finished before the next begins:
 
-    read all peers -> fetch what a new epoch needs -> store -> repair the peers -> sign -> write
+    read all peers -> walk trust, fetch what a new epoch needs -> store -> repair the peers
+    -> read the fleet's reports -> sign -> write
 
 Rules:
 
 * `issued_at` is sampled after every read of the same beat was answered. So a beat never claims to
-  know of a halt or an epoch later than it looked.
+  know of a halt, an epoch or a report later than it looked.
 * A beat names the union of all orders that any peer or the own state holds, and goes out after the
   peers that lacked some were given them.
-* Nothing is signed that was not stored first: number, epoch, orders (`issued`).
+* Nothing is signed that was not stored first: number, epoch, orders, trust document (`issued`).
+* A newer trust document ends the look that found it: all is read again under the new one.
 * A beat needs answers of `r` peers: what w peers acknowledged is then among them, the own stream, a
   newer epoch and every halt too. An authority that cannot look must not vouch.
 * An epoch is adopted only when it verifies, follows ours link by link, is valid by now, and its
   policy and routes are on the peers and compile. Until then the old one is vouched for.
-* Two verified epochs with one number: no beat. Vouching for either would be taking sides.
+* Two verified epochs with one number, or two trust documents: no beat. Vouching for either would be
+  taking sides.
 * A peer's `head` is put right only where it names an older epoch or nothing: overwriting a name
   that we cannot judge yet could hide the epoch that comes next.
+* Reports are read by themselves: whoever floods them delays no halt and no epoch.
 * `w` acknowledgements commit a beat. Fewer is told; the next beat is the retry.
 
-Source: protocol b.1, b.3, b.6, b.10; codebases 11.2.
+Source: protocol b.1, b.3, b.6, b.10, b.11; codebases 11.2.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import assert_never
 
 from sidecar.core import canonical, issuing, layout
-from sidecar.core.archive import Archive
+from sidecar.core.cover import Cover
 from sidecar.core.events import (
     PeerFailed,
     PeerReplied,
@@ -38,8 +42,9 @@ from sidecar.core.events import (
     StoreFailed,
     WakeAfter,
 )
+from sidecar.core.fleet import KEEP_MIN_MS, KEEP_TTLS, Census, Fleet, Member
 from sidecar.core.instant import Now
-from sidecar.core.issued import SEQ_MAX, Issued, State
+from sidecar.core.issued import Issued, State
 from sidecar.core.issuing import (
     BeatDue,
     BeatEnded,
@@ -54,18 +59,19 @@ from sidecar.core.issuing import (
 )
 from sidecar.core.objects import beat
 from sidecar.core.objects.beat import Beat
-from sidecar.core.objects.trust import Role, Trust
+from sidecar.core.objects.trust import Role, Trust, TrustRef
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
-from sidecar.core.succession import Succession
+from sidecar.core.rotation import Rotation
+from sidecar.core.search import FETCHES_MAX, Search
 from sidecar.core.view import View, Viewer, repairs
-from sidecar.core.vouch import Setting, says
+from sidecar.core.vouch import Setting, expiring, refusals, says
 
-READ_MAX_BYTES = 4 * 1024 * 1024  # one peer: head, own beat, and every order a domain may hold
+__all__ = ["FETCHES_MAX", "Issuer"]
+
+READ_MAX_BYTES = 4 * 1024 * 1024  # one peer: head, own beat, trust, every order a domain may hold
 FETCH_MAX_BYTES = 4 * 1024 * 1024  # one peer: an epoch or a blob per candidate
-FETCHES_MAX = 8  # steps per beat; a longer chain is walked on during the next beats
-HEADS_MAX = 16  # names of epochs looked at per beat
-ARCHIVE_MAX_BYTES = 16 * 1024 * 1024  # fetched and not yet adopted
+REPORTS_MAX_BYTES = 32 * 1024 * 1024  # one peer: the fleet's reports, 8 KiB each
 
 
 class _Phase(Enum):
@@ -76,15 +82,16 @@ class _Phase(Enum):
     FETCHING = 2
     STORING = 3
     REPAIRING = 4
-    SIGNING = 5
-    WRITING = 6
+    COLLECTING = 5
+    SIGNING = 6
+    WRITING = 7
 
 
 class Issuer:
     """Turns looks at the peers into beats.
 
     Args:
-        trust: The trust document in force; it must give the key the role beat.
+        trust: The trust document in force (`issued.in_force`); it must give the key the role beat.
         setting: What it is told once.
         state: What was stored, or None on a first boot.
 
@@ -97,30 +104,43 @@ class Issuer:
             raise ProtocolError(
                 Reason.KEY_UNKNOWN, f"key {setting.key_id[:16]} has no role beat in the trust file"
             )
-        self._trust = trust
         self._setting = setting
-        self._issued = Issued(trust.domain, setting.key_id, state)
-        self._archive = Archive(trust)
-        self._archived_bytes = 0
+        self._issued = Issued(trust, setting.key_id, state)
+        self._rotation = Rotation(trust, self._issued)
+        self._search = Search(trust, self._issued)
         self._viewer = Viewer(trust, setting.key_id, setting.public)
+        keep_ms = max(KEEP_MIN_MS, KEEP_TTLS * setting.ttl_ms)
+        self._fleet = Fleet(trust.domain, keep_ms)
+        self._census: Census | None = None
+        self._cover = Cover(trust.domain, setting.key_id)
         self._phase = _Phase.IDLE
         self._step = 0
         self._waiting: set[PeerId] = set()
+        self._answers: dict[PeerId, Mapping[str, tuple[bytes, ...]]] = {}
+        self._failed: dict[PeerId, str] = {}
         self._views: dict[PeerId, View] = {}
-        self._found: dict[str, dict[bytes, None]] = {}
+        self._lacking: dict[PeerId, tuple[WriteCommand, ...]] = {}
         self._acks: list[PeerId] = []
-        self._fetches = 0
-        self._succession = self._succeed()
-        self._informed = False  # whether enough peers answered the latest look
         self._overdue = False
         self._beat: beat.Body | None = None
+        self._beat_sha256 = ""
         self._conditions = Conditions()
         self._out: list[issuing.Command] = []
 
     @property
-    def issued(self) -> Issued:
-        """What it vouches for, for people."""
-        return self._issued
+    def trust(self) -> Trust:
+        """The trust document in force, for people."""
+        return self._rotation.trust
+
+    @property
+    def fleet(self) -> Fleet:
+        """Who reports, for people."""
+        return self._fleet
+
+    @property
+    def covered(self) -> Sequence[Member]:
+        """Whom the latest beat covers, for people."""
+        return () if self._census is None else self._census.members
 
     def handle(self, event: issuing.Event, now: Now) -> list[issuing.Command]:
         """Take one event.
@@ -158,19 +178,22 @@ class Issuer:
             self._set(Fact.OVERDUE, f"a beat takes longer than {self._setting.interval_ms} ms")
             return
         self._out.append(WakeAfter(self._setting.interval_ms))
-        self._views, self._fetches = {}, 0
-        viewer = self._viewer
-        self._read(_Phase.READING, self._setting.peers, viewer.strings, viewer.hashes)
+        self._look(now)
+
+    def _look(self, now: Now) -> None:
+        bare = any(view.head is None for view in self._views.values())
+        documents = self._rotation.keys(now.wall, check=bare)
+        strings = (*self._viewer.strings, *documents)
+        self._read(_Phase.READING, self._setting.peers, strings, self._viewer.hashes)
         self._advance(now)
 
     def _answered(self, event: PeerReplied | PeerWrote | PeerFailed, now: Now) -> None:
         if isinstance(event, PeerWrote):
             self._acks.append(event.peer)
-        elif isinstance(event, PeerReplied) and self._phase is _Phase.READING:
-            self._views[event.peer] = self._viewer.look(event.found, now.wall)
         elif isinstance(event, PeerReplied):
-            for key, values in event.found.items():
-                self._found.setdefault(key, {}).update(dict.fromkeys(values))
+            self._answers[event.peer] = event.found
+        else:
+            self._failed[event.peer] = event.kind
         self._advance(now)
 
     # -- from step to step -----------------------------------------------------------------------
@@ -184,23 +207,33 @@ class Issuer:
             case _Phase.FETCHING:
                 self._fetched(now)
             case _Phase.REPAIRING:
-                self._sign(now)
+                self._collect(now)
+            case _Phase.COLLECTING:
+                self._collected(now)
             case _Phase.WRITING:
                 self._written(now)
             case _:  # pragma: no cover - the other phases wait for no peer
                 raise AssertionError(self._phase)
 
     def _looked(self, now: Now) -> None:
-        for view in self._views.values():
-            if view.own is not None:
-                self._own(view.own)
+        self._rotation.take(self._answers.values(), now.wall)
+        if self._rotation.successor is not None:
+            self._store(now)
+            return
+        self._views = {
+            peer: self._viewer.look(found, now.wall) for peer, found in self._answers.items()
+        }
+        self._lacking = {
+            peer: self._rotation.lacking(found, empty=self._views[peer].head is None)
+            for peer, found in self._answers.items()
+        }
+        for own in (view.own for view in self._views.values() if view.own is not None):
+            self._own(own)
         orders = [order for view in self._views.values() for order in view.orders]
         if self._issued.take(orders):
             self._set(Fact.HALTS_CHANGED, f"{self._issued.halts.seq} orders")
-        self._informed = len(self._views) >= self._trust.body.quorum.r
-        self._succession = self._succeed()
-        self._found = {}
-        self._fetched(now)
+        self._search.begin(frozenset(view.head_sha256 for view in self._views.values()))
+        self._fetch(now)
 
     def _own(self, own: Beat) -> None:
         if self._issued.contradicts(own):
@@ -209,45 +242,28 @@ class Issuer:
             self._set(Fact.STREAM_AHEAD, f"a peer holds our number {own.seq}; going above it")
 
     def _fetched(self, now: Now) -> None:
-        self._archived_bytes += sum(len(raw) for values in self._found.values() for raw in values)
-        found = {key: tuple(values) for key, values in self._found.items()}
-        learned = any(found.values()) or self._fetches == 0
-        wanted = self._succession.step(found, now.wall)
-        if wanted and learned and self._fetches < FETCHES_MAX and self._views:
-            self._fetches += 1
-            self._found = {}
+        for found in self._answers.values():
+            self._search.add(found)
+        self._fetch(now)
+
+    def _fetch(self, now: Now) -> None:
+        wanted = self._search.step(now.wall) if self._views else ()
+        if wanted:
             self._read(_Phase.FETCHING, tuple(self._views), wanted, (), FETCH_MAX_BYTES)
             return
-        self._adopt()
-        self._store(now)
-
-    def _adopt(self) -> None:
-        found = self._succession
-        chosen = found.chosen
-        if chosen is not None and self._informed and found.conflict is None:
-            self._issued.adopt(chosen, self._archive.envelope(chosen.sha256))
-            self._set(Fact.EPOCH_ADOPTED, f"{chosen.seq} {chosen.sha256[:16]}")
-        self._set(Fact.EPOCH_DENIED, _lines(found.denied))
-        self._set(Fact.EPOCH_PENDING, _lines(found.waiting))
-        self._set(Fact.EPOCH_CONFLICT, found.conflict or "")
+        for fact, detail in self._search.finish(informed=self._informed):
+            self._set(fact, detail)
         active = self._issued.halts.active
         self._set(Fact.HALTED, ", ".join(order.says.halt_id for order in active))
-        self._forget()
+        self._store(now)
 
-    def _forget(self) -> None:
-        # Half a chain is kept for the next beats. What a hostile peer makes us fetch is not kept
-        # for ever.
-        current = self._issued.epoch
-        if self._archived_bytes > ARCHIVE_MAX_BYTES or not self._succession.waiting:
-            self._archived_bytes = 0
-            if current is None:
-                self._archive = Archive(self._trust)
-            else:
-                self._archive.keep(current)
+    @property
+    def _informed(self) -> bool:
+        return len(self._views) >= self.trust.body.quorum.r
 
     def _store(self, now: Now) -> None:
         if not self._issued.must_store:
-            self._repair(now)
+            self._go_on(now)
             return
         self._phase = _Phase.STORING
         body = self._issued.body()
@@ -257,33 +273,55 @@ class Issuer:
         if isinstance(event, Stored):
             self._issued.stored()
             self._set(Fact.STORE_FAILED, "")
-            self._repair(now)
+            self._go_on(now)
         else:
             self._issued.not_stored()
             self._set(Fact.STORE_FAILED, "state cannot be stored; no beat")
             self._end(now)
 
+    def _go_on(self, now: Now) -> None:
+        if self._rotation.successor is None:
+            self._repair(now)
+            return
+        trust = self._rotation.adopt()
+        self._viewer = Viewer(trust, self._setting.key_id, self._setting.public)
+        self._search.renew(trust)
+        self._set(Fact.TRUST_ADOPTED, f"{trust.version} {trust.sha256[:16]}")
+        self._look(now)
+
     def _repair(self, now: Now) -> None:
+        known = (self._issued, self._search.archive, self._search.judged.older)
         writes = {
-            peer: repairs(
-                self._trust.domain, view, self._issued, self._archive, self._succession.older
-            )
+            peer: (*self._lacking[peer], *repairs(self.trust.domain, view, *known))
             for peer, view in self._views.items()
         }
         self._write(_Phase.REPAIRING, {peer: lines for peer, lines in writes.items() if lines})
         self._advance(now)
 
-    def _sign(self, now: Now) -> None:
-        refusal = self._refusal()
-        for fact in (Fact.NO_EPOCH, Fact.TOO_FEW_PEERS, Fact.STREAM_FULL):
-            self._set(fact, refusal[1] if refusal and refusal[0] is fact else "")
-        current = self._issued.epoch
-        if refusal is not None or current is None:
+    def _collect(self, now: Now) -> None:
+        if self._refused(now):
             self._end(now)
             return
-        self._beat = says(self._trust, self._setting, self._issued, current, now.wall)
+        key = layout.reports_key(self.trust.domain)
+        self._read(_Phase.COLLECTING, tuple(self._views), (), (key,), REPORTS_MAX_BYTES)
+        self._advance(now)
+
+    def _collected(self, now: Now) -> None:
+        failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._failed.items()))
+        self._set(Fact.REPORTS_UNREAD, failed)
+        key = layout.reports_key(self.trust.domain)
+        self._fleet.look([found.get(key, ()) for found in self._answers.values()], now)
+        self._sign(now)
+
+    def _sign(self, now: Now) -> None:
+        current, trust = self._issued.epoch, self.trust
+        assert current is not None, "else it was refused"
+        under = TrustRef(version=trust.version, sha256=trust.sha256)
+        self._census = self._fleet.census(current, under, self._issued.halts)
+        self._beat = says(trust, self._setting, self._issued, current, self._census.said, now.wall)
         payload = canonical.dump(self._beat)
-        self._issued.signing(canonical.digest(payload))
+        self._beat_sha256 = canonical.digest(payload)
+        self._issued.signing(self._beat_sha256)
         self._phase = _Phase.SIGNING
         self._out.append(Sign(beat.PAYLOAD_TYPE, payload))
 
@@ -293,8 +331,10 @@ class Issuer:
             self._end(now)
             return
         self._set(Fact.SIGN_FAILED, "")
-        domain = self._trust.domain
-        lines: tuple[WriteCommand, ...] = (
+        assert self._census is not None, "made with the beat"
+        domain = self.trust.domain
+        lines = (
+            *self._cover.lines(self._census, self._beat_sha256, self._fleet.unlisted()),
             ("SET", layout.beat_key(domain, self._setting.key_id), event.envelope),
             ("PUBLISH", layout.push_channel(domain), b""),
         )
@@ -303,13 +343,12 @@ class Issuer:
 
     def _written(self, now: Now) -> None:
         assert self._beat is not None, "a beat was written"
-        acks, need = len(self._acks), self._trust.body.quorum.w
+        acks, need = len(self._acks), self.trust.body.quorum.w
         said, self._beat = self._beat, None
         short = "" if acks >= need else f"{acks} of {need} peers took the beat"
         self._set(Fact.UNCOMMITTED, short)
-        self._out.append(
-            BeatEnded(said.seq, said.epoch.seq, said.issued_at, acks, committed=acks >= need)
-        )
+        took = (acks, acks >= need)
+        self._out.append(BeatEnded(said.seq, said.epoch.seq, said.issued_at, *took, said.fleet))
         self._end(now)
 
     def _end(self, now: Now) -> None:
@@ -320,34 +359,17 @@ class Issuer:
         else:
             self._set(Fact.OVERDUE, "")
 
-    # -- what a beat says, and whether there may be one ------------------------------------------
-
-    def _refusal(self) -> tuple[Fact, str] | None:
-        if self._succession.conflict is not None:
-            return Fact.EPOCH_CONFLICT, self._succession.conflict
-        if not self._informed:
-            need = self._trust.body.quorum.r
-            return Fact.TOO_FEW_PEERS, f"{len(self._views)} of {need} peers answered"
-        if self._issued.epoch is None:
-            return Fact.NO_EPOCH, "no peer holds an epoch to vouch for"
-        if self._issued.used >= SEQ_MAX:
-            return Fact.STREAM_FULL, f"number {self._issued.used} is used; replace the key"
-        return None
-
     # -- small things ----------------------------------------------------------------------------
 
-    def _succeed(self) -> Succession:
-        current = self._issued.epoch
-        sha256 = None if current is None else current.sha256
-        heads = {view.head_sha256 for view in self._views.values()}
-        named = sorted(head for head in heads if head is not None and head != sha256)
-        return Succession(
-            self._trust.domain,
-            self._archive,
-            self._issued,
-            named[:HEADS_MAX],
-            complete=bool(heads - {sha256}),
-        )
+    def _refused(self, now: Now) -> bool:
+        trust, setting = self.trust, self._setting
+        self._set(Fact.KEY_EXPIRING, expiring(trust, setting, now.wall))
+        self._set(Fact.TRUST_CONFLICT, self._rotation.conflict or "")
+        found = refusals(trust, setting, self._issued, len(self._views), now.wall)
+        for fact, detail in found.items():
+            self._set(fact, detail)
+        conflicts = (self._rotation.conflict, self._search.judged.conflict)
+        return any(found.values()) or any(conflicts)
 
     def _read(
         self,
@@ -370,11 +392,7 @@ class Issuer:
         self._phase = phase
         self._step += 1
         self._waiting = set(peers)
-        self._acks = []
+        self._answers, self._failed, self._acks = {}, {}, []
 
     def _set(self, fact: Fact, detail: str) -> None:
         self._out += self._conditions.set(fact, detail)
-
-
-def _lines(reasons: Mapping[str, str]) -> str:
-    return "; ".join(f"{sha256[:16]}: {why}" for sha256, why in sorted(reasons.items()))

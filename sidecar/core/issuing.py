@@ -23,6 +23,7 @@ from sidecar.core.events import (
     WakeAfter,
     WriteCommand,
 )
+from sidecar.core.objects.beat import Fleet
 from sidecar.core.quorum import PeerId
 
 __all__ = ["WriteCommand"]
@@ -46,6 +47,12 @@ class Fact(Enum):
     STORE_FAILED = "store-failed"
     SIGN_FAILED = "sign-failed"
     OVERDUE = "overdue"  # a beat took longer than the interval
+    TRUST_ADOPTED = "trust-adopted"  # a newer trust document is in force
+    TRUST_CONFLICT = "trust-conflict"  # two follow the one in force: nothing is vouched for
+    KEY_RETIRED = "key-retired"  # the trust document gives our key the role no more
+    KEY_EXPIRED = "key-expired"  # our key's life has ended, or is about to
+    KEY_EXPIRING = "key-expiring"  # our key's life ends soon
+    REPORTS_UNREAD = "reports-unread"  # a peer did not give the fleet's reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ class WritePeer:
     Attributes:
         peer: Whom.
         round: To be echoed in the answer.
-        commands: SET, HSET and PUBLISH with their arguments.
+        commands: SET, HSET, HDEL, DEL and PUBLISH with their arguments.
     """
 
     peer: PeerId
@@ -131,6 +138,7 @@ class BeatEnded:
         issued_at: Milliseconds since 1970.
         acks: Peers that took it.
         committed: Whether they are enough (`w`).
+        fleet: What it says about the fleet.
     """
 
     seq: int
@@ -138,6 +146,7 @@ class BeatEnded:
     issued_at: int
     acks: int
     committed: bool
+    fleet: Fleet
 
 
 Command = ReadPeer | WritePeer | Sign | Store | WakeAfter | Tell | BeatEnded

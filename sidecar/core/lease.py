@@ -89,6 +89,7 @@ class Lease:
         deadline: Boot time, exclusive.
         wall_deadline: Wall time, exclusive.
         anchor: How the deadline was derived.
+        issuers: Whose beats it leans on; known to whoever grants it, and to nobody else.
     """
 
     epoch_seq: int
@@ -98,6 +99,7 @@ class Lease:
     deadline: BootNs
     wall_deadline: WallMs
     anchor: Freshness
+    issuers: tuple[str, ...] = ()
 
     def live(self, now: Now) -> bool:
         """Whether both clocks are still before their deadlines."""
@@ -183,7 +185,10 @@ def together(granted: tuple[Lease, ...], agreement: Agreement, latest: WallMs) -
         latest: Wall time that no lease may outlive: the end of the epoch and of the trust document.
     """
     wall_deadline = min(latest, *(item.wall_deadline for item in granted))
-    return replace(granted[-1], peers=agreement.peers, wall_deadline=WallMs(wall_deadline))
+    issuers = tuple(item.beat.issuer for item in granted)
+    return replace(
+        granted[-1], peers=agreement.peers, wall_deadline=WallMs(wall_deadline), issuers=issuers
+    )
 
 
 def judge(beat: Beat, terms: Terms, now: WallMs) -> Reason | None:

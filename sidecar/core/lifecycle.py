@@ -12,12 +12,15 @@ Rules:
   trust document, another step that failed or other reasons. A renewal of the same is not told, or
   the log would hold little else.
 * A step that failed ends the passage; the steps after it did not take place.
+* What held for a lease is kept with it while its marks are stored: another round may begin before
+  the disk answers.
 * Steps 9 and 10 belong to the audit log; whoever writes the passage down adds them.
 
 Source: EG-PROTOCOL-001 section 9; protocol b.15.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sidecar.core.events import Passage, Step
 from sidecar.core.instant import NS_PER_MS, Now
@@ -38,51 +41,70 @@ CONTINUITY = 10
 Evidence = Mapping[str, str | int | list[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """The steps that held so far, the first of them first: each when, and on what it rests."""
+
+    steps: tuple[tuple[Now, Evidence], ...] = ()
+
+    def then(self, now: Now, evidence: Evidence) -> "Trail":
+        """This, and one more step that held."""
+        return Trail((*self.steps, (now, evidence)))
+
+    def told(self) -> tuple[Step, ...]:
+        """As steps, numbered from 1."""
+        since = (self.steps[0][0], *(at for at, _ in self.steps))
+        return tuple(
+            Step(number, ok=True, spent_ms=_ms(before, at), evidence=evidence)
+            for number, (before, (at, evidence)) in enumerate(
+                zip(since, self.steps, strict=False), start=1
+            )
+        )
+
+
 class Course:
-    """How far the present round has come."""
+    """How far the present round has come.
+
+    Attributes:
+        trail: What held so far.
+        latest: The step that was reached last.
+    """
 
     def __init__(self) -> None:
-        self._passed: dict[int, tuple[Now, Evidence]] = {}
-        self._began: Now | None = None
+        self.trail = Trail()
         self._told: object = None
         self.latest = Lifecycle(step=INITIALIZATION, ok=True)
 
     def begin(self, now: Now, evidence: Evidence) -> None:
         """A round begins; what came before it held."""
-        self._began = now
-        self._passed = {INITIALIZATION: (now, evidence)}
+        self.trail = Trail().then(now, evidence)
 
     def passed(self, step: int, now: Now, evidence: Evidence) -> None:
         """A step held; the first time in a round counts."""
-        if step == len(self._passed) + 1:
-            self._passed[step] = (now, evidence)
+        if step == len(self.trail.steps) + 1:
+            self.trail = self.trail.then(now, evidence)
 
-    def approved(self, now: Now, evidence: Evidence) -> list[Passage]:
-        """A lease was published: the passage, if it is another than the one before."""
-        self.passed(EVALUATION, now, {"reasons": []})
-        self.passed(APPROVAL, now, evidence)
+    def approved(self, trail: Trail, now: Now, evidence: Evidence) -> list[Passage]:
+        """A lease was published: the passage, if it is another than the one before.
+
+        Args:
+            trail: What held for that lease, steps 1 to 6.
+            now: Both clocks.
+            evidence: Of the approval.
+        """
+        trail = trail.then(now, {"reasons": []}).then(now, evidence)
         self.latest = Lifecycle(step=APPROVAL, ok=True)
-        return self._tell(("ok", evidence.get("epoch"), evidence.get("trust")), self._steps())
+        return self._tell(("ok", evidence.get("epoch"), evidence.get("trust")), trail.told())
 
     def failed(self, now: Now, reasons: Sequence[Reason]) -> list[Passage]:
         """A round ended and renewed nothing: the passage, if it is another than the one before."""
         codes = [reason.code for reason in reasons]
-        number = min(len(self._passed) + 1, APPROVAL)
+        held = self.trail.steps
+        number = len(held) + 1
         self.latest = Lifecycle(step=number, ok=False)
-        before = self._passed[len(self._passed)][0]
-        steps = (
-            *self._steps(),
-            Step(number, ok=False, spent_ms=_ms(before, now), evidence={"reasons": codes}),
-        )
-        return self._tell((number, tuple(codes)), steps)
-
-    def _steps(self) -> tuple[Step, ...]:
-        steps, before = [], self._began
-        for number, (at, evidence) in self._passed.items():
-            assert before is not None, "begun"
-            steps.append(Step(number, ok=True, spent_ms=_ms(before, at), evidence=evidence))
-            before = at
-        return tuple(steps)
+        spent_ms = _ms(held[-1][0], now)
+        last = Step(number, ok=False, spent_ms=spent_ms, evidence={"reasons": codes})
+        return self._tell((number, tuple(codes)), (*self.trail.told(), last))
 
     def _tell(self, key: object, steps: tuple[Step, ...]) -> list[Passage]:
         if key == self._told:

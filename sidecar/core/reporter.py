@@ -7,14 +7,18 @@ Rules:
 * The clocks of a report are those from before anybody could see it.
 * A beat covers a report when a proof leads from it to the root that the beat signs. A proof comes
   from a peer, so it is believed for nothing else.
-* What an authority acknowledges only moves forward. A step back is told (EG502), and so is a report
-  in our name that this process never made (EG504).
+* What an authority acknowledges only moves forward. A step back is told (EG502).
+* So is a report in our name that this process never made (EG504), where nothing else can explain
+  it: what the process before us made, what we made too long ago to remember, or one peer that
+  serves the proof of somebody else's report.
 
 Source: protocol b.3 steps 0 and 8, b.6, b.8 (validation 5).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from sidecar.core import canonical, layout
 from sidecar.core.envelope import KeyId
@@ -96,6 +100,7 @@ class Reporter:
         self._latest: bytes | None = None
         self._prev: str | None = None
         self._covered: dict[str, Now] = {}  # digest of a beat -> when the report under it was made
+        self._strange: dict[str, str] = {}  # issuer -> its beat that covers a report unknown here
         self._acked: dict[str, tuple[int, int]] = {}  # issuer -> its beat, our report: numbers
         self._acked_at: Now | None = None  # when the newest acknowledged report was made
 
@@ -152,8 +157,7 @@ class Reporter:
         sent = self._sent.get(proof.report)
         before = self._acked.get(beat.issuer)
         if sent is None:
-            # Before its first look an authority may still hold what the process before us reported.
-            return Reason.REPORT_MISMATCH if before is not None and beat.seq > before[0] else None
+            return self._mismatch(beat)
         self._covered[beat.sha256] = sent.at
         if len(self._covered) > BEATS_MAX:
             del self._covered[next(iter(self._covered))]
@@ -164,9 +168,25 @@ class Reporter:
         self._acked[beat.issuer] = (beat.seq, sent.seq)
         return Reason.TELEMETRY_GAP if before is not None and sent.seq < before[1] else None
 
+    def _mismatch(self, beat: Beat) -> Reason | None:
+        # One peer may lie: if another serves our proof, this beat will not be looked at again.
+        again = self._strange.get(beat.issuer) == beat.sha256
+        self._strange[beat.issuer] = beat.sha256
+        # Before its first look an authority may still hold what the process before us reported.
+        before = self._acked.get(beat.issuer)
+        if not again or before is None or beat.seq <= before[0]:
+            return None
+        remembered = next(iter(self._sent.values())).seq <= before[1] + 1
+        return Reason.REPORT_MISMATCH if remembered else None
+
     def _make(self, nonce: bytes, said: Said, now: Now) -> None:
         seq = 1 if self._prev is None else self._sent[self._prev].seq + 1
-        payload = canonical.dump(self._body(seq, nonce, said, now))
+        body = self._body(seq, nonce, said, now)
+        payload = canonical.dump(body)
+        if len(payload) > report.MAX_BYTES:
+            # A report that is too long is read by nobody, and then nothing proves us fresh.
+            short = msgspec.structs.replace(body.runtime, models={})
+            payload = canonical.dump(msgspec.structs.replace(body, runtime=short))
         self._latest = self._identity.seal(report.PAYLOAD_TYPE, payload)
         self._prev = canonical.digest(payload)
         self._sent[self._prev] = _Sent(seq, now)

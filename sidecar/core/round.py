@@ -34,11 +34,12 @@ class Round:
         asked: (peer, key) already asked for -> what other bytes there mean.
         took: Peers that took what was written to them.
         unmet: Why no lease was granted, in order of appearance.
+        void: Whether what it rests on has changed since the send: it grants nothing any more.
     """
 
     __slots__ = (
-        "asked", "faults", "jitter", "number", "results", "sent", "took", "unmet", "votes",
-        "waiting",
+        "asked", "faults", "jitter", "number", "results", "sent", "took", "unmet", "void",
+        "votes", "waiting",
     )  # fmt: skip
 
     def __init__(self, number: int, sent: Now, jitter: float, peers: Sequence[PeerId]) -> None:
@@ -52,6 +53,7 @@ class Round:
         self.asked: dict[tuple[PeerId, str], Reason] = {}
         self.took: set[PeerId] = set()
         self.unmet: dict[Reason, None] = {}
+        self.void = False
 
     def tally(self, need: int) -> Agreement | TooFew | Split:
         """What the votes so far amount to."""
@@ -62,9 +64,12 @@ class Round:
         self.faults[reason] = None
 
     def deny(self, reason: Reason) -> None:
-        """Note why no lease is granted."""
-        self.fault(reason)
+        """Note why no lease is granted, as far as one can tell yet."""
         self.unmet[reason] = None
+
+    def grant(self) -> None:
+        """A lease is granted after all: what the replies before this one lacked has come."""
+        self.unmet.clear()
 
     def ask(self, missing: Missing) -> list[ReadPeer]:
         """Fetch one object from every peer that voted and is not busy."""
@@ -107,7 +112,7 @@ class Round:
     @property
     def sorted_faults(self) -> tuple[Reason, ...]:
         """Faults by code: the same input gives the same list."""
-        return tuple(sorted(self.faults, key=lambda reason: reason.code))
+        return tuple(sorted(self.faults | self.unmet, key=lambda reason: reason.code))
 
     @property
     def sorted_unmet(self) -> tuple[Reason, ...]:

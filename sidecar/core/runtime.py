@@ -17,9 +17,9 @@ Source: protocol b.1 (runtime), b.8 item 4.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from sidecar.core import canonical
 from sidecar.core.instant import NS_PER_MS, Now
-from sidecar.core.objects import epoch
-from sidecar.core.objects.report import NOT_MEASURED, Measured
+from sidecar.core.objects import epoch, report
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 
@@ -110,16 +110,29 @@ class Integrity:
         """Why this process must not serve under an epoch; none: it holds."""
         return judge(says, self.found, now, self._max_age_ms)
 
-    def report(self) -> Measured:
-        """What goes into a report."""
-        found = self.found
-        if found is None:
-            return NOT_MEASURED
-        return Measured(
-            code_sha256=found.code_sha256,
-            config_sha256=found.config_sha256,
-            image_digest=found.image_digest,
-            models=dict(found.models),
+    @property
+    def evidence(self) -> Mapping[str, str | int | list[str]]:
+        """What was found, as a step of the lifecycle writes it down; what is unknown is left out.
+
+        One digest stands for all files: their number is up to whoever configures them.
+        """
+        if self.found is None:
+            return {}
+        models = canonical.digest(canonical.encode(dict(self.found.models)))
+        said = {"code": self.found.code_sha256, "config": self.found.config_sha256}
+        known: dict[str, str | int | list[str]] = {key: one for key, one in said.items() if one}
+        return known | {"models": models}
+
+    @property
+    def reported(self) -> report.Measured:
+        """What was found, as a report says it."""
+        if self.found is None:
+            return report.NOT_MEASURED
+        return report.Measured(
+            code_sha256=self.found.code_sha256,
+            config_sha256=self.found.config_sha256,
+            image_digest=self.found.image_digest,
+            models=dict(self.found.models),
         )
 
     def holds(self, snapshot: Snapshot, now: Now) -> tuple[Hold, ...]:

@@ -6,6 +6,8 @@ from sidecar.core.lease import Terms
 from sidecar.core.quorum import PeerId
 from sidecar.core.reporter import Identity
 
+JITTER = 0.1  # of the poll interval: sidecars that started together drift apart
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -34,3 +36,8 @@ class Setting:
     integrity_max_age_ms: int = 120_000
     instance: str = ""
     identity: Identity | None = None
+
+    @property
+    def report_ms(self) -> int:
+        """From one report to the next: each round that nobody hurried along makes one."""
+        return int(self.poll_ms * (1 - JITTER))

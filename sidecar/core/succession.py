@@ -6,6 +6,9 @@ Rules:
   signed it and it follows the current one link by link.
 * Several peers may hold several envelopes around one payload, some with signatures stripped. Each
   is tried; one good envelope is enough, a bad one spoils nothing.
+* An epoch with a lower number than the current one is older, whoever signed it: its digest is what
+  its bytes hash to. So a peer that slept through a rotation is put right although nobody can check
+  those signatures any more.
 * What is not valid yet, or lacks its policy or routes, waits. Vouching for it would contain a fleet
   that has no other fault.
 
@@ -114,19 +117,22 @@ class Succession:
                 return self._weigh(sha256, now)
             except ProtocolError as error:
                 problem = error
+                if error.reason is Reason.ROLLBACK:  # below the floor, or beside it
+                    self.older.add(sha256)
         if problem is None:
             return Missing(key, Reason.EPOCH_CHAIN_BREAK, Reason.EPOCH_CHAIN_BREAK)
         self.denied[sha256] = str(problem)
         return None
 
     def _weigh(self, sha256: str, now: WallMs) -> Missing | None:
-        known = self._archive.epoch(self._named(sha256), self._mark, now)
+        named, current = self._named(sha256), self._current
+        if current is not None and 0 < named.seq < current.seq:
+            self.older.add(sha256)
+            return None
+        known = self._archive.epoch(named, self._mark, now)
         if isinstance(known, Missing):
             return known
-        current = self._current
-        if current is not None and known.seq < current.seq:
-            self.older.add(sha256)
-        elif current is not None and known.seq == current.seq:
+        if current is not None and known.seq == current.seq:
             self._split(current, known)
         elif now < known.says.not_before:
             self._pending[sha256] = f"epoch {known.seq} begins at {known.says.not_before} ms"

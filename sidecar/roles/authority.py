@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from sidecar import __version__, clock, signer
+from sidecar.authority import fleet
 from sidecar.authority.publisher import Publisher
 from sidecar.config import read
 from sidecar.core.issuing import BeatEnded, Tell
@@ -41,7 +42,9 @@ async def run_authority(path: Path) -> None:
         raise StartError(f"beat key: {config.beat_key_file}: {how}") from None
     app = admin.build(
         not_ready=lambda: None if publisher.counts.committed else Reason.NOT_SYNCED,
-        state=lambda: vouching.state(publisher.counts),
+        state=lambda: vouching.state(
+            publisher.counts, fleet.rows(publisher.fleet, publisher.covered, clock.now())
+        ),
         metrics=vouching.AuthorityMetrics(publisher.counts).render,
     )
     runner = await listen(app, config.status, log)

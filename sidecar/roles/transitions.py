@@ -14,6 +14,7 @@ from sidecar.core.canonical import Json  # noqa: TC001
 from sidecar.core.events import Conflict, Passage, RoundEnded, Step, Told, TrustAdopted
 from sidecar.core.gate import Gate, lapsed
 from sidecar.core.instant import Now
+from sidecar.core.objects.halt import Halts
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Snapshot
 from sidecar.telemetry.observer import Observer
@@ -22,7 +23,7 @@ WATCH_S = 0.1  # how soon a lease that ran out shows in logs and records, withou
 
 
 class Transitions:
-    """Writes one record for each change of state or epoch, and tells the observer.
+    """Writes one record for each change of state or epoch and each order; tells the observer.
 
     Args:
         recorder: Where it is written.
@@ -42,6 +43,7 @@ class Transitions:
         self._observer = observer
         self._seen = ("starting", Reason.STARTING.code)
         self._epoch = ""
+        self._orders: frozenset[str] = frozenset()
 
     def look(self, snapshot: Snapshot) -> None:
         """Compare with what was seen last; time alone may have changed what a snapshot means."""
@@ -53,11 +55,26 @@ class Transitions:
         if epoch is not None and epoch.sha256 != self._epoch:
             self._epoch = epoch.sha256
             self._recorder.state("epoch", {"seq": epoch.seq, "sha256": epoch.sha256}, now)
+        if snapshot.halts.seq != len(self._orders):
+            self._ordered(snapshot.halts, now)
         if seen != self._seen:
             before, self._seen = self._seen, seen
             causes = [fault.code for fault in snapshot.faults]
             detail = {"from": before[0], "to": seen[0], "reason": seen[1], "causes": causes}
             self._recorder.state("transition", detail, now)
+
+    def _ordered(self, halts: Halts, now: Now) -> None:
+        # An order of a part changes no state, and none may come without a trace.
+        for order in halts.orders:
+            if order.sha256 not in self._orders:
+                said = order.says
+                scope = {"kind": said.scope.kind, "value": said.scope.value}
+                detail: dict[str, Json] = {
+                    "action": said.action, "id": said.halt_id, "scope": scope,
+                    "clears": said.clears, "sha256": order.sha256,
+                }  # fmt: skip
+                self._recorder.state("halt", detail, now)
+        self._orders = frozenset(order.sha256 for order in halts.orders)
 
     def told(self, event: Told) -> None:
         """Write down what has to be provable later. Of rounds, only those that differ."""

@@ -52,6 +52,9 @@ class _Link(Connection):
         # Not `send_packed_command`: on an error it closes politely, after sending what is queued.
         # A peer that does not read would keep that socket, and the queue, for as long as it likes.
         assert self._writer is not None, "greet first"
+        if self._writer.transport.is_closing():
+            # Reset while nothing was asked. uvloop raises RuntimeError for a write to it.
+            raise PeerError(Fault.CLOSED, "the peer closed the connection")
         self._writer.writelines(self.pack_commands(commands))
         await self._writer.drain()
 

@@ -282,7 +282,7 @@ class Metrics(Collector):
             left_ns = max(0, min(lease.deadline - now.boot, wall_ns))
             self.beat_seq.set(lease.beat.seq, lease.beat.issuer[:16])
         self.lease_remaining.set(left_ns / NS_PER_S)
-        against = {*snapshot.faults, *(hold.reason for hold in snapshot.holds)}
+        against = {*snapshot.unmet, *(hold.reason for hold in snapshot.holds)}
         for reason in runtime.REASONS:
             self.integrity_mismatch.set(int(reason in against), reason.code)
         self.quorum_size.set(len(lease.peers) if lease is not None else 0)

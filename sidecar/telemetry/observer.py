@@ -109,11 +109,23 @@ class Observer:
         self._served = self._served or state is State.RUNNING
         if (state, reason) != self._seen:
             self._changed(state, reason, snapshot, now)
+        if snapshot.halts is not before.halts:
+            self._ordered(before, snapshot)
         epoch = snapshot.epoch
         if epoch is not None and (before.epoch is None or before.epoch.sha256 != epoch.sha256):
             self._log.info(
                 logs.EPOCH, seq=epoch.seq, sha256=epoch.sha256, policy=snapshot.policy.name
             )
+
+    def _ordered(self, before: Snapshot, snapshot: Snapshot) -> None:
+        known = {order.sha256 for order in before.halts.orders}
+        for order in snapshot.halts.orders:
+            if order.sha256 not in known:
+                said = order.says
+                self._log.warning(
+                    logs.ORDER, action=said.action, id=said.halt_id, scope=said.scope.kind,
+                    value=said.scope.value, clears=said.clears, why=said.reason,
+                )  # fmt: skip
 
     def _changed(self, state: State, reason: Reason | None, snapshot: Snapshot, now: Now) -> None:
         old, _ = self._seen

@@ -3,7 +3,7 @@
 The figures are counted where the work is done and fetched here at each scrape.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -16,9 +16,31 @@ from sidecar.telemetry.series import Counter, Gauge
 _MS_PER_S = 1000
 
 
+class Covered(Protocol):
+    """What the latest beat said about the fleet."""
+
+    @property
+    def size(self) -> int:
+        """Instances that it covers."""
+
+    @property
+    def expected(self) -> int:
+        """Instances that there should be."""
+
+    @property
+    def diverged(self) -> int:
+        """Of those covered, how many hold another state."""
+
+
 class Figures(Protocol):
     """What is shown of an authority."""
 
+    @property
+    def covered(self) -> Covered | None:
+        """The latest beat's fleet."""
+
+    reports_verified: int
+    trust_version: int
     beats: int
     committed: int
     seq: int
@@ -56,6 +78,16 @@ class AuthorityMetrics(Collector):
             "When the latest beat was issued.",
             now.issued_at / _MS_PER_S,
         )
+        yield _gauge("epochgate_authority_trust_version", "Trust in force.", now.trust_version)
+        covered = now.covered
+        size, diverged = (covered.size, covered.diverged) if covered else (0, 0)
+        yield _gauge("epochgate_authority_fleet_size", "Instances that a beat covers.", size)
+        yield _gauge("epochgate_authority_fleet_diverged", "Of them, in another state.", diverged)
+        yield _counter(
+            "epochgate_authority_reports_verified_total",
+            "Reports of instances verified.",
+            now.reports_verified,
+        )
         failures = Counter(
             "epochgate_authority_peer_failures_total", "Reads and writes failed.", "peer", "kind"
         )
@@ -77,15 +109,28 @@ class AuthorityMetrics(Collector):
         return encode(self.registry), content_type
 
 
-def state(figures: Figures) -> Mapping[str, object]:
-    """The answer to /v1/state of an authority."""
+def state(figures: Figures, instances: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+    """The answer to /v1/state of an authority.
+
+    Args:
+        figures: What it counted.
+        instances: Who reports, one row each.
+    """
+    covered = figures.covered
     return {
         "beat": {"seq": figures.seq, "issued_at": figures.issued_at, "acks": figures.acks},
         "epoch": figures.epoch_seq,
+        "trust": figures.trust_version,
         "beats": figures.beats,
         "committed": figures.committed,
         "conditions": dict(figures.conditions),
         "failures": {f"{peer}: {kind}": n for (peer, kind), n in figures.failures.items()},
+        "fleet": {
+            "size": covered.size if covered else 0,
+            "expected": covered.expected if covered else 0,
+            "diverged": covered.diverged if covered else 0,
+            "instances": list(instances),
+        },
     }
 
 

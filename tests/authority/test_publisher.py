@@ -15,14 +15,15 @@ from sidecar.config.sections import Address, AuthorityConfig, Beat
 from sidecar.core import layout
 from sidecar.core.instant import Now
 from sidecar.core.issuing import BeatEnded, Fact, Tell
+from sidecar.core.objects import halt, report
 from sidecar.core.objects.beat import Beat as LiveBeat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS
-from sidecar.core.objects.trust import Role, Trust
+from sidecar.core.objects.trust import Mark, Role, Trust
 from sidecar.core.reason import ProtocolError
 from sidecar.signer import FileSigner
 from sidecar.sync.peer import Peer
-from tests import builders
+from tests import builders, rotation
 from tests.valkey import ValkeyServer
 
 pytestmark = pytest.mark.redis
@@ -307,6 +308,99 @@ async def test_new_epoch_is_vouched_for_after_it_was_published(
         assert beat_on(valkeys[0], trust).says.epoch.sha256 == second.sha256
     async with running(trust, valkeys, tmp_path) as replica:
         assert (await replica.beat()).epoch_seq == 2
+
+
+async def test_rotation_reaches_a_running_authority_and_its_restart(
+    valkeys: Three, trust: Trust, tmp_path: Path
+) -> None:
+    first = put_epoch(valkeys, trust)
+    floors = rotation.floors(Mark(seq=1, sha256=first.sha256))
+    rotated = rotation.successor(trust, {Role.EPOCH: rotation.others(Role.EPOCH)}, floors=floors)
+    async with running(trust, valkeys, tmp_path) as replica:
+        await replica.beat()
+        valkeys[1].do("SET", layout.trust_key(trust.domain, 2), rotated.raw)
+        await replica.fact(Fact.TRUST_ADOPTED)
+        await replica.beat()
+        said = beat_on(valkeys[0], rotated).says
+        assert (said.trust.version, said.trust.sha256) == (2, rotated.sha256)
+        assert said.epoch.sha256 == first.sha256
+        assert replica.publisher.counts.trust_version == 2
+    for server in valkeys:
+        server.do("FLUSHALL")
+    async with running(trust, valkeys, tmp_path) as replica:  # the pinned file is the old one
+        await replica.beat()
+        assert replica.publisher.trust == rotated
+        for server in valkeys:
+            assert server.do("GET", layout.trust_key(trust.domain, 2)) == rotated.raw
+            assert server.do("GET", layout.trust_key(trust.domain, 1)) == trust.raw
+
+
+async def test_state_of_another_root_refuses_to_start(
+    valkeys: Three, trust: Trust, tmp_path: Path
+) -> None:
+    put_epoch(valkeys, trust)
+    async with running(trust, valkeys, tmp_path) as replica:
+        await replica.beat()
+    other = builders.make_trust(expires=trust.body.expires + 1)
+    with pytest.raises(StateError, match="does not fit the trust document"):
+        async with running(other, valkeys, tmp_path):
+            pass
+    StateStore(tmp_path / "state").close()
+
+
+async def test_key_that_is_retired_while_it_runs_stops_and_says_so(
+    valkeys: Three, trust: Trust, tmp_path: Path
+) -> None:
+    put_epoch(valkeys, trust)
+    async with running(trust, valkeys, tmp_path) as replica:
+        await replica.beat()
+        keys = {Role.BEAT: rotation.others(Role.BEAT, 2)}
+        valkeys[0].do("SET", layout.trust_key(trust.domain, 2), rotation.successor(trust, keys).raw)
+        await replica.fact(Fact.KEY_RETIRED)
+        assert "key-retired" in replica.publisher.counts.conditions
+
+
+async def test_reports_on_the_peers_are_covered_and_proven_on_the_peers(
+    valkeys: Three, trust: Trust, tmp_path: Path
+) -> None:
+    epoch = put_epoch(valkeys, trust)
+    here = {"trust": builders.trust_ref(trust), "epoch": Mark(seq=1, sha256=epoch.sha256)}
+    names = [builders.report_body(number).instance for number in range(20)]
+    reports = [builders.make_report(number, **here) for number in range(20)]
+    for at, (name, made) in enumerate(zip(names, reports, strict=True)):
+        valkeys[at % 3].do("HSET", layout.reports_key(trust.domain), name, made.raw)
+    proofs = layout.proofs_key(trust.domain, KEY.key_id)
+    async with running(trust, valkeys, tmp_path) as replica:
+        ended = await replica.beat()
+        assert (ended.fleet.size, ended.fleet.diverged) == (20, 0)
+        assert replica.publisher.counts.reports_verified == 20
+        assert replica.publisher.covered == set(names)
+    for server in valkeys:
+        beat = beat_on(server, trust)
+        for name, made in zip(names, reports, strict=True):
+            raw = server.do("HGET", proofs, name)
+            assert isinstance(raw, bytes)
+            proof = report.parse_proof(raw)
+            assert (proof.beat, proof.report) == (beat.sha256, made.sha256)
+            report.verify_proof(proof, beat.says.fleet.size, beat.says.fleet.root)
+
+
+async def test_halted_instance_loses_its_proof_on_every_peer(
+    valkeys: Three, trust: Trust, tmp_path: Path
+) -> None:
+    put_epoch(valkeys, trust)
+    name = builders.report_body(1).instance
+    valkeys[0].do("HSET", layout.reports_key(trust.domain), name, builders.report_bytes(1))
+    proofs = layout.proofs_key(trust.domain, KEY.key_id)
+    async with running(trust, valkeys, tmp_path) as replica:
+        await replica.until(lambda told: bool(getattr(told, "fleet", None) and told.fleet.size))  # type: ignore[union-attr]
+        assert all(server.do("HEXISTS", proofs, name) for server in valkeys)
+        order = builders.make_order(trust, scope=halt.Scope(kind="instance", value=name))
+        valkeys[1].do(
+            "HSET", layout.halts_key(trust.domain), layout.order_field(order.sha256), order.raw
+        )
+        await replica.until(lambda told: bool(getattr(told, "fleet", None) and not told.fleet.size))  # type: ignore[union-attr]
+        assert not any(server.do("HEXISTS", proofs, name) for server in valkeys)
 
 
 async def test_two_replicas_with_their_own_keys_both_vouch(

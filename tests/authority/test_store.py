@@ -14,7 +14,7 @@ KEY = builders.signer(Role.BEAT).key_id
 
 
 def body() -> bytes:
-    return Issued("test", KEY, None).body()
+    return Issued(builders.make_trust(), KEY, None).body()
 
 
 def test_first_boot_has_no_state_and_what_is_saved_comes_back(tmp_path: Path) -> None:

@@ -21,7 +21,17 @@ def test_without_a_name_the_benchmarks_are_listed() -> None:
     done = run()
     assert done.returncode == 0
     listed = {line.split()[0] for line in done.stdout.splitlines() if line}
-    assert {"all", "decide", "proxy", "fresh", "events", "bulk", "idle", "report"} <= listed
+    assert {
+        "all",
+        "decide",
+        "simulate",
+        "proxy",
+        "fresh",
+        "events",
+        "bulk",
+        "idle",
+        "report",
+    } <= listed
 
 
 def test_decide_writes_its_result_to_the_folder_that_was_named(tmp_path: Path) -> None:
@@ -34,6 +44,18 @@ def test_decide_writes_its_result_to_the_folder_that_was_named(tmp_path: Path) -
     assert [target["number"] for target in kept["targets"]] == [6, 7, 8]
     assert all(value > 0 for found in kept["rounds"] for value in found.values())
     assert "round 2 of 2" in done.stderr
+
+
+def test_simulate_writes_how_fast_it_was(tmp_path: Path) -> None:
+    done = run(
+        "simulate", "--rounds", "2", "--scenarios", "1", "--out", str(tmp_path), "-o", "json"
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("simulate-*.json")
+    kept = json.loads(path.read_text())
+    assert kept == json.loads(done.stdout)
+    assert [target["number"] for target in kept["targets"]] == [17]
+    assert all(value > 0 for found in kept["rounds"] for value in found.values())
 
 
 def test_the_request_is_what_it_is_said_to_be() -> None:

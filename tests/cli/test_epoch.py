@@ -9,9 +9,9 @@ from sidecar import clock
 from sidecar.authority import ceremony
 from sidecar.authority.ceremony import EpochPlan
 from sidecar.cli.text import BAD_DATA, UNAVAILABLE, USAGE, VERIFICATION_FAILED
-from sidecar.core import layout
-from sidecar.core.objects.trust import Role
-from tests import builders
+from sidecar.core import canonical, layout
+from sidecar.core.objects.trust import Mark, Role, Trust
+from tests import builders, rotation
 from tests.cli.fleet import Fleet, make_fleet
 from tests.valkey import ValkeyServer
 
@@ -240,3 +240,74 @@ def test_file_without_a_trust_document_is_not_believed(fleet: Fleet, tmp_path: P
     result = fleet.run("epoch", "show", tmp_path / "e.json")
     assert result.exit_code == USAGE
     assert "give --trust" in result.output
+
+
+# --- rosters, demands, removals
+
+
+def test_roster_and_demands_reach_the_epoch(fleet: Fleet) -> None:
+    key_id = builders.instance_key().key_id
+    fleet.json(*issue(fleet, "--instance", key_id, "--max-unacked", "5s", "--max-diverged", 0))
+    shown = fleet.json("epoch", "show", *fleet.peers())
+    assert shown["scope"]["instances"] == [key_id]
+    assert shown["telemetry"] == {"max_unacked_ms": 5000, "max_diverged": 0}
+
+
+def test_roster_of_what_is_no_key_id_is_refused(fleet: Fleet) -> None:
+    assert fleet.run(*issue(fleet, "--instance", "pod-1")).exit_code == BAD_DATA
+
+
+def test_nothing_is_taken_away_without_being_named(fleet: Fleet) -> None:
+    """A route that fell out of a file by mistake must not end in a denial at midnight."""
+    fleet.json(*issue(fleet, "--service", "chat", "--service", "vision"))
+    fewer = builders.routes_bytes().replace(b'"name":"api"', b'"name":"v1"')
+    (fleet.folder / "routes.json").write_bytes(fewer)
+    done = fleet.run(*issue(fleet, "--service", "chat"))
+    assert done.exit_code == BAD_DATA
+    assert "--remove route:api --remove service:vision" in done.output
+    named = ("--service", "chat", "--remove", "service:vision", "--remove", "route:api")
+    fleet.json(*issue(fleet, *named))
+    shown = fleet.json("epoch", "show", *fleet.peers())
+    assert (shown["seq"], shown["removes"]) == (2, ["route:api", "service:vision"])
+    done = fleet.run(*issue(fleet, "--remove", "route:gone"))
+    assert done.exit_code == BAD_DATA
+    assert "lists no such thing" in done.output
+
+
+def test_what_cannot_be_compared_is_not_replaced(fleet: Fleet) -> None:
+    fleet.json(*issue(fleet))
+    for server in fleet.servers:
+        server.do("DEL", layout.blob_key("test", canonical.digest(builders.ROUTES)))
+    done = fleet.run(*issue(fleet))
+    assert done.exit_code == BAD_DATA
+    assert "on no peer" in done.output
+
+
+# --- after a rotation
+
+
+def rotate(fleet: Fleet, **changes: object) -> Trust:
+    keys = {Role.EPOCH: rotation.others(Role.EPOCH)}
+    made = rotation.successor(fleet.trust, keys, **changes)
+    for number, key in enumerate(keys[Role.EPOCH], start=101):
+        key.save(fleet.folder / f"epoch-{number}.key")
+    fleet.servers[2].do("SET", layout.trust_key("test", 2), made.raw)
+    return made
+
+
+def test_next_epoch_is_signed_under_the_newest_trust_document_on_the_peers(fleet: Fleet) -> None:
+    first = fleet.json(*issue(fleet))
+    made = rotate(fleet, floors=rotation.floors(Mark(seq=1, sha256=first["sha256"])))
+    assert fleet.run(*issue(fleet)).exit_code == BAD_DATA, "the old keys have no role any more"
+    second = fleet.json(*issue(fleet, keys=(101, 102)))
+    shown = fleet.json("epoch", "show", *fleet.peers())
+    assert (second["epoch"], shown["prev_sha256"]) == (2, first["sha256"])
+    assert (shown["trust"]["version"], shown["trust"]["sha256"]) == (2, made.sha256)
+
+
+def test_epoch_that_new_keys_cannot_verify_does_not_begin_the_numbers_anew(fleet: Fleet) -> None:
+    fleet.json(*issue(fleet))
+    rotate(fleet)
+    done = fleet.run(*issue(fleet, keys=(101, 102)))
+    assert done.exit_code == BAD_DATA
+    assert "floor" in done.output

@@ -145,7 +145,7 @@ def test_json_is_what_the_port_said(port: Port) -> None:
 
 
 def test_an_authority_is_shown_by_its_figures(port: Port) -> None:
-    port.state = dict(vouching.state(Counts(beats=3, seq=9, issued_at=builders.NOW)))
+    port.state = dict(vouching.state(Counts(beats=3, seq=9, issued_at=builders.NOW), []))
     lines = {tuple(line.split()) for line in port.ask().output.splitlines()}
     assert ("beats", "3") in lines
     assert ("beat", "seq", "9") in lines

@@ -266,6 +266,7 @@ def test_files_to_be_measured_are_a_list_in_the_file_and_in_a_variable(tmp_path:
         ("files: [{name: a, path: x, sha256: y}]", "spec.integrity.files[0].sha256"),
         ("files: [{name: a, path: x}, {name: a, path: y}]", "spec.integrity.files[1].name"),
         ("period: 0", "spec.integrity.period"),
+        (f"imageDigest: {'1' * 513}", "spec.integrity.imageDigest"),
         ("period: 2m, maxAge: 3m", "spec.integrity.maxAge"),
     ],
 )

@@ -9,9 +9,10 @@ from sidecar.core import canonical, layout
 from sidecar.core.archive import Archive, Missing
 from sidecar.core.marks import ObjectMark
 from sidecar.core.objects.epoch import Epoch, PolicyRef
-from sidecar.core.objects.trust import Mark
+from sidecar.core.objects.trust import Mark, Role, Trust
 from sidecar.core.reason import ProtocolError, Reason
-from tests import builders
+from sidecar.signer import sign
+from tests import builders, rotation
 from tests.builders import NOW
 
 TRUST = builders.make_trust()
@@ -165,6 +166,87 @@ def test_a_sidecar_that_missed_too_many_epochs_does_not_walk(
     monkeypatch.setattr(archives, "LINKS_MAX", 2)
     archive.add(key(CHAIN[3][1]), CHAIN[3][0])
     assert refused(archive, named(CHAIN[3][1]), marked(CHAIN[0][1])) is Reason.EPOCH_CHAIN_BREAK
+
+
+# -- after a rotation
+
+
+def under(trust: Trust, *raws: tuple[bytes, Epoch]) -> Archive:
+    """What was fetched earlier, under another trust document."""
+    archive = Archive(TRUST)
+    for raw, made in raws:
+        archive.add(key(made), raw)
+    archive.renew(trust)
+    return archive
+
+
+NEW_KEYS = {Role.EPOCH: rotation.others(Role.EPOCH)}
+SAME_KEYS = rotation.successor(TRUST)
+ROTATED = rotation.successor(TRUST, NEW_KEYS)
+
+
+def test_an_older_epoch_is_valid_if_the_threshold_of_todays_keys_signed_it() -> None:
+    made = CHAIN[1][1]
+    assert under(SAME_KEYS, CHAIN[1]).epoch(named(made), None, NOW) == made
+    assert refused(under(ROTATED, CHAIN[1]), named(made)) is Reason.KEY_UNKNOWN
+    body = builders.epoch.statement(made.says)
+    both = sign(builders.epoch.PAYLOAD_TYPE, body, *NEW_KEYS[Role.EPOCH][:2])
+    assert under(ROTATED, (both, made)).epoch(named(made), None, NOW) == made
+
+
+def test_the_marked_epoch_outlives_the_keys_that_signed_it_and_keeps_its_evidence() -> None:
+    raw, made = CHAIN[1]
+    stripped = builders.epoch_bytes(TRUST, CHAIN[0][1], signed_by=1)
+    archive = under(ROTATED, (stripped, made))
+    mark = ObjectMark(seq=made.seq, sha256=made.sha256, envelope=raw.decode())
+    assert archive.epoch(named(made), mark, NOW) == made
+    assert archive.envelope(made.sha256) == raw
+    for other in (None, marked(CHAIN[0][1])):
+        assert refused(under(ROTATED, CHAIN[1]), named(made), other) is Reason.KEY_UNKNOWN
+
+
+def test_the_epoch_that_root_endorsed_needs_none_of_the_keys_that_signed_it() -> None:
+    made = CHAIN[1][1]
+    trust = rotation.successor(TRUST, NEW_KEYS, floors=rotation.floors(named(made)))
+    assert under(trust, CHAIN[1]).epoch(named(made), None, NOW) == made
+    assert refused(under(trust, CHAIN[2]), named(CHAIN[2][1])) is Reason.KEY_UNKNOWN
+
+
+def test_an_epoch_below_the_floor_or_beside_it_is_refused() -> None:
+    trust = rotation.successor(TRUST, floors=rotation.floors(named(CHAIN[1][1])))
+    rival = builders.epoch_bytes(TRUST, CHAIN[0][1], reason="rival")
+    beside = builders.open_epoch(rival, TRUST)
+    archive = under(trust, CHAIN[0], CHAIN[2], (rival, beside))
+    for made in (CHAIN[0][1], beside):
+        assert refused(archive, named(made), marked(made)) is Reason.ROLLBACK
+    assert archive.epoch(named(CHAIN[2][1]), marked(CHAIN[1][1]), NOW) == CHAIN[2][1]
+
+
+def test_an_epoch_of_a_newer_trust_says_so_although_its_keys_are_not_known_yet() -> None:
+    body = builders.epoch.statement(builders.predicate(ROTATED))
+    raw = sign(builders.epoch.PAYLOAD_TYPE, body, *NEW_KEYS[Role.EPOCH][:2])
+    made = builders.open_epoch(raw, ROTATED)
+    assert refused(under(TRUST, (raw, made)), named(made)) is Reason.TRUST_WITHHELD
+    assert refused(under(TRUST, (raw, made)), named(made), marked(made)) is Reason.TRUST_WITHHELD
+    assert under(ROTATED, (raw, made)).epoch(named(made), None, NOW) == made
+
+
+def test_links_that_old_keys_signed_are_walked_all_the_same() -> None:
+    body = builders.epoch.statement(builders.predicate(ROTATED, CHAIN[3][1]))
+    raw = sign(builders.epoch.PAYLOAD_TYPE, body, *NEW_KEYS[Role.EPOCH][:2])
+    made = builders.open_epoch(raw, ROTATED)
+    archive = under(ROTATED, (raw, made), *CHAIN[1:])
+    assert archive.epoch(named(made), marked(CHAIN[0][1]), NOW) == made
+
+
+def test_a_rotation_judges_anew_what_was_verified_before_and_fetches_nothing_again() -> None:
+    archive = Archive(TRUST)
+    archive.add(key(CHAIN[0][1]), CHAIN[0][0])
+    archive.add(blob_key(builders.POLICY), builders.POLICY)
+    assert archive.epoch(named(CHAIN[0][1]), None, NOW) == CHAIN[0][1]
+    archive.renew(ROTATED)
+    assert refused(archive, named(CHAIN[0][1])) is Reason.KEY_UNKNOWN
+    assert not isinstance(archive.policy(policy_ref()), Missing)
 
 
 # -- blobs

@@ -87,7 +87,7 @@ def test_a_lease_that_is_held_is_not_renewed(serving: Rig) -> None:
 
 def test_what_was_measured_once_grows_old_without_any_event_of_the_measurer() -> None:
     rig = Rig(objects=fetchable(RAW))
-    rig.follower._integrity._max_age_ms = 200
+    rig.follower._granting.integrity._max_age_ms = 200
     rig.feed(ev.Measured(GOOD), now(0))
     rig.whole(0, beat(EPOCH, 1))
     rig.whole(200, beat(EPOCH, 2, 200))

@@ -1,7 +1,6 @@
 """One authority replica, its peers in memory: each rule of the issuer and of what it leans on."""
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,13 +15,10 @@ from sidecar.core.events import (
     StoreFailed,
     WakeAfter,
 )
-from sidecar.core.instant import Now
-from sidecar.core.issued import RESERVED_AHEAD, State
+from sidecar.core.issued import RESERVED_AHEAD
 from sidecar.core.issuer import FETCHES_MAX, Issuer
 from sidecar.core.issuing import BeatEnded, Fact, Sign, Tell, WritePeer
 from sidecar.core.objects import beat, epoch, halt
-from sidecar.core.objects.beat import Beat
-from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role
 from sidecar.core.quorum import PeerId
@@ -31,144 +27,23 @@ from sidecar.core.vouch import Setting
 from sidecar.signer import sign
 from tests import builders
 from tests.builders import NOW
-
-TRUST = builders.make_trust()
-KEY = builders.signer(Role.BEAT)
-PEERS = tuple(PeerId(name) for name in ("a", "b", "c"))
-SETTING = Setting(KEY.key_id, KEY.public, PEERS, ttl_ms=4000, interval_ms=500)
-DOMAIN = TRUST.domain
-
-HEAD = layout.head_key(DOMAIN)
-HALTS = layout.halts_key(DOMAIN)
-BEAT = layout.beat_key(DOMAIN, KEY.key_id)
-
-Watch = Callable[[issuing.Command], None]
-
-
-class Memory:
-    """One peer in memory: strings and hashes."""
-
-    def __init__(self) -> None:
-        self.strings: dict[str, bytes] = {}
-        self.hashes: dict[str, dict[str, bytes]] = {}
-
-    def read(self, command: ReadPeer) -> dict[str, tuple[bytes, ...]]:
-        found: dict[str, tuple[bytes, ...]] = {
-            key: (self.strings[key],) if key in self.strings else () for key in command.strings
-        }
-        found |= {key: tuple(self.hashes.get(key, {}).values()) for key in command.hashes}
-        return found
-
-    def write(self, command: WritePeer) -> None:
-        for name, key, *rest in command.commands:
-            values = [part.encode() if isinstance(part, str) else part for part in rest]
-            if name == "SET":
-                self.strings[str(key)] = values[0]
-            elif name == "HSET":
-                self.hashes.setdefault(str(key), {})[values[0].decode()] = values[1]
-
-
-class World:
-    """An issuer whose commands are carried out at once, in order."""
-
-    def __init__(self, state: State | None = None, *, empty: bool = False) -> None:
-        self.issuer = Issuer(TRUST, SETTING, state)
-        self.peers = {peer: Memory() for peer in PEERS}
-        self.down: set[PeerId] = set()
-        self.readonly: set[PeerId] = set()
-        self.disk: bytes | None = None
-        self.disk_full = False
-        self.ms = 0
-        self.log: list[issuing.Command] = []
-        self.before: Watch = lambda command: None
-        if not empty:
-            self.put_epoch(FIRST)
-
-    def put_epoch(self, made: Epoch, peers: tuple[PeerId, ...] = PEERS, **raws: bytes) -> None:
-        for peer in peers:
-            strings = self.peers[peer].strings
-            strings[HEAD] = made.sha256.encode()
-            strings[layout.epoch_key(DOMAIN, made.sha256)] = raws.get("raw", RAW[made.sha256])
-            strings[layout.blob_key(DOMAIN, made.says.policy.sha256)] = builders.POLICY
-            strings[layout.blob_key(DOMAIN, made.says.routes.sha256)] = builders.ROUTES
-
-    def put_order(self, peer: PeerId, raw: bytes, name: str = "x") -> None:
-        self.peers[peer].hashes.setdefault(HALTS, {})[name] = raw
-
-    def restart(self) -> None:
-        """A new process over what is on the disk."""
-        state = None if self.disk is None else issued.decode(self.disk, DOMAIN, KEY.key_id)
-        self.issuer = Issuer(TRUST, SETTING, state)
-
-    def beat(self) -> Beat | None:
-        """Run one beat to its end; the beat that was signed, if any."""
-        start = len(self.log)
-        self.ms += SETTING.interval_ms
-        todo: deque[issuing.Event] = deque([issuing.BeatDue()])
-        while todo:
-            for command in self.issuer.handle(todo.popleft(), self.now()):
-                self.before(command)
-                self.log.append(command)
-                answer = self.answer(command)
-                if answer is not None:
-                    todo.append(answer)
-                self.ms += 1
-        signed = [command for command in self.log[start:] if isinstance(command, Sign)]
-        assert len(signed) <= 1
-        if not signed:
-            return None
-        raw = sign(signed[0].payload_type, signed[0].payload, KEY)
-        return builders.open_beat(raw, TRUST)
-
-    def must_beat(self) -> Beat:
-        made = self.beat()
-        assert made is not None, self.told()
-        return made
-
-    def now(self) -> Now:
-        return builders.now(self.ms)
-
-    def answer(self, command: issuing.Command) -> issuing.Event | None:
-        match command:
-            case ReadPeer() if command.peer in self.down:
-                return PeerFailed(command.peer, command.round, "timeout")
-            case ReadPeer():
-                found = self.peers[command.peer].read(command)
-                return PeerReplied(command.peer, command.round, found)
-            case WritePeer() if command.peer in self.down | self.readonly:
-                return PeerFailed(command.peer, command.round, "refused")
-            case WritePeer():
-                self.peers[command.peer].write(command)
-                return issuing.PeerWrote(command.peer, command.round)
-            case Store() if self.disk_full:
-                return StoreFailed(command.generation)
-            case Store():
-                self.disk = command.body
-                return Stored(command.generation)
-            case Sign():
-                return issuing.Signed(sign(command.payload_type, command.payload, KEY))
-            case _:
-                return None
-
-    def told(self) -> list[Fact]:
-        return [command.fact for command in self.log if isinstance(command, Tell)]
-
-
-RAW: dict[str, bytes] = {}
-
-
-def make_epoch(prev: Epoch | None = None, **changes: Any) -> Epoch:
-    raw = builders.epoch_bytes(TRUST, prev, **changes)
-    made = builders.open_epoch(raw, TRUST)
-    RAW[made.sha256] = raw
-    return made
-
-
-FIRST = make_epoch()
-SECOND = make_epoch(FIRST)
-THIRD = make_epoch(SECOND)
-RIVAL = make_epoch(FIRST, reason="rival")
-
+from tests.core.issuer_world import (
+    BEAT,
+    DOMAIN,
+    FIRST,
+    HALTS,
+    HEAD,
+    KEY,
+    PEERS,
+    RAW,
+    RIVAL,
+    SECOND,
+    SETTING,
+    THIRD,
+    TRUST,
+    World,
+    make_epoch,
+)  # fmt: skip
 
 # --- a beat
 

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from sidecar.config.table import FILES_MAX
 from sidecar.core.instant import Now
-from sidecar.core.objects import epoch
+from sidecar.core.objects import epoch, report
 from sidecar.core.objects.epoch import NO_DEMANDS, Runtime
 from sidecar.core.reason import Reason
 from sidecar.core.runtime import Integrity, Measurement, judge
@@ -112,3 +113,17 @@ def test_every_demand_is_judged() -> None:
         "image_digests", "code_sha256", "config_sha256", "model_digests",
     }  # fmt: skip
     assert demands() == epoch.NO_DEMANDS
+
+
+def test_what_was_found_is_evidence_and_fits_into_a_report_at_its_largest() -> None:
+    integrity = Integrity(MAX_AGE_MS)
+    assert (integrity.evidence, integrity.reported) == ({}, report.NOT_MEASURED)
+    integrity.found = FOUND
+    assert set(integrity.evidence) == {"code", "config", "models"}
+    integrity.found = replace(FOUND, code_sha256=None)
+    assert "code" not in integrity.evidence
+    names = [f"{number:063}" for number in range(FILES_MAX)]
+    integrity.found = Measurement(ONE, ONE, "x" * 512, dict.fromkeys(names, ONE), now(0), 1)
+    said = integrity.reported
+    assert said == msgspec.convert(msgspec.to_builtins(said), report.Measured)
+    assert len(msgspec.json.encode(said)) * 4 // 3 < report.MAX_BYTES // 2

@@ -36,7 +36,7 @@ EVERYTHING: Mapping[str, tuple[bytes, ...]] = {**BLOBS, **EPOCHS}
 
 
 def succession(*heads: Epoch, current: bool = True, complete: bool = False) -> Succession:
-    issued = Issued("test", KEY.key_id, None)
+    issued = Issued(TRUST, KEY.key_id, None)
     if current:
         issued.adopt(FIRST, FIRST_RAW)
     named = [one.sha256 for one in heads]
@@ -87,7 +87,7 @@ def test_other_bytes_under_the_digest_are_as_good_as_none() -> None:
 
 
 def test_older_name_is_known_as_older_and_nothing_is_chosen() -> None:
-    issued = Issued("test", KEY.key_id, None)
+    issued = Issued(TRUST, KEY.key_id, None)
     issued.adopt(SECOND, SECOND_RAW)
     one = Succession("test", Archive(TRUST), issued, [FIRST.sha256], complete=False)
     settle(one, EVERYTHING)

@@ -24,7 +24,7 @@ def viewer() -> Viewer:
 
 
 def known(*, blobs: bool = True) -> tuple[Issued, Archive]:
-    issued, archive = Issued("test", KEY.key_id, None), Archive(TRUST)
+    issued, archive = Issued(TRUST, KEY.key_id, None), Archive(TRUST)
     issued.adopt(EPOCH, RAW)
     if blobs:
         archive.add(layout.blob_key("test", EPOCH.says.policy.sha256), builders.POLICY)

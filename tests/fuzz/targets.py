@@ -184,7 +184,7 @@ TARGETS: dict[str, Target] = {
     "record": Target(objects.check_record, _records, JSON, 2048),
     "note": Target(objects.check_note, _notes, (*JSON, b"\n\n", b"\xe2\x80\x94 log ", b"+"), 1024),
     "policy": Target(objects.check_policy, _policies, JSON, 2048),
-    "routes": Target(objects.check_routes, lambda: [builders.ROUTES], JSON, 2048),
+    "routes": Target(objects.check_routes, lambda: [builders.ROUTES, objects.TOLD], JSON, 2048),
     "share": Target(objects.check_share, _shared, JSON),
     "fence": Target(objects.check_fence, lambda: [objects.fence_lines()], FENCE, 512),
     "config": Target(files.check_config, _configs, YAML, 2048, 300),

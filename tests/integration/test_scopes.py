@@ -135,6 +135,8 @@ async def test_a_halt_of_some_requests_stops_them_and_no_others(
     assert (said["scope"], said["value"], said["stops"]) == (kind, value, "matching")
     denied = [line for line in world.sidecar.records() if line.get("reason") == "EG902"]
     assert {line["decision"] for line in denied} == {"deny"}
+    [order] = [line["detail"] for line in world.sidecar.records() if line["type"] == "halt"]
+    assert (order["id"], order["scope"]) == (halt_id, {"kind": kind, "value": value})
     clear(world, halt_id)
     await permitted(world, path, headers)
 

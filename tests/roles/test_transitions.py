@@ -7,6 +7,7 @@ from sidecar import clock
 from sidecar.core.events import Conflict
 from sidecar.core.instant import BootNs, WallMs
 from sidecar.core.lease import Lease
+from sidecar.core.objects.halt import NO_HALTS, Scope
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot
 from sidecar.roles.transitions import Transitions
@@ -75,6 +76,25 @@ def test_a_lease_that_ran_out_is_recorded_although_nothing_was_published() -> No
     transitions.look(running(-1))
     assert recorder.written[-1][1]["to"] == "contained"
     assert recorder.written[-1][1]["reason"] == "EG102"
+
+
+def test_each_order_is_recorded_once_although_it_changes_no_state() -> None:
+    transitions, recorder, _ = made()
+    trust = builders.make_trust()
+    halt = builders.make_order(trust, scope=Scope(kind="route", value="chat"))
+    clear = builders.make_order(trust, clears=halt.says.halt_id)
+    quiet = running(60_000)
+    transitions.look(quiet)
+    del recorder.written[:]
+    for orders in ((halt,), (halt,), (halt, clear), (halt, clear)):
+        transitions.look(replace(quiet, halts=NO_HALTS.union(orders)))
+    assert [(kind, detail["action"], detail["id"]) for kind, detail in recorder.written] == [
+        ("halt", "halt", halt.says.halt_id),
+        ("halt", "clear", clear.says.halt_id),
+    ]
+    first, second = (detail for _, detail in recorder.written)
+    assert (first["scope"], first["sha256"]) == ({"kind": "route", "value": "chat"}, halt.sha256)
+    assert second["clears"] == halt.says.halt_id
 
 
 def test_a_conflict_is_recorded_with_the_digests_of_its_evidence() -> None:

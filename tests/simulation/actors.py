@@ -1,12 +1,11 @@
 """The machines and people of a run around the real core: a sidecar with its disk, and its clients.
 
 A sidecar is the real `Follower`, the real `Gate` and the real `decide`; the driver here turns their
-commands into entries on the heap. It can die at any command boundary: between a store and its
-answer, between a read and its reply.
+commands into entries on the heap. It can be paused or die at any command boundary: between a store
+and its answer, between a read and its reply.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sidecar.core import events as ev
@@ -16,14 +15,19 @@ from sidecar.core.gate import Denial, Exempt, Gate, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.lease import Lease
+from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.trust import Trust
+from sidecar.core.reason import ProtocolError
 from sidecar.core.snapshot import Snapshot
 from tests.simulation import checkers
 from tests.simulation.checkers import Look
+from tests.simulation.clocks import NodeClocks
+from tests.simulation.machine import Machine
 from tests.simulation.peers import Found, Network
+from tests.simulation.promise import Promise
 from tests.simulation.scenario import Scenario
-from tests.simulation.truth import Seen, Truth
-from tests.simulation.world import NodeClocks, World
+from tests.simulation.truth import Seen, Sent, Truth
+from tests.simulation.world import World
 
 if TYPE_CHECKING:
     from sidecar.core.quorum import PeerId
@@ -32,10 +36,11 @@ PERMIT = "permit"  # in the tally, beside the codes of the reasons
 HEAD = RequestHead(b"POST", b"/v1/chat", b"/v1/chat", ())
 
 
-class SimulatedSidecar:
+class SimulatedSidecar(Machine):
     """One sidecar on one machine.
 
     Attributes:
+        promise: Told of every answer.
         tally: Decisions on requests of clients, by reason code or `permit`.
         conflicts: What it told about contradictions.
     """
@@ -50,61 +55,79 @@ class SimulatedSidecar:
         setting: Setting,
         truth: Truth,
         clocks: NodeClocks,
+        promise: Promise,
     ) -> None:
-        self.name = name
-        self.clocks = clocks
+        super().__init__(name, world, scenario, clocks)
         self.seen = Seen()
+        self.promise = promise
         self.tally: Counter[str] = Counter()
         self.conflicts: list[ev.Conflict] = []
-        self._world = world
         self._network = network
-        self._scenario = scenario
         self._setting = setting
         self._truth = truth
-        self._disk: bytes | None = None
-        self._life = 0
         self._wake = 0
         self._owed: dict[PeerId, int] = {}
-        self._up = False
         self._gate = Gate()
         self._follower: Follower
+        self._handled: Sent  # of the event under way
 
     # -- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """A new process, from what was stored."""
+        """A new process, from what was stored; none while the machine stands still."""
+        self._when_it_runs(self._start)
+
+    def _start(self) -> None:
         trust = self._truth.trust
-        stored = None if self._disk is None else marks.decode(self._disk, trust.domain)
+        try:
+            stored = None if self.disk is None else read_marks(self.disk, trust.domain)
+        except ProtocolError as error:
+            self._refuse(error)
+            return
+        checkers.s8_torn_is_never_whole(self)
         self.seen.restarted(stored)
         self._life += 1
-        self._up = True
+        self.up = True
         self._owed = {}
         self._gate = Gate()
         self._follower = make_follower(trust, self._setting, stored)
+        self.troubled_ns = self._world.now_ns
         self._say(f"starts, {'first boot' if stored is None else _told(stored)}")
         self._publish(self._follower.snapshot)
         self._feed(ev.RoundDue(self._world.rng.random()))
 
+    def _refuse(self, error: ProtocolError) -> None:
+        """Corrupt marks: nothing passes, and people enrol the machine anew."""
+        checkers.s8_refused_as_corrupt(self, error)
+        self._say(f"cannot start: {error}")
+        self.disk, self.torn, self.seen = None, False, Seen()
+        self._world.after(self._scenario.ttl_ms * NS_PER_MS, self.start)
+
     def crash(self) -> None:
         """The process dies now; another one follows."""
-        if self._up:
-            self._say("dies")
-            self._up = False
-            self._life += 1
+        if self.up:
+            self.die()
             down_ms = self._world.rng.random() * self._scenario.ttl_ms / 4
             self._world.after(int(down_ms * NS_PER_MS), self.start)
 
     def step_clock(self) -> None:
         """Somebody sets the wall clock, within the skew that the protocol admits."""
         half_ns = self._scenario.skew_ms * NS_PER_MS // 2
-        self.clocks.offset_ns = self._world.rng.randint(-half_ns, half_ns)
+        self.clocks.set_wall(self._world.rng.randint(-half_ns, half_ns))
+
+    def misset_clock(self) -> None:
+        """Somebody sets the wall clock wrong, and notices after a while."""
+        rng, ttl_ns = self._world.rng, self._scenario.ttl_ms * NS_PER_MS
+        self.clocks.set_wall(int(rng.uniform(-3, 3) * ttl_ns))
+        self._say(f"has a wrong wall clock: {self.clocks.now().wall}")
+        self._world.after(int(rng.uniform(0.1, 3) * ttl_ns), self.clocks.put_right)
 
     # -- the driver ------------------------------------------------------------------------------
 
     def _feed(self, event: ev.Event) -> None:
-        for command in self._follower.handle(event, self.clocks.now()):
-            self._execute(command)
-        self._judge()
+        now = self.clocks.now()
+        self._handled = Sent(now, self._world.now_ns, self.clocks.right)
+        self._carry_out(self._follower.handle(event, now), self._execute, self._check)
 
     def _execute(self, command: ev.Command) -> None:
         match command:
@@ -119,7 +142,8 @@ class SimulatedSidecar:
                     lambda: self._feed(ev.RoundDue(jitter)) if this == self._wake else None,
                 )
             case ev.Store():
-                self._store(command)
+                self.seen.storing_round = max(self.seen.sent, default=0)
+                self._store(command, self._feed)
             case ev.Publish(snapshot=snapshot):
                 self._publish(snapshot)
             case ev.RoundEnded():
@@ -133,77 +157,61 @@ class SimulatedSidecar:
                 pass
 
     def _read(self, want: ev.ReadPeer) -> None:
-        self.seen.sent.setdefault(want.round, self.clocks.now())
+        self.seen.sent.setdefault(want.round, self._handled)
         self._owed[want.peer] = want.round
-        life = self._life
 
         def answered(found: Found) -> None:
-            if self._life == life:
-                if self._owed.get(want.peer) == want.round:
-                    del self._owed[want.peer]
-                    self.seen.shown(self._truth, want.round, want.peer, found)
-                self._feed(ev.PeerReplied(want.peer, want.round, found))
+            if self._owed.get(want.peer) == want.round:
+                del self._owed[want.peer]
+                self.seen.shown(self._truth, want.round, want.peer, found, self._is_live)
+            self._feed(ev.PeerReplied(want.peer, want.round, found))
 
         def failed(kind: str) -> None:
-            if self._life == life:
-                if self._owed.get(want.peer) == want.round:
-                    del self._owed[want.peer]
-                self._feed(ev.PeerFailed(want.peer, want.round, kind))
+            if self._owed.get(want.peer) == want.round:
+                del self._owed[want.peer]
+            self._feed(ev.PeerFailed(want.peer, want.round, kind))
 
         keys = (want.strings, want.hashes)
-        self._network.read(self.name, want.peer, keys, answered, failed)
+        self._network.read(self.name, want.peer, keys, self._alive(answered), self._alive(failed))
 
-    def _store(self, store: ev.Store) -> None:
-        self.seen.storing_round = max(self.seen.sent, default=0)
-        rng, faulty = self._world.rng, self._network.faulty
-        half_ns = int(rng.expovariate(2 / self._scenario.store_ms) * NS_PER_MS)
-        fails = faulty and rng.random() < self._scenario.store_failure_rate
-        lands = not fails or rng.random() < 0.5  # an error does not say that nothing was written
-        answer = ev.StoreFailed(store.generation) if fails else ev.Stored(store.generation)
-
-        def landed() -> None:
-            if lands:
-                self._disk = store.body
-            self._later(half_ns, lambda: self._feed(answer))
-
-        self._later(half_ns, landed)
+    def _is_live(self, beat: Beat) -> bool:
+        return checkers.is_live(beat, self._scenario, self.clocks.now().wall)
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._gate.publish(snapshot)
-        lease = snapshot.lease
-        old = self.seen.lease
-        if lease is not None and lease != old:
-            left_ms = (lease.deadline - self.clocks.now().boot) / NS_PER_MS
-            self._say(f"lease: epoch {lease.epoch_seq} for {left_ms:.3f} ms")
-            self._ask_around_the_end(lease)
+        held, old = snapshot.lease, self.seen.lease
+        if held is not None and held != old:
+            left_ms = (held.deadline - self.clocks.now().boot) / NS_PER_MS
+            self._say(f"lease: epoch {held.epoch_seq} for {left_ms:.3f} ms")
+            self._ask_around_the_end(held)
         else:
             self._say(f"publishes {snapshot.state(self.clocks.now()).value}")
         checkers.check_publish(self._look())
 
-    def _later(self, delay_ns: int, action: Callable[[], None]) -> None:
-        """Do something unless the process has died meanwhile."""
-        life = self._life
-        self._world.after(delay_ns, lambda: action() if self._life == life else None)
-
     # -- clients and checks ----------------------------------------------------------------------
 
     def ask(self) -> None:
-        """A client sends a request; a dead process answers nobody."""
-        if self._up:
-            self.tally[self._judge()] += 1
+        """A client sends a request; a dead process answers nobody, a paused one afterwards."""
+        if self.up:
+            self._now_or_later(self._life, self._answer)
 
-    def _ask_around_the_end(self, lease: Lease) -> None:
+    def _check(self) -> None:
+        self._judge()
+
+    def _answer(self) -> None:
+        code = self._judge()
+        self.tally[code] += 1
+        self.promise.asked(self, permitted=code == PERMIT)
+
+    def _ask_around_the_end(self, held: Lease) -> None:
         """The worst instants of all, if the lease is then still the one in force."""
 
         def ask() -> None:
-            if self._gate.snapshot.lease is lease:
-                self.ask()
+            if self._gate.snapshot.lease is held:
+                self._answer()
 
         clocks = self.clocks
-        for end_ns in (
-            clocks.true_of_boot(lease.deadline),
-            clocks.true_of_wall(lease.wall_deadline),
-        ):
+        for end_ns in (clocks.true_of_boot(held.deadline), clocks.true_of_wall(held.wall_deadline)):
             for when_ns in (end_ns - 1, end_ns):
                 self._later(max(0, when_ns - self._world.now_ns), ask)
 
@@ -233,16 +241,18 @@ class SimulatedSidecar:
             self.seen,
             self._truth,
             self._scenario,
-            self._disk,
+            self.disk,
         )
-
-    def _say(self, what: str) -> None:
-        self._world.say(self.name, what)
 
 
 def make_follower(trust: Trust, setting: Setting, stored: marks.Marks | None) -> Follower:
     """The code under test."""
     return Follower(trust, setting, stored)
+
+
+def read_marks(raw: bytes, domain: str) -> marks.Marks | None:
+    """The code under test; None is for what is absent, and a file is not."""
+    return marks.decode(raw, domain)
 
 
 def _told(stored: marks.Marks) -> str:

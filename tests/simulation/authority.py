@@ -22,14 +22,17 @@ from sidecar.core.objects import beat, halt
 from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role
 from sidecar.core.quorum import PeerId
+from sidecar.core.reason import ProtocolError
 from sidecar.core.vouch import Setting as IssuerSetting
 from sidecar.signer import sign
 from tests import builders
 from tests.simulation import checkers
+from tests.simulation.clocks import NodeClocks
+from tests.simulation.machine import Machine
 from tests.simulation.peers import Found, Network, SimulatedPeer
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Truth
-from tests.simulation.world import NodeClocks, World
+from tests.simulation.world import World
 
 SIGN_NS = 100_000
 
@@ -37,7 +40,7 @@ SIGN_NS = 100_000
 T = TypeVar("T")
 
 
-class SimulatedAuthority:
+class SimulatedAuthority(Machine):
     """One authority replica on one machine."""
 
     def __init__(
@@ -49,14 +52,11 @@ class SimulatedAuthority:
         truth: Truth,
         clocks: NodeClocks,
     ) -> None:
-        self.name = f"authority{number}"
+        super().__init__(f"authority{number}", world, scenario, clocks)
         self.stopped = False
         self._signer = builders.signer(Role.BEAT, number)
-        self._world = world
         self._network = network
-        self._scenario = scenario
         self._truth = truth
-        self._clocks = clocks
         self._setting = IssuerSetting(
             key_id=self._signer.key_id,
             public=self._signer.public,
@@ -64,43 +64,57 @@ class SimulatedAuthority:
             ttl_ms=scenario.ttl_ms,
             interval_ms=scenario.interval_ms,
         )
-        self._disk: bytes | None = None
-        self._life = 0
         self._wake = 0
-        self._up = False
         self._orders = NO_HALTS
         self._issuer: Issuer
 
     def start(self) -> None:
-        """A new process, from what was stored."""
-        stored = self._stored()
+        """A new process, from what was stored; none while the machine stands still."""
+        self._when_it_runs(self._start)
+
+    def _start(self) -> None:
+        try:
+            stored = self._stored()
+        except ProtocolError as error:
+            checkers.s8_refused_as_corrupt(self, error)
+            self._world.say(self.name, f"cannot start: {error}")
+            self._restore()
+            self._world.after(self._scenario.ttl_ms * NS_PER_MS, self._restart)
+            return
+        checkers.s8_torn_is_never_whole(self)
         kept = () if stored is None else stored.halts
         self._orders = NO_HALTS.union(halt.reread(raw.encode()) for raw in kept)
-        self._up = True
+        self.up = True
+        self.troubled_ns = self._world.now_ns
         self._issuer = Issuer(self._truth.trust, self._setting, stored)
         self._world.say(self.name, "starts")
         self._feed(BeatDue())
 
     def _stored(self) -> issued.State | None:
-        if self._disk is None:
+        if self.disk is None:
             return None
-        return issued.decode(self._disk, self._truth.trust.domain, self._signer.key_id)
+        return issued.decode(self.disk, self._truth.trust.domain, self._signer.key_id)
+
+    def _restore(self) -> None:
+        """Somebody puts an older state file in the place of what there is."""
+        self.disk = self._history[0] if self._history else None
+        self.torn = False
+        self._truth.restored.add(self._signer.key_id)
+        self._say("goes on from an older file")
 
     def crash(self) -> None:
-        """The process dies now; another one follows."""
-        if self._up:
-            self.stop()
-            down_ms = self._world.rng.random() * self._scenario.ttl_ms / 2
-            self._world.after(int(down_ms * NS_PER_MS), self._restart)
-
-    def stop(self) -> None:
-        """The process dies now."""
-        self._world.say(self.name, "dies")
-        self._up = False
-        self._life += 1
+        """The process dies now; another one follows, sometimes from an older file."""
+        if self.up:
+            self.die()
+            rng = self._world.rng
+            if rng.random() < self._scenario.old_state_rate:
+                self._restore()
+            self._world.after(
+                int(rng.random() * self._scenario.ttl_ms / 2 * NS_PER_MS), self._restart
+            )
 
     def _restart(self) -> None:
-        if not self._up and not self.stopped:
+        if not self.up and not self.stopped:
             self.start()
 
     def revive(self) -> None:
@@ -109,8 +123,7 @@ class SimulatedAuthority:
         self._restart()
 
     def _feed(self, event: Event) -> None:
-        for command in self._issuer.handle(event, self._clocks.now()):
-            self._execute(command)
+        self._carry_out(self._issuer.handle(event, self.clocks.now()), self._execute)
 
     def _execute(self, command: Command) -> None:
         match command:
@@ -121,7 +134,7 @@ class SimulatedAuthority:
             case Sign():
                 self._sign(command)
             case events.Store():
-                self._store(command)
+                self._store(command, self._feed)
             case events.WakeAfter(delay_ms=delay_ms):
                 self._wake += 1
                 this = self._wake
@@ -133,6 +146,8 @@ class SimulatedAuthority:
                 over = " (over)" if command.over else ""
                 self._world.say(self.name, f"{command.fact.value}: {command.detail}{over}")
             case BeatEnded():
+                if command.acks >= self._truth.trust.body.quorum.w:
+                    self._truth.committed.add((self._signer.key_id, command.seq))
                 self._world.say(
                     self.name,
                     f"beat {command.seq} for epoch {command.epoch_seq}, {command.acks} acks",
@@ -157,11 +172,12 @@ class SimulatedAuthority:
             for command in want.commands:
                 apply(peer, command)
 
+        wrote = self._alive(self._feed)
         self._network.write(
             self.name,
             want.peer,
             change,
-            lambda: self._alive(self._feed)(PeerWrote(want.peer, want.round)),
+            lambda: wrote(PeerWrote(want.peer, want.round)),
             self._alive(self._failure(want.peer, want.round)),
         )
 
@@ -176,27 +192,6 @@ class SimulatedAuthority:
         self._truth.note_set(self._orders)
         self._later(SIGN_NS, lambda: self._feed(Signed(raw)))
 
-    def _store(self, store: events.Store) -> None:
-        half_ns = int(self._world.rng.expovariate(2 / self._scenario.store_ms) * NS_PER_MS)
-        failing = self._network.faulty
-        fails = failing and self._world.rng.random() < self._scenario.store_failure_rate
-        answer = (events.StoreFailed if fails else events.Stored)(store.generation)
-
-        def landed() -> None:
-            if not fails:
-                self._disk = store.body
-            self._later(half_ns, lambda: self._feed(answer))
-
-        self._later(half_ns, landed)
-
-    def _later(self, delay_ns: int, action: Callable[[], None]) -> None:
-        life = self._life
-        self._world.after(delay_ns, lambda: action() if self._life == life else None)
-
-    def _alive(self, action: Callable[[T], None]) -> Callable[[T], None]:
-        life = self._life
-        return lambda value: action(value) if self._life == life else None
-
 
 def apply(peer: SimulatedPeer, command: WriteCommand) -> None:
     """Run one Redis command on a simulated peer."""
@@ -208,6 +203,11 @@ def apply(peer: SimulatedPeer, command: WriteCommand) -> None:
         case ("HSET", [key, *pairs]):
             for field, value in zip(pairs[::2], pairs[1::2], strict=True):
                 peer.put_field(key.decode(), field.decode(), value)
+        case ("HDEL", [key, *fields]):
+            for field in fields:
+                peer.drop_field(key.decode(), field.decode())
+        case ("DEL", [key]):
+            peer.drop(key.decode())
         case ("PUBLISH", _):
             pass  # hints are not simulated: they only bring a round forward
         case _:

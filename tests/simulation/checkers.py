@@ -1,9 +1,32 @@
 """What must hold: one function per invariant, asked after every event of a sidecar.
 
-I and S are about one sidecar, A about an authority that is about to sign, L about what must come
-true in the end.
+I and S are about one sidecar, R6 is rule 6 of the follower, A is about an authority that is about
+to sign, L about what must come true in the end. What a simulation of core cannot see is tested with
+real sockets, files and processes:
 
-Source: hardening 7 (I1 to I5, I19); codebases 9.3 (S1 to S5, S9, L1); follower, rule 6 (S6).
+I1 I2 I3 I4 I5 S1 S4 S5 S8 S9 L1   here; S2 is I2 with I5, S3 is I3
+I6  a record names the lease       tests/audit/test_recorder.py
+I7  no request without its record  tests/late/test_late.py, tests/proxy/test_outcome_records.py
+I8  records follow one another     tests/audit/test_chain.py
+I9  checkpoints only go forward    tests/audit/test_checkpoints.py, test_recovery.py, test_reader.py
+I10 nothing written once closed    tests/proxy/test_exchange.py, tests/late/test_late.py
+I11 equivocation closes            S5 here
+I12 what may open a closed gate    here, for halts and latches
+I13 memory of a connection         tests/proxy/test_downstream.py, tests/hostile
+I14 tasks end with a connection    tests/proxy/test_connections.py, test_shell.py
+I15 one outcome for each request   tests/audit/test_outcomes.py, tests/proxy/test_outcome_records.py
+I16 clean connections only         tests/proxy/test_upstream.py
+I17 our headers reach the service  tests/http (hop-by-hop and reserved fields)
+I18 counters agree with records    tests/roles/test_sidecar.py
+I19 one signature for each number  A1 here
+I20 incoherent clocks close        in part: I2 wants both clocks, and S1 holds while one is sound
+S6  each decision once             tests/audit/test_outcomes.py, tests/late/test_late.py
+S7  checkpoints and proofs         tests/core/log, tests/audit/test_reader.py
+S8  (journal, store)               also tests/core/test_marks.py, test_issued.py, tests/audit
+
+False containment is no invariant but a rate: see promise.py.
+
+Source: hardening 7; codebases 9.3.
 """
 
 from dataclasses import dataclass
@@ -12,18 +35,19 @@ from typing import NoReturn
 import msgspec
 
 from sidecar.core import issued, marks
-from sidecar.core import lease as lease_rules
 from sidecar.core.events import Conflict
 from sidecar.core.gate import Decision, Permit
-from sidecar.core.instant import NS_PER_MS, Now
-from sidecar.core.lease import Lease, Terms
+from sidecar.core.instant import NS_PER_MS, Now, WallMs
+from sidecar.core.lease import Lease
 from sidecar.core.objects import beat, halt
+from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.halt import NO_HALTS
-from sidecar.core.reason import Reason
-from sidecar.core.snapshot import Snapshot
+from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.snapshot import HoldKind, Snapshot
+from tests.simulation.clocks import NodeClocks
+from tests.simulation.machine import Machine
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Seen, Truth
-from tests.simulation.world import NodeClocks
 
 _MARKS = msgspec.json.Decoder(marks.Marks)
 
@@ -51,6 +75,22 @@ class Look:
     scenario: Scenario
     disk: bytes | None
 
+    @property
+    def boot_sound(self) -> bool:
+        """Whether the boot deadline of the lease in force bounds it in true time.
+
+        It was reckoned with a wall clock within its bound, and has not stood still since.
+        """
+        sent = self.seen.lease_sent
+        return sent is not None and sent.right and self.clocks.stood_still_ns < sent.true_ns
+
+    @property
+    def wall_sound(self) -> bool:
+        """Whether the wall clock has been right for so long that nothing judged by it remains."""
+        since_ns = self.true_ns - self.clocks.wrong_ns
+        settled = self.clocks.wrong_ns < 0 or since_ns > 2 * self.scenario.ttl_ms * NS_PER_MS
+        return self.clocks.right and settled
+
 
 def check_decision(look: Look, decision: Decision) -> None:
     """Everything that must hold when a request is judged."""
@@ -63,24 +103,27 @@ def check_decision(look: Look, decision: Decision) -> None:
         s1_epoch_was_vouched_for_within_ttl(look, lease)
         s4_a_halt_stops(look, lease)
         s5_a_contradiction_stops(look)
-        s6_an_immediate_epoch_ends_the_one_before(look, lease)
+        r6_an_immediate_epoch_ends_the_one_before(look, lease)
 
 
 def check_publish(look: Look) -> None:
     """Everything that must hold when a snapshot reaches the gate."""
     i4_orders_were_signed(look)
+    i12_a_hold_ends_with_its_clear(look)
     lease = look.snapshot.lease
     if lease is not None and lease != look.seen.lease:
+        look.seen.lease_sent = look.seen.sent[look.seen.storing_round]
         i3_epochs_never_go_back(look, lease)
         i4_all_of_it_was_signed(look, lease)
         i5_deadlines_in_true_time(look, lease)
         i5_a_lease_needs_a_new_beat(look, lease)
         s4_a_quorum_agreed(look, lease)
-        s6_no_renewal_under_an_older_epoch(look, lease)
+        r6_no_renewal_under_an_older_epoch(look, lease)
         s9_stored_before_published(look, lease)
         look.seen.fetched.clear()
         look.seen.used.add(lease.beat.sha256)
     look.seen.lease = lease
+    look.seen.holds = look.snapshot.holds
 
 
 def i1_no_permit_without_a_lease(look: Look, permit: Permit) -> Lease:
@@ -141,16 +184,18 @@ def i5_deadlines_in_true_time(look: Look, lease: Lease) -> None:
 
     A permit needs both clocks; but each of them must keep the bound alone, or it is no second line.
     """
-    sent = look.seen.sent[look.seen.storing_round]
+    sent = look.seen.lease_sent
+    assert sent is not None
     ttl_ns = look.scenario.ttl_ms * NS_PER_MS
-    if lease.deadline > sent.boot + ttl_ns:
-        violated("I5", f"{look.name}: deadline {lease.deadline - sent.boot - ttl_ns} ns too far")
+    if lease.deadline > sent.now.boot + ttl_ns:
+        over_ns = lease.deadline - sent.now.boot - ttl_ns
+        violated("I5", f"{look.name}: deadline {over_ns} ns too far")
     end_ns = look.truth.beats[lease.beat.sha256].signed_ns + ttl_ns
-    for clock, there_ns in (
-        ("boot", look.clocks.true_of_boot(lease.deadline)),
-        ("wall", look.clocks.true_of_wall(lease.wall_deadline)),
+    for clock, there_ns, sound in (
+        ("boot", look.clocks.true_of_boot(lease.deadline), look.boot_sound),
+        ("wall", look.clocks.true_of_wall(lease.wall_deadline), look.clocks.right),
     ):
-        if there_ns > end_ns:
+        if sound and there_ns > end_ns:
             late_ms = (there_ns - end_ns) / NS_PER_MS
             violated("I5", f"{look.name}: {clock} deadline {late_ms:.6f} ms after signing + ttl")
 
@@ -161,8 +206,22 @@ def i5_a_lease_needs_a_new_beat(look: Look, lease: Lease) -> None:
         violated("I5", f"{look.name} extends its lease with a beat it has used before")
 
 
+def i12_a_hold_ends_with_its_clear(look: Look) -> None:
+    """I12: nothing ends a halt or a latch but a clear that names it."""
+    for hold in look.seen.holds:
+        if hold.kind is HoldKind.PASSING or hold in look.snapshot.holds:
+            continue
+        if hold.evidence not in look.seen.cleared:
+            violated("I12", f"{look.name} lifts {hold}")
+
+
 def s1_epoch_was_vouched_for_within_ttl(look: Look, lease: Lease) -> None:
-    """S1, the promise: no permit later than ttl after an authority last vouched for the epoch."""
+    """S1, the promise: no permit later than ttl after an authority last vouched for the epoch.
+
+    One sound clock is enough: each deadline keeps the promise alone.
+    """
+    if not (look.boot_sound or look.clocks.right):
+        return
     last_ns = look.truth.vouched_ns[lease.epoch_seq, lease.epoch_sha256]
     late_ns = look.true_ns - last_ns - look.scenario.ttl_ms * NS_PER_MS
     if late_ns >= 0:
@@ -194,30 +253,37 @@ def s5_a_contradiction_stops(look: Look) -> None:
         violated("S5", f"{look.name} permits after {len(held)} contradictions")
 
 
-def s6_no_renewal_under_an_older_epoch(look: Look, lease: Lease) -> None:
-    """S6: no new lease under an epoch while a live beat is known that vouches for a higher one."""
+def r6_no_renewal_under_an_older_epoch(look: Look, lease: Lease) -> None:
+    """R6: no new lease under an epoch while a live beat is known that vouches for a higher one."""
     seq = _newest_vouched(look)
     if seq > lease.epoch_seq:
-        violated("S6", f"{look.name} renews epoch {lease.epoch_seq}, a live beat names {seq}")
+        violated("R6", f"{look.name} renews epoch {lease.epoch_seq}, a live beat names {seq}")
 
 
-def s6_an_immediate_epoch_ends_the_one_before(look: Look, lease: Lease) -> None:
-    """S6: no permit under an epoch once its immediate successor is vouched for and was read."""
+def r6_an_immediate_epoch_ends_the_one_before(look: Look, lease: Lease) -> None:
+    """R6: no permit under an epoch once its immediate successor is vouched for and was read."""
     seq = lease.epoch_seq + 1
     if seq in look.seen.fetched and seq == _newest_vouched(look):
         epoch = look.truth.epochs[seq]
         named = look.seen.ahead[seq].says.epoch.sha256  # a twin may name one that nobody signed
         if named == epoch.sha256 and epoch.says.activation.mode == "immediate":
-            violated("S6", f"{look.name} serves epoch {lease.epoch_seq} after reading {seq}")
+            violated("R6", f"{look.name} serves epoch {lease.epoch_seq} after reading {seq}")
 
 
 def _newest_vouched(look: Look) -> int:
-    scenario = look.scenario
-    terms = Terms(scenario.ttl_ms, scenario.skew_ms, scenario.drift_ppm)
+    if not look.wall_sound:
+        return 0  # which beat is live is judged by it
     for seq in sorted(look.seen.ahead, reverse=True):
-        if lease_rules.judge(look.seen.ahead[seq], terms, look.now.wall) is None:
+        if is_live(look.seen.ahead[seq], look.scenario, look.now.wall):
             return seq
     return 0
+
+
+def is_live(shown: Beat, scenario: Scenario, wall: WallMs) -> bool:
+    """Whether a beat is neither too old nor from the future: the rule once more, in other words."""
+    dated = shown.says.issued_at
+    ttl_ms = min(shown.says.ttl_ms, scenario.ttl_ms)
+    return dated - scenario.skew_ms <= wall < dated + ttl_ms - scenario.skew_ms
 
 
 def s5_evidence_is_genuine(look: Look, conflict: Conflict) -> None:
@@ -244,17 +310,35 @@ def s9_stored_before_published(look: Look, lease: Lease) -> None:
 
 def check_signing(truth: Truth, name: str, body: beat.Body, state: issued.State | None) -> None:
     """Everything that must hold when an authority is about to sign."""
-    if (body.issuer, body.seq) in truth.numbers:
+    # Restored from an older file it still reads the beats that peers have committed.
+    numbers = truth.committed if body.issuer in truth.restored else truth.numbers
+    if (body.issuer, body.seq) in numbers:
         violated("A1", f"{name} signs number {body.seq} a second time")
     if state is None or state.epoch is None or body.seq > state.reserved:
         violated("A2", f"{name} signs number {body.seq}, which it has not stored")
     kept = NO_HALTS.union(halt.reread(raw.encode()) for raw in state.halts)
     if (state.epoch.seq, kept.sha256) != (body.epoch.seq, body.halts.sha256):
         violated("A2", f"{name} signs for an epoch or halts that it has not stored")
+    if body.epoch.sha256 not in {epoch.sha256 for epoch in truth.epochs.values()}:
+        violated("A4", f"{name} vouches for an epoch that nobody signed")
+    if body.issuer in truth.restored:
+        return  # it knows what its older file and the peers know; sidecars hold the rest
     latest = truth.named_by.get(body.issuer, 0)
     if body.epoch.seq < latest:
         violated("A3", f"{name} vouches for epoch {body.epoch.seq} after {latest}")
     truth.named_by[body.issuer] = body.epoch.seq
+
+
+def s8_torn_is_never_whole(machine: Machine) -> None:
+    """S8: a process that starts has read a whole file, or there is none."""
+    if machine.torn:
+        violated("S8", f"{machine.name} starts from a torn file")
+
+
+def s8_refused_as_corrupt(machine: Machine, error: ProtocolError) -> None:
+    """S8: only a damaged file is refused, and as corrupt."""
+    if not machine.torn or error.reason is not Reason.STATE_CORRUPT:
+        violated("S8", f"{machine.name} refuses a file that is whole: {error}")
 
 
 def l1_recovered(look: Look) -> None:

@@ -28,6 +28,8 @@ class Totals:
     runs: int = 0
     steps: int = 0
     virtual_ms: float = 0.0
+    promised: int = 0
+    broken: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
@@ -35,6 +37,8 @@ class Totals:
         self.runs += 1
         self.steps += outcome.steps
         self.virtual_ms += outcome.virtual_ms
+        self.promised += outcome.promised
+        self.broken += outcome.broken
         self.decisions += outcome.decisions
 
     @property
@@ -53,6 +57,11 @@ class Totals:
             f" {self.spent_s:.1f} s ({factor:.0f} x real time)"
         )
         yield f"{permits} permits; denials: {denials}"
+        share = self.broken / self.promised if self.promised else 0.0
+        yield (
+            f"false containment: {self.broken} of {self.promised} requests that had to be permitted"
+            f" ({share:.3%})"
+        )
 
 
 def explore(first: int, count: int, jobs: int, fixed: dict[str, Any], say: Say) -> Outcome | None:

@@ -10,10 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sidecar.core import canonical, envelope
+from sidecar.core import canonical, envelope, view
+from sidecar.core.objects import halt
 
 # Each takes hashable arguments and gives a value that cannot be changed.
-REMEMBERED = ((envelope, "verify"), (envelope, "parse"), (canonical, "load"))
+REMEMBERED = (
+    (envelope, "verify"),
+    (envelope, "parse"),
+    (canonical, "load"),
+    (canonical, "digest"),
+    (view, "open_own"),
+    (halt, "reread"),
+)
 
 
 @contextmanager

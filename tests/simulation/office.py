@@ -17,10 +17,11 @@ from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role, Trust
 from sidecar.signer import FileSigner, sign
 from tests import builders
+from tests.simulation.clocks import TRUE_EPOCH_NS
 from tests.simulation.peers import Library, Network, SimulatedPeer
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Truth
-from tests.simulation.world import TRUE_EPOCH_NS, World
+from tests.simulation.world import World
 
 REVOKED_NUMBER = 3  # beat key 3 is in the trust document, and revoked by it
 
@@ -72,7 +73,7 @@ class Office:
             issued_at=self._wall(),
             activation=Activation(mode="immediate" if immediate else "lease", supersedes=True),
         )
-        made = self._truth.epoch_signed(raw)
+        made = self._truth.epoch_signed(raw, self._world.now_ns)
         self._world.say("office", f"epoch {seq}{', immediate' if immediate else ''}")
         domain = trusted.domain
 
@@ -108,7 +109,7 @@ class Office:
         order = builders.make_order(
             self._truth.trust, number=self._orders, clears=clears, issued_at=self._wall()
         )
-        self._truth.order_signed(order)
+        self._truth.order_signed(order, self._world.now_ns)
         self._world.say("office", "halt" if clears is None else f"clear of {clears[:8]}")
         field = layout.order_field(order.sha256)
         self._everywhere(lambda peer: peer.put_field(self._truth.halts_key, field, order.raw))

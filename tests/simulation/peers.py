@@ -66,11 +66,15 @@ class SimulatedPeer:
 
     Attributes:
         lie: How it lies to readers now, or nothing.
+        raided: Whether a thief has write access to it.
+        troubled_ns: True time at which it last lost something or stopped lying, -1 for never.
     """
 
     def __init__(self, name: PeerId, library: Library) -> None:
         self.name = name
         self.lie = ""
+        self.raided = False
+        self.troubled_ns = -1
         self._library = library
         self._strings: dict[str, list[bytes]] = {}
         self._hashes: dict[str, dict[str, bytes]] = {}
@@ -87,10 +91,27 @@ class SimulatedPeer:
         self._library.add(key, raw)
         self._hashes.setdefault(key, {})[field] = raw
 
-    def wipe(self) -> None:
+    def drop_field(self, key: str, field: str) -> None:
+        """HDEL."""
+        self._hashes.get(key, {}).pop(field, None)
+
+    def drop(self, key: str) -> None:
+        """DEL."""
+        self._strings.pop(key, None)
+        self._hashes.pop(key, None)
+
+    def wipe(self, now_ns: int) -> None:
         """FLUSHALL, or a restart without persistence."""
+        self.troubled_ns = now_ns
         self._strings.clear()
         self._hashes.clear()
+
+    def tamper(self, key: str, raw: bytes | None) -> None:
+        """Somebody writes to it, past everybody; None deletes."""
+        if key in self._hashes:
+            self._hashes[key] = {} if raw is None else {"tampered": raw}
+        else:
+            self._strings[key] = [] if raw is None else [raw]
 
     def get(
         self, strings: tuple[str, ...], hashes: tuple[str, ...], rng: Random, *, stale: bool
@@ -132,6 +153,8 @@ class Network:
     Attributes:
         faulty: Whether faults still happen.
         cut: Pairs of node and peer that cannot reach each other.
+        troubled_ns: Such a pair -> true time of the last message between them that was lost, late
+            or stale.
     """
 
     def __init__(self, world: World, scenario: Scenario, peers: tuple[SimulatedPeer, ...]) -> None:
@@ -141,6 +164,7 @@ class Network:
         self.peers = {peer.name: peer for peer in peers}
         self.faulty = True
         self.cut: set[tuple[str, PeerId]] = set()
+        self.troubled_ns: dict[tuple[str, PeerId], int] = {}
 
     def read(
         self,
@@ -161,13 +185,15 @@ class Network:
         """
         world, there = self._world, self.peers[peer]
         going_ns = self._delay()
-        in_time = self._timer(failed)
+        in_time = self._timer(node, peer, failed)
 
         def arrive() -> None:
             if self._lost(node, peer):
                 in_time(None)
                 return
             stale = self.faulty and world.rng.random() < self._scenario.stale_rate
+            if stale:
+                self.troubled_ns[node, peer] = world.now_ns
             if there.lie and not node.startswith("authority"):
                 found = there.misstate(*keys, world.rng)
             else:
@@ -196,7 +222,7 @@ class Network:
         """Change what a peer holds; a failure leaves open whether it was changed."""
         world, there = self._world, self.peers[peer]
         going_ns = self._delay()
-        in_time = self._timer(failed)
+        in_time = self._timer(node, peer, failed)
 
         def arrive() -> None:
             if self._lost(node, peer):
@@ -216,7 +242,9 @@ class Network:
         in_time(going_ns)
         world.after(going_ns, arrive)
 
-    def _timer(self, failed: Callable[[str], None]) -> Callable[[int | None], bool]:
+    def _timer(
+        self, node: str, peer: PeerId, failed: Callable[[str], None]
+    ) -> Callable[[int | None], bool]:
         """A timeout that is planned only once it is known to strike: most never do.
 
         Returns:
@@ -231,6 +259,7 @@ class Network:
                 return False  # planned before
             if takes_ns is not None and world.now_ns + takes_ns < end_ns:
                 return True
+            self.troubled_ns[node, peer] = end_ns
             world.at(end_ns, lambda: failed("timeout"))
             return False
 

@@ -248,8 +248,8 @@ def numbers_forgotten(patch: Patch) -> None:
     """A restarted authority begins its stream anew."""
     begin = Issued.__init__
 
-    def anew(self: Issued, domain: str, issuer: str, stored: State | None) -> None:
-        begin(self, domain, issuer, stored)
+    def anew(self: Issued, under: Trust, issuer: str, stored: State | None) -> None:
+        begin(self, under, issuer, stored)
         self.used = 0
 
     patch.setattr(Issued, "__init__", anew)
@@ -288,9 +288,9 @@ PLANTED = (
     Planted(numbers_forgotten, "A1", {"authority_crash_every_ms": 1000}),
     Planted(signed_before_stored, "A2", {"advance_every_ms": 1000}),
     Planted(
-        old_epoch_renewed, "S6", {"advance_every_ms": 300, "immediate_rate": 0.0, "slow_rate": 0.2}
+        old_epoch_renewed, "R6", {"advance_every_ms": 300, "immediate_rate": 0.0, "slow_rate": 0.2}
     ),
     Planted(
-        immediate_ignored, "S6", {"advance_every_ms": 600, "immediate_rate": 1.0, "slow_rate": 0.2}
+        immediate_ignored, "R6", {"advance_every_ms": 600, "immediate_rate": 1.0, "slow_rate": 0.2}
     ),
 )

@@ -17,11 +17,15 @@ from tests.simulation import memo
 from tests.simulation.actors import SimulatedSidecar
 from tests.simulation.authority import SimulatedAuthority
 from tests.simulation.checkers import ViolationError
+from tests.simulation.clocks import NodeClocks
+from tests.simulation.machine import Machine
 from tests.simulation.office import Attacker, Office, make_trust
 from tests.simulation.peers import Library, Network, SimulatedPeer
+from tests.simulation.promise import Promise
 from tests.simulation.scenario import Scenario, draw
+from tests.simulation.thief import Thief
 from tests.simulation.truth import Truth
-from tests.simulation.world import NodeClocks, World
+from tests.simulation.world import World
 
 COLLECT_AFTER = 100_000  # objects
 
@@ -36,6 +40,8 @@ class Outcome:
         steps: Entries taken from the heap.
         virtual_ms: How much time passed in it.
         decisions: Decisions on requests by reason code, or `permit`.
+        promised: Requests that had to be permitted.
+        broken: Those of them that were denied: false containment.
         violation: The invariant that does not hold and the facts, or None.
         tail: The last lines of the trace.
     """
@@ -45,6 +51,8 @@ class Outcome:
     steps: int
     virtual_ms: float
     decisions: Counter[str]
+    promised: int
+    broken: int
     violation: str | None
     tail: tuple[str, ...]
 
@@ -96,6 +104,8 @@ def run(
         world.steps,
         world.now_ns / NS_PER_MS,
         decisions,
+        stage.promise.promised,
+        stage.promise.broken,
         violation,
         tuple(world.tail),
     )
@@ -125,10 +135,12 @@ class Stage:
         self._truth = Truth(make_trust(scenario))
         self._office = Office(world, self._network, scenario, self._truth)
         self._attacker = Attacker(world, self._truth, library)
+        self._thief = Thief(world, scenario, self._truth, library, self._peers)
         self._authorities = [
             SimulatedAuthority(number, world, self._network, scenario, self._truth, self._clocks())
             for number in range(1, scenario.authorities + 1)
         ]
+        self.promise = Promise(world, self._network, scenario, self._truth, self._authorities)
         setting = Setting(
             service="model",
             region="here",
@@ -146,6 +158,7 @@ class Stage:
                 setting=setting,
                 truth=self._truth,
                 clocks=self._clocks(),
+                promise=self.promise,
             )
             for number in range(1, scenario.sidecars + 1)
         ]
@@ -177,6 +190,7 @@ class Stage:
         return NodeClocks(
             self._world,
             offset_ns=int(share * half_ns),
+            half_skew_ns=half_ns,
             rate_ppm=int(pace * scenario.drift_ppm),
             zero_ns=rng.randrange(10**15),
         )
@@ -186,15 +200,20 @@ class Stage:
         for mean_ms, fault in (
             (scenario.crash_every_ms, lambda: rng.choice(self.sidecars).crash()),
             (scenario.authority_crash_every_ms, lambda: rng.choice(self._authorities).crash()),
-            (scenario.wipe_every_ms, lambda: rng.choice(self._peers).wipe()),
+            (scenario.wipe_every_ms, lambda: rng.choice(self._peers).wipe(world.now_ns)),
             (scenario.step_every_ms, lambda: rng.choice(self.sidecars).step_clock()),
             (scenario.cut_every_ms, self._cut),
+            (scenario.pause_every_ms, self._pause),
+            (scenario.stop_every_ms, self._stop_machine),
+            (scenario.misset_every_ms, lambda: rng.choice(self.sidecars).misset_clock()),
             (scenario.liars and scenario.ttl_ms, self._lie),
             (scenario.advance_every_ms, self._office.advance),
             (scenario.halt_every_ms, self._office.halt),
             (scenario.clear_every_ms, self._clear),
             (scenario.attack_every_ms, self._attacker.attack),
             (scenario.twin_every_ms, self._office.twin),
+            (scenario.theft_every_ms, self._thief.strike),
+            (scenario.raid_every_ms, self._thief.raid),
         ):
             if mean_ms:
                 world.every(mean_ms, until_ns, fault)
@@ -223,11 +242,28 @@ class Stage:
         for_ns = int(rng.uniform(0.2, 2) * scenario.ttl_ms * NS_PER_MS)
         self._world.after(for_ns, lambda: self._network.cut.difference_update(pairs))
 
+    def _pause(self) -> None:
+        self._anybody().pause(self._while_ns())
+
+    def _stop_machine(self) -> None:
+        self._anybody().stop_machine(self._while_ns(), synced=self._scenario.stop_synced)
+
+    def _anybody(self) -> Machine:
+        return self._world.rng.choice((*self.sidecars, *self.sidecars, *self._authorities))
+
+    def _while_ns(self) -> int:
+        """Mostly short, sometimes longer than a lease; never beyond the end of all faults."""
+        share = self._world.rng.random() ** 2
+        left_ns = self._scenario.faults_ms * NS_PER_MS - self._world.now_ns
+        return min(int(share * 1.5 * self._scenario.ttl_ms * NS_PER_MS), left_ns) + 1
+
     def _lie(self) -> None:
         """Other peers lie from now on; sometimes none."""
         rng, scenario = self._world.rng, self._scenario
         chosen = rng.sample(self._peers, scenario.liars) if rng.random() < 0.7 else []
         for peer in self._peers:
+            if peer.lie:
+                peer.troubled_ns = self._world.now_ns
             peer.lie = scenario.lie if peer in chosen else ""
         self._world.say("peers", f"liars: {[peer.name for peer in chosen]}")
 
@@ -239,14 +275,19 @@ class Stage:
     def _stop_authorities(self) -> None:
         for authority in self._authorities:
             authority.stopped = True
-            authority.stop()
+            if authority.up:
+                authority.die()
 
     def _calm_down(self) -> None:
         self._world.say("world", "calm")
         self._network.faulty = False
+        for machine in (*self.sidecars, *self._authorities):
+            machine.faulty = False
+            machine.clocks.put_right()
         self._network.cut.clear()
         for peer in self._peers:
-            peer.lie = ""
+            peer.lie, peer.raided = "", False
+            peer.troubled_ns = self._world.now_ns
         for authority in self._authorities:
             authority.revive()
         self._office.republish()

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 LIES = ("replay", "garbage", "mixed", "forge", "mute")
+THIEVES = ("beat", "halt", "epoch", "epoch+beat")
 CUTS = ("one", "minority", "majority", "authority", "all")
 
 
@@ -51,6 +52,17 @@ class Scenario:
     store_ms: float
     store_failure_rate: float
     step_every_ms: int
+    pause_every_ms: int
+    stop_every_ms: int
+    stop_synced: bool
+    misset_every_ms: int
+    torn_rate: float
+    old_state_rate: float
+    # who has stolen what
+    thief: str
+    theft_every_ms: int
+    raided: int
+    raid_every_ms: int
     # what people do
     advance_every_ms: int
     immediate_rate: float
@@ -77,7 +89,9 @@ CALM: dict[str, Any] = {
     "lie": "replay", "crash_every_ms": 0, "authority_crash_every_ms": 0, "authority_stops": False,
     "store_ms": 1.0, "store_failure_rate": 0.0, "step_every_ms": 0, "advance_every_ms": 0,
     "immediate_rate": 0.0, "halt_every_ms": 0, "clear_every_ms": 0, "attack_every_ms": 0,
-    "twin_every_ms": 0,
+    "twin_every_ms": 0, "pause_every_ms": 0, "stop_every_ms": 0, "stop_synced": False,
+    "misset_every_ms": 0, "torn_rate": 0.0, "old_state_rate": 0.0,
+    "thief": "beat", "theft_every_ms": 0, "raided": 1, "raid_every_ms": 0,
 }  # fmt: skip
 
 
@@ -159,6 +173,16 @@ def draw(seed: int, rng: Random, **fixed: Any) -> Scenario:
         "clear_every_ms": sometimes(ttl_ms * 2, 0.7),
         "attack_every_ms": sometimes(ttl_ms, 0.4),
         "twin_every_ms": sometimes(ttl_ms * 8, 0.15),
+        "pause_every_ms": sometimes(ttl_ms * rng.choice((1, 3)), 0.4),
+        "stop_every_ms": sometimes(ttl_ms * 4, 0.25),
+        "stop_synced": rng.random() < 0.5,
+        "misset_every_ms": sometimes(ttl_ms * 4, 0.2),
+        "torn_rate": sometimes(0.5),
+        "old_state_rate": sometimes(0.5, 0.3),
+        "thief": rng.choice(THIEVES),
+        "theft_every_ms": sometimes(ttl_ms, 0.3),
+        "raided": rng.choice((1, peers // 2 + 1, peers)),
+        "raid_every_ms": sometimes(ttl_ms // 2, 0.25),
     }
     unknown = fixed.keys() - options.keys()
     assert not unknown, f"no such option: {sorted(unknown)}"

@@ -7,16 +7,23 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sidecar.core import lease
+from sidecar.core.instant import NS_PER_MS, BootNs
+from sidecar.core.reason import Reason
 from tests.simulation import __main__ as command
+from tests.simulation import planted, planted_state
 from tests.simulation.actors import PERMIT
-from tests.simulation.planted import PLANTED, Planted
+from tests.simulation.planted import Planted
 from tests.simulation.run import run
-from tests.simulation.scenario import CALM
+from tests.simulation.scenario import CALM, THIEVES
 
+PLANTED = (*planted.PLANTED, *planted_state.PLANTED)
 ROOT = Path(__file__).resolve().parents[2]
 CAUGHT_WITHIN = 200  # seeds
 # The first failed once, each for another reason: a boot deadline up to a millisecond late (4, 18),
@@ -65,6 +72,73 @@ def test_a_calm_world_permits_nearly_everything() -> None:
     """The invariants would all hold for a gate that never opens."""
     decisions = run(1, **CALM).decisions
     assert decisions[PERMIT] > 0.9 * decisions.total()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_faults_nothing_is_contained_without_cause(seed: int) -> None:
+    options = {"sidecars": 3, "peers": 5, "quorum": 3, "authorities": 2, "advance_every_ms": 1000,
+               "skew_ms": 60, "drift_ppm": 2000, "extreme_clocks": True}  # fmt: skip
+    outcome = run(seed, **{**CALM, **options})
+    assert outcome.promised > 300
+    assert outcome.broken == 0
+
+
+def test_write_access_to_one_peer_costs_nothing() -> None:
+    """Hardening 8: with a quorum of honest peers nothing may be lost."""
+    for seed in range(3):
+        outcome = run(seed, **{**CALM, "raid_every_ms": 100, "advance_every_ms": 1000})
+        assert outcome.violation is None, command.report(outcome)
+        assert outcome.promised > 100
+        assert outcome.broken == 0
+
+
+def test_containment_without_a_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that ends early breaks no invariant: it is what the rate is there for."""
+    grant = lease.grant
+
+    def short(*inputs: Any) -> Any:
+        made = grant(*inputs)
+        if isinstance(made, Reason):
+            return made
+        return replace(made, deadline=BootNs(made.deadline - 850 * NS_PER_MS))
+
+    monkeypatch.setattr(lease, "grant", short)
+    outcome = run(1, **CALM)
+    assert outcome.broken > 0
+
+
+@pytest.mark.parametrize("thief", THIEVES)
+def test_a_thief_with_one_set_of_keys_breaks_no_invariant(thief: str) -> None:
+    for seed in range(3):
+        options = {"thief": thief, "theft_every_ms": 200, "advance_every_ms": 700, "sidecars": 2,
+                   "clear_every_ms": 300, "calm_ms": 5000}  # fmt: skip
+        outcome = run(seed, **{**CALM, **options})
+        assert outcome.violation is None, command.report(outcome)
+
+
+@pytest.mark.parametrize("raided", [2, 3])
+def test_write_access_to_most_peers_opens_nothing(raided: int) -> None:
+    for seed in range(3):
+        options = {"raided": raided, "raid_every_ms": 100, "attack_every_ms": 200,
+                   "advance_every_ms": 700, "halt_every_ms": 2000, "clear_every_ms": 700,
+                   "calm_ms": 5000}  # fmt: skip
+        outcome = run(seed, **{**CALM, **options})
+        assert outcome.violation is None, command.report(outcome)
+
+
+def test_every_kind_of_machine_fault_happens() -> None:
+    """Options that do nothing would make every run look good."""
+    told: list[str] = []
+    options = {"pause_every_ms": 500, "stop_every_ms": 700, "misset_every_ms": 900,
+               "torn_rate": 1.0, "crash_every_ms": 300, "authority_crash_every_ms": 500,
+               "old_state_rate": 1.0, "store_ms": 60.0, "advance_every_ms": 500,
+               "calm_ms": 5000}  # fmt: skip
+    outcome = run(1, told.append, **{**CALM, **options})
+    assert outcome.violation is None, command.report(outcome)
+    trace = "\n".join(told)
+    for words in ("is paused for", "stands still", "wrong wall clock", "torn after", "cannot start",
+                  "from an older file"):  # fmt: skip
+        assert words in trace, words
 
 
 def test_one_seed_gives_one_trace_whatever_the_hash_seed() -> None:

@@ -3,7 +3,7 @@
 Neither is known to the code under test; the checkers compare it with what that does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sidecar.core import layout, marks
@@ -16,10 +16,12 @@ from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts
 from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.quorum import PeerId
+from sidecar.core.snapshot import Hold
 from tests import builders
 from tests.simulation.peers import Found
 
 Named = tuple[int, str]  # number and digest of an epoch
+IsLive = Callable[[Beat], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class Truth:
         self.active: dict[str, tuple[str, ...]] = {NO_HALTS.sha256: ()}
         self.halts = NO_HALTS
         self.numbers: set[tuple[str, int]] = set()  # issuer and number of each beat of its own
+        self.stolen = False  # whether somebody else has signed with a beat key
+        self.troubled_ns = -1  # when the last order came, or an epoch that ends another at once
+        self.committed: set[tuple[str, int]] = set()  # those of them that w peers acknowledged
+        self.restored: set[str] = set()  # issuers that went on from an older state file
         self.named_by: dict[str, int] = {}  # issuer -> number of the epoch it vouched for last
         self.epochs_by_key: dict[str, tuple[Epoch, bytes]] = {}
         self.halts_key = layout.halts_key(trust.domain)
@@ -64,20 +70,24 @@ class Truth:
         """An authority, or somebody with its key, signed a beat."""
         signed = SignedBeat(builders.open_beat(raw, self.trust), now_ns, own)
         self.beats[signed.beat.sha256] = self.beats_by_raw[raw] = signed
+        self.stolen = self.stolen or not own
         if own:
             self.numbers.add((signed.beat.issuer, signed.beat.seq))
         self.vouched_ns[signed.named] = max(now_ns, self.vouched_ns.get(signed.named, 0))
 
-    def epoch_signed(self, raw: bytes) -> Epoch:
+    def epoch_signed(self, raw: bytes, now_ns: int) -> Epoch:
         """A threshold of epoch keys signed the next epoch."""
         made = builders.open_epoch(raw, self.trust)
         self.epochs[made.seq] = made
+        if made.says.activation.mode == "immediate":
+            self.troubled_ns = now_ns
         self.epochs_by_key[layout.epoch_key(self.trust.domain, made.sha256)] = (made, raw)
         return made
 
-    def order_signed(self, order: halt.Order) -> None:
+    def order_signed(self, order: halt.Order, now_ns: int) -> None:
         """A holder of the right keys signed a halt or a clear."""
         self.orders[order.raw] = order
+        self.troubled_ns = now_ns
         self.halts = self.halts.union((order,))
 
     def more(self, orders: Halts, raws: Iterable[bytes]) -> Halts:
@@ -90,13 +100,22 @@ class Truth:
         self.active.setdefault(halts.sha256, tuple(order.says.halt_id for order in halts.active))
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """When the reads of a round left: both clocks, true time, and whether the wall was right."""
+
+    now: Now
+    true_ns: int
+    right: bool
+
+
 @dataclass(slots=True)
 class Seen:
     """What one sidecar has been shown, and what it has done.
 
     Attributes:
         rounds: Round -> peer -> epochs that a truly signed beat from it vouched for.
-        sent: Round -> clocks when its reads were sent.
+        sent: Round -> when its reads were sent.
         storing_round: The round in which the latest store was asked for; a lease that is published
             was granted in it.
         orders: Orders shown to this process or stored by one before it.
@@ -105,15 +124,17 @@ class Seen:
         conflicts: Contradictions shown, as pairs of envelopes.
         told: Genuine contradictions that it told of -> their evidence ids, restarts included.
         evidence: Evidence ids of genuine contradictions that it told of, restarts included.
-        ahead: Epoch number -> the latest signed beat shown that vouches for it.
+        ahead: Epoch number -> the latest signed beat that was live when shown and vouches for it.
         fetched: Numbers of epochs shown since the last lease.
         used: Digests of beats that a lease has leaned on, restarts included.
+        holds: Those of the latest snapshot.
         lease: What the latest snapshot carried.
+        lease_sent: When the reads behind it were sent.
         best_seq: Highest epoch number behind a permit, restarts included.
     """
 
     rounds: dict[int, dict[PeerId, set[Named]]] = field(default_factory=dict)
-    sent: dict[int, Now] = field(default_factory=dict)
+    sent: dict[int, Sent] = field(default_factory=dict)
     storing_round: int = 0
     orders: Halts = NO_HALTS
     active: tuple[halt.Order, ...] = ()
@@ -125,14 +146,16 @@ class Seen:
     told: dict[frozenset[bytes], str] = field(default_factory=dict)
     evidence: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
+    holds: tuple[Hold, ...] = ()
     lease: Lease | None = None
+    lease_sent: Sent | None = None
     best_seq: int = 0
 
     def restarted(self, stored: marks.Marks | None) -> None:
         """Forget what a new process cannot know."""
         self.rounds.clear()
         self.sent.clear()
-        self.lease = None
+        self.lease, self.holds = None, ()
         self.heard, self.conflicts = {}, []
         self._order(NO_HALTS)
         self.ahead, self.fetched = {}, set()
@@ -146,13 +169,24 @@ class Seen:
                 (issuer, mark.seq): mark.envelope.encode() for issuer, mark in stored.beats.items()
             }
 
-    def shown(self, truth: Truth, round_number: int, peer: PeerId, found: Found) -> None:
-        """A reply to the current round reaches the follower."""
+    def shown(
+        self, truth: Truth, round_number: int, peer: PeerId, found: Found, is_live: IsLive
+    ) -> None:
+        """A reply to the current round reaches the follower.
+
+        Args:
+            truth: What was signed.
+            round_number: Of the round.
+            peer: Who answered.
+            found: What.
+            is_live: Whether a beat is live by the clock of this sidecar, now. One from the future
+                is not: it forbids nothing until it is served again.
+        """
         served = self.rounds.setdefault(round_number, {}).setdefault(peer, set())
         for key, values in found.items():
             if key in truth.beat_keys:
                 for raw in values:
-                    self._beat(truth.beats_by_raw.get(raw), raw, served)
+                    self._beat(truth.beats_by_raw.get(raw), raw, served, is_live)
             elif key in truth.epochs_by_key:
                 epoch, raw = truth.epochs_by_key[key]
                 if values and values[0] == raw:
@@ -162,14 +196,24 @@ class Seen:
 
     def _order(self, orders: Halts) -> None:
         if orders.seq != self.orders.seq:
-            self.orders, self.active, self.cleared = orders, orders.active, orders.cleared
+            self.orders = orders
+            # Reckoned here once more: the code under test has its own opinion about both.
+            self.cleared = frozenset(o.says.clears for o in orders.orders if o.says.clears)
+            self.active = tuple(
+                order
+                for order in orders.orders
+                if order.says.clears is None and order.says.halt_id not in self.cleared
+            )
 
-    def _beat(self, signed: SignedBeat | None, raw: bytes, served: set[Named]) -> None:
+    def _beat(
+        self, signed: SignedBeat | None, raw: bytes, served: set[Named], is_live: IsLive
+    ) -> None:
         if signed is None:
             return
         served.add(signed.named)
-        known = self.ahead.setdefault(signed.named[0], signed.beat)
-        if known.says.issued_at < signed.beat.says.issued_at:
+        known = self.ahead.get(signed.named[0])
+        newer = known is None or known.says.issued_at < signed.beat.says.issued_at
+        if newer and is_live(signed.beat):
             self.ahead[signed.named[0]] = signed.beat
         first = self.heard.setdefault((signed.beat.issuer, signed.beat.seq), raw)
         if first != raw and len(self.conflicts) < LATCHES_MAX:  # more are not kept, by design

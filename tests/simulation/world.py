@@ -1,8 +1,7 @@
-"""Virtual time: one heap of things to do, and a pair of clocks for each node.
+"""Virtual time: one heap of things to do.
 
-True time is an integer of nanoseconds that only the simulation knows. Nodes see it through clocks
-that are wrong within the bounds that the protocol admits: a wall clock with an offset, a boot clock
-with another zero and another rate.
+True time is an integer of nanoseconds that only the simulation knows. Nodes see it through their
+clocks.
 """
 
 import hashlib
@@ -11,12 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from random import Random
 
-from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
-from tests import builders
+from sidecar.core.instant import NS_PER_MS
 
-PPM = 1_000_000
 TAIL = 120  # lines of trace kept for a failure
-TRUE_EPOCH_NS = builders.NOW * NS_PER_MS  # wall time of true instant 0
 
 Action = Callable[[], None]
 
@@ -81,41 +77,3 @@ class World:
     def digest(self) -> str:
         """One number for all that happened."""
         return self._digest.hexdigest()[:16]
-
-
-class NodeClocks:
-    """The two clocks of one machine, wrong within bounds.
-
-    Args:
-        world: True time.
-        offset_ns: Wall clock minus true time.
-        rate_ppm: How much too fast the boot clock runs.
-        zero_ns: What the boot clock showed at true instant 0.
-    """
-
-    def __init__(self, world: World, *, offset_ns: int, rate_ppm: int, zero_ns: int) -> None:
-        self._world = world
-        self._rate_ppm = rate_ppm
-        self._zero_ns = zero_ns
-        self.offset_ns = offset_ns
-        self._read = (-1, 0, Now(BootNs(0), WallMs(0)))  # true time, offset, what they showed
-
-    def now(self) -> Now:
-        """Both clocks, now."""
-        true_ns, offset_ns = self._world.now_ns, self.offset_ns
-        then_ns, then_offset_ns, shown = self._read
-        if (true_ns, offset_ns) == (then_ns, then_offset_ns):
-            return shown  # asked again within one event
-        boot_ns = self._zero_ns + true_ns * (PPM + self._rate_ppm) // PPM
-        wall_ns = TRUE_EPOCH_NS + true_ns + offset_ns
-        shown = Now(BootNs(boot_ns), WallMs(wall_ns // NS_PER_MS))
-        self._read = (true_ns, offset_ns, shown)
-        return shown
-
-    def true_of_boot(self, boot: BootNs) -> int:
-        """The first true instant at which the boot clock shows `boot` or more."""
-        return -((self._zero_ns - boot) * PPM // (PPM + self._rate_ppm))
-
-    def true_of_wall(self, wall: WallMs) -> int:
-        """The first true instant at which the wall clock, as it goes now, shows `wall` or more."""
-        return wall * NS_PER_MS - TRUE_EPOCH_NS - self.offset_ns

@@ -2,7 +2,9 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -323,6 +325,33 @@ async def test_half_a_reply_and_then_the_end_counts_as_nothing(serve: Serve, cut
         writer.write(GOOD[:cut])
 
     assert await fault_of(Peer(await serve(talk), TIMEOUT_MS)) is Fault.CLOSED
+
+
+async def test_connection_that_was_reset_while_nothing_was_asked_ends_one_batch_and_no_process(
+    serve: Serve,
+) -> None:
+    """Writing to it raised an error of the event loop's own, and one peer ended every sidecar."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        writer.write(GOOD)
+        await writer.drain()
+        await reset.wait()
+        sock: socket.socket = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    reset = asyncio.Event()
+    peer = Peer(await serve(talk), TIMEOUT_MS)
+    await peer.read(("s",), ("h",), MAX_BYTES, b"tag")
+    reset.set()
+    assert peer._link is not None
+    assert peer._link._writer is not None
+    while not peer._link._writer.transport.is_closing():
+        await asyncio.sleep(0.001)  # nobody is told: nothing is being read
+    assert await fault_of(peer) is Fault.CLOSED
+    await peer.read(("s",), ("h",), MAX_BYTES, b"tag")
+    peer.close()
 
 
 @pytest.mark.parametrize("cut", [0, 10, len(GOOD) - 1])

@@ -197,5 +197,5 @@ def test_a_mismatch_is_shown_while_it_holds_or_forbids_a_lease() -> None:
     assert scrape(metrics)[name, "EG401"] == 0
     metrics.snapshot = running().held(Hold(Reason.MODEL_DIGEST_MISMATCH, HoldKind.PASSING))
     assert (scrape(metrics)[name, "EG403"], scrape(metrics)[name, "EG401"]) == (1, 0)
-    metrics.snapshot = Snapshot(faults=(Reason.INTEGRITY_STALE,))
+    metrics.snapshot = Snapshot(unmet=(Reason.INTEGRITY_STALE,))
     assert (scrape(metrics)[name, "EG403"], scrape(metrics)[name, "EG404"]) == (0, 1)

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from sidecar.core.events import Conflict, RoundEnded
+from sidecar.core.objects.halt import NO_HALTS, Scope
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
@@ -198,6 +199,19 @@ def test_a_conflict_is_an_error_with_its_evidence(world: World) -> None:
     (line,) = world.lines.read()
     assert (line["level"], line["reason"], line["evidence"]) == ("error", "EG803", "ab" * 16)
     assert "secret bytes" not in world.lines.stream.getvalue()
+
+
+def test_an_order_is_logged_once_with_what_it_is_for(world: World) -> None:
+    order = builders.make_order(builders.make_trust(), scope=Scope(kind="route", value="chat"))
+    quiet = replace(running(), halts=NO_HALTS)
+    world.observer.snapshot(quiet, builders.now())
+    before = len(world.lines.read())
+    for _ in range(2):
+        halted = replace(quiet, halts=NO_HALTS.union([order]))
+        world.observer.snapshot(halted, builders.now())
+    (line,) = world.lines.read()[before:]
+    assert (line["event"], line["level"], line["action"]) == ("order", "warning", "halt")
+    assert (line["id"], line["scope"], line["value"]) == (order.says.halt_id, "route", "chat")
 
 
 def test_nothing_happened_before_the_first_snapshot(world: World) -> None:

@@ -3,6 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.authority.publisher import Counts
+from sidecar.core.objects.beat import Fleet
 from sidecar.telemetry.vouching import AuthorityMetrics, state
 
 
@@ -42,7 +43,23 @@ def test_a_condition_is_there_while_it_holds_and_then_gone() -> None:
 
 
 def test_the_state_is_plain_values() -> None:
-    shown = state(Counts(beats=1, failures={("r1", "timeout"): 5}, conditions={"halted": "x"}))
+    shown = state(Counts(beats=1, failures={("r1", "timeout"): 5}, conditions={"halted": "x"}), [])
     assert shown["failures"] == {"r1: timeout": 5}
     assert shown["conditions"] == {"halted": "x"}
     assert shown["beats"] == 1
+
+
+def test_the_fleet_of_the_latest_beat_is_shown() -> None:
+    counts = Counts()
+    metrics = AuthorityMetrics(counts)
+    assert scrape(metrics)["epochgate_authority_fleet_size",] == 0
+    counts.covered = Fleet(root="0" * 64, size=7, expected=9, diverged=2)
+    counts.reports_verified, counts.trust_version = 70, 3
+    found = scrape(metrics)
+    assert found["epochgate_authority_fleet_size",] == 7
+    assert found["epochgate_authority_fleet_diverged",] == 2
+    assert found["epochgate_authority_reports_verified_total",] == 70
+    assert found["epochgate_authority_trust_version",] == 3
+    assert state(counts, [{"instance": "a"}])["fleet"] == {
+        "size": 7, "expected": 9, "diverged": 2, "instances": [{"instance": "a"}],
+    }  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from sidecar.core import canonical
+from sidecar.core import canonical, envelope
 from sidecar.core.canonical import Count, Name, Sha256, Strict, Text
 from sidecar.core.envelope import Payload
 from sidecar.core.instant import WallMs
@@ -193,6 +193,18 @@ def parse(payload: Payload) -> Epoch:
     if (said.predicate.seq == 1) != (said.predicate.prev_sha256 is None):
         raise ProtocolError(Reason.EPOCH_CHAIN_BREAK, "only the first epoch has no predecessor")
     return Epoch(payload.sha256, said.predicate)
+
+
+def reread(raw: bytes) -> Predicate:
+    """What an envelope says, its signatures not counted.
+
+    For links, whose digest a signed epoch names, and for what was verified before it was stored.
+
+    Raises:
+        ProtocolError: if the bytes are no epoch at all.
+    """
+    sealed = envelope.parse(raw, MAX_BYTES)
+    return canonical.load(sealed.unverified_payload, Statement, MAX_BYTES).predicate
 
 
 def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason | None:

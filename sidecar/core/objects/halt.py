@@ -171,6 +171,8 @@ class Halts:
         merged = {order.sha256: order for order in self.orders}
         for order in more:
             merged.setdefault(order.sha256, order)
+        if len(merged) == len(self.orders):
+            return self
         return Halts(tuple(merged[key] for key in sorted(merged)))
 
 

@@ -17,6 +17,7 @@ leaves of a signed tree).
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -129,7 +130,7 @@ class Report:
     @property
     def key_id(self) -> KeyId:
         """Id of the instance's key."""
-        return envelope.key_id(PublicKey(bytes.fromhex(self.says.public)))
+        return _key_id(PublicKey(bytes.fromhex(self.says.public)))
 
 
 def instance_name(label: str, key_id: str) -> str:
@@ -146,16 +147,46 @@ def open_report(raw: bytes, domain: str) -> Report:
     sealed = envelope.parse(raw, MAX_BYTES)
     if sealed.payload_type != PAYLOAD_TYPE:
         raise ProtocolError(Reason.TYPE_CONFUSION, f"is {sealed.payload_type[:64]}")
-    unverified = canonical.load(sealed.unverified_payload, Body, MAX_BYTES)
+    unverified = read_body(sealed.unverified_payload)
     if unverified.type != TYPE or unverified.domain != domain:
         raise ProtocolError(Reason.TYPE_CONFUSION, "not a report for this domain")
     public = PublicKey(bytes.fromhex(unverified.public))
-    key_id = envelope.key_id(public)
+    key_id = _key_id(public)
     if not unverified.instance.endswith(f"-{key_id[:NAME_DIGITS]}"):
         raise ProtocolError(Reason.KEY_UNKNOWN, "names an instance that has another key")
     if not envelope.signed_by(sealed, {key_id: public}):
         raise ProtocolError(Reason.SIG_INVALID, "not signed by the key that it carries")
     return Report(canonical.digest(sealed.unverified_payload), unverified, raw)
+
+
+_DECODER = msgspec.json.Decoder(Body)
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def read_body(raw: bytes) -> Body:
+    """What a report says, unverified: `canonical.load`, a fifth of its time where it succeeds.
+
+    An authority reads thousands of these each second. Bytes that are the sorted encoding of what
+    they decode to are canonical, as every integer of `Body` is bounded and every key is ASCII by
+    its type. Whatever is not goes the long way, and gets its reason there.
+
+    Raises:
+        ProtocolError: OVERSIZE, NONCANONICAL or TYPE_CONFUSION.
+    """
+    if len(raw) <= MAX_BYTES:
+        try:
+            body = _DECODER.decode(raw)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            pass
+        else:
+            if _ENCODER.encode(body) == raw:
+                return body
+    return canonical.load(raw, Body, MAX_BYTES)
+
+
+@lru_cache(maxsize=8192)
+def _key_id(public: PublicKey) -> KeyId:
+    return envelope.key_id(public)
 
 
 def leaf(sha256: str) -> bytes:

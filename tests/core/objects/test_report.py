@@ -1,10 +1,12 @@
 """Reports: signed by the instance they name, and covered by a beat or not at all."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core import canonical
@@ -113,3 +115,57 @@ def test_a_leaf_of_a_log_is_no_leaf_of_the_fleet() -> None:
 def test_a_challenge_is_short_and_printable(text: str) -> None:
     assert not report.challenge(text)
     assert report.challenge("abc-1")
+
+
+# --- the short way to read a report is the long way
+
+
+def mutations() -> st.SearchStrategy[bytes]:
+    """Bytes near a report: other values of its fields, other spellings of the same."""
+    body = canonical.dump(BODY)
+    texts = st.text(max_size=20).map(lambda said: msgspec.structs.replace(BODY, build=said))
+    spelled = texts.map(lambda said: json.dumps(msgspec.to_builtins(said), ensure_ascii=True))
+    numbers = st.sampled_from(["1.0", "1e0", "01", "-0", "9007199254740992", "true", "null", "1 "])
+    return st.one_of(
+        texts.map(lambda said: json.dumps(
+            msgspec.to_builtins(said), ensure_ascii=False, sort_keys=True, separators=(",", ":")
+        ).encode("utf-8", "surrogatepass")),
+        spelled.map(str.encode),
+        numbers.map(lambda said: body.replace(b'"seq":1', b'"seq":' + said.encode())),
+        st.binary(max_size=3).map(lambda said: body.replace(b'"build":"test"',
+                                                            b'"build":"' + said + b'"')),
+        st.sampled_from([
+            body, body + b" ", b"[" + body + b"]", body[:-1], body.replace(b"}", b',"x":1}', 1),
+            body.replace(b'"seq":1', b'"seq":1,"seq":1'),
+            body.replace(b'"build":"test"', b'"build":"\\ud800"'),
+            body.replace(b'"build":"test"', b'"build":"\xed\xa0\x80"'),
+            body.replace(b"test", b"t\\u0065st"),
+            body.replace(b'"counters":{}', b'"counters":{"b":1,"a":2}'),
+            body.replace(b'"counters":{}', b'"counters":{"a":1,"b":2}'),
+            body.replace(b'"counters":{}', b'"counters":{"\xc3\xa9":1}'),
+            body.replace(b'"build":"test"', b'"build":"' + b"x" * report.MAX_BYTES + b'"'),
+        ]),
+    )  # fmt: skip
+
+
+def outcome(read: Callable[[], report.Body]) -> report.Body | Reason:
+    try:
+        return read()
+    except ProtocolError as error:
+        return error.reason
+
+
+@settings(max_examples=400)
+@given(mutations())
+def test_a_report_is_read_exactly_as_any_canonical_object(raw: bytes) -> None:
+    long = outcome(lambda: canonical.load(raw, report.Body, report.MAX_BYTES))
+    assert outcome(lambda: report.read_body(raw)) == long
+
+
+def test_every_character_is_spelled_the_same_in_both_ways() -> None:
+    """They differ, if anywhere, in what they escape."""
+    for start in range(0, 0x3000, 256):
+        said = "".join(chr(code) for code in range(start, start + 256))
+        body = msgspec.structs.replace(BODY, build=said)
+        assert report.read_body(canonical.dump(body)) == body
+        assert report._ENCODER.encode(body) == canonical.dump(body)
