@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 On = TypeVar("On")  # what a check is run on: a whole deployment, or one sidecar from outside
 
-LOOK_S = 0.01
+LOOK_S = 0.02
 
 
 class BrokenError(Exception):
@@ -59,9 +59,7 @@ class Result:
     spent_ms: int = 0
 
 
-def covers(
-    *items: str, pending: str = ""
-) -> Callable[[Callable[[On], Awaitable[str]]], Check[On]]:
+def covers(*items: str, pending: str = "") -> Callable[[Callable[[On], Awaitable[str]]], Check[On]]:
     """Make a check of a function; the first line of its docstring says what it does."""
 
     def made(run: Callable[[On], Awaitable[str]]) -> Check[On]:

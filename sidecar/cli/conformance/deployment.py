@@ -7,7 +7,7 @@ the peers, the processes, the files, the command line, and the keys of this very
 import asyncio
 import contextlib
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from sidecar.cli.demo.processes import HOST, Process, epochgate
 from sidecar.cli.text import CliError
 from sidecar.core import canonical, envelope, layout
 from sidecar.core.objects import beat
+from sidecar.core.objects.epoch import Epoch
 
 DOMAIN = "conformance"
 TTL_MS = 1_500
@@ -138,7 +139,7 @@ class Deployment:
         await asyncio.to_thread(self._must, *self.issuing("policy.yaml"))
         self.authority.start()
         for gate in self.gates:
-            gate.process.start()
+            gate.launch()
         await asyncio.to_thread(
             self.authority.wait_for, "its beats", lambda: self.newest_beat() is not None
         )
@@ -167,6 +168,25 @@ class Deployment:
         for gate in self.gates:
             await until_open(gate.view)
 
+    async def serve(self, made: Epoch) -> None:
+        """Wait until both sidecars serve under an epoch."""
+
+        async def look(view: View) -> None:
+            epoch = (await view.state())["epoch"]
+            seen = None if epoch is None else epoch["seq"]
+            expect(seen == made.seq, f"serves epoch {seen}, not {made.seq}")
+
+        for gate in self.gates:
+            await settle(lambda view=gate.view: look(view), self.limit_s)  # type: ignore[misc]
+        await self.open()
+
+    async def mend(self) -> None:
+        """Start what a check that broke has left down."""
+        for gate in self.gates:
+            if not gate.up:
+                gate.configure()
+                await gate.start()
+
     async def command(self, *arguments: str) -> Done:
         """Run one `epochgate` command in the folder."""
         return await asyncio.to_thread(self._run, *arguments)
@@ -174,7 +194,9 @@ class Deployment:
     async def succeed(self, *arguments: str) -> str:
         """Run one that has to succeed; what it said."""
         done = await self.command(*arguments)
-        expect(done.status == 0, f"epochgate {arguments[0]}: exit {done.status}: {done.err.strip()}")
+        expect(
+            done.status == 0, f"epochgate {arguments[0]}: exit {done.status}: {done.err.strip()}"
+        )
         return done.out
 
     @contextlib.asynccontextmanager
@@ -208,16 +230,6 @@ class Deployment:
         """Decision ids of every request that reached the service."""
         return self.seen.read_text().split()
 
-    async def everywhere(self, look: Callable[[View], object]) -> object:
-        """What both sidecars show, once it is the same."""
-
-        async def same() -> object:
-            one, two = [look(gate.view) for gate in self.gates]
-            expect(one == two, f"here {one}, there {two}")
-            return one
-
-        return await settle(same, self.limit_s)
-
     def _port(self) -> int:
         lines = self.service.lines()
         return int(lines[0]) if lines else 0
@@ -233,4 +245,3 @@ class Deployment:
             cwd=self.folder, capture_output=True, text=True, check=False, timeout=COMMAND_S,
         )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr)
-

@@ -22,7 +22,7 @@ from sidecar.core.log import merkle
 from sidecar.core.objects import beat, epoch, report
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.report import Report
-from sidecar.core.objects.trust import Mark, parse
+from sidecar.core.objects.trust import Mark, TrustRef, parse
 from sidecar.core.reason import ProtocolError
 from sidecar.signer import sign
 
@@ -60,7 +60,11 @@ class Hand:
         self.reset()
 
     def reset(self) -> None:
-        """Be honest again."""
+        """Be honest again, under the newest trust document that the first peer holds."""
+        while raw := self._peers[0].get(
+            layout.trust_key(self.trust.domain, self.trust.version + 1)
+        ):
+            self.trust = self.trust.rotate(raw, clock.now().wall)
         self.vouched: Epoch | None = None
         self.changes: dict[str, Any] = {}
         self.speaks = True
@@ -72,6 +76,10 @@ class Hand:
     def beat_key(self) -> str:
         """Where its beats lie."""
         return layout.beat_key(self.trust.domain, self._key.key_id)
+
+    @property
+    def _under(self) -> TrustRef:
+        return TrustRef(version=self.trust.version, sha256=self.trust.sha256)
 
     @property
     def proofs_key(self) -> str:
@@ -97,7 +105,7 @@ class Hand:
         before, now = self.newest(), clock.now().wall
         said = {
             "seq": before.seq + 1, "prev_sha256": before.sha256, "issued_at": now,
-            "not_before": now - 60_000, "not_after": now + DAY_MS,
+            "trust": self._under, "not_before": now - 60_000, "not_after": now + DAY_MS,
             "reason": "conformance", **changes,
         }  # fmt: skip
         body = epoch.statement(msgspec.structs.replace(before.says, **said))
@@ -137,7 +145,7 @@ class Hand:
         vouched = self.vouched or self.newest()
         said = {
             "issuer": self._key.key_id, "seq": self.seq, "prev_sha256": None,
-            "issued_at": clock.now().wall, "fleet": NO_FLEET,
+            "issued_at": clock.now().wall, "fleet": NO_FLEET, "trust": self._under,
             "epoch": Mark(seq=vouched.seq, sha256=vouched.sha256), **changes,
         }  # fmt: skip
         body = canonical.dump(msgspec.structs.replace(self._authority(), **said))

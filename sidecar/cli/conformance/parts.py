@@ -13,7 +13,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from sidecar.cli.conformance.check import expect, settle
 from sidecar.cli.conformance.view import View
 from sidecar.cli.demo import processes
 from sidecar.cli.demo.processes import HOST, Process, epochgate
@@ -34,9 +33,7 @@ class Peer:
     def __init__(self, number: int, port: int, folder: Path) -> None:
         self.id, self.port = f"p{number}", port
         self.process = processes.valkey(number, port, folder)
-        self.client = Redis(
-            HOST, port, protocol=2, socket_timeout=1, retry=Retry(NoBackoff(), 0)
-        )
+        self.client = Redis(HOST, port, protocol=2, socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
     @property
     def entry(self) -> dict[str, str]:
@@ -83,6 +80,10 @@ class Gate:
         folder: Of the deployment.
         peers: Whom it reads.
         spec: Parts of its configuration that replace the usual ones.
+
+    Attributes:
+        view: How anybody sees it.
+        up: Whether it was started and not ended.
     """
 
     def __init__(self, name: str, folder: Path, peers: list[Peer], spec: dict[str, Any]) -> None:
@@ -98,6 +99,7 @@ class Gate:
             **spec,
         }  # fmt: skip
         self._spec["sync"] = {"peers": [peer.entry for peer in peers], **spec.get("sync", {})}
+        self.up = False
         self.view = View("", "", self.folder / "state" / "audit")
         self.process = Process(
             f"sidecar {name}", epochgate("run", "sidecar", "--config", self.file),
@@ -119,9 +121,14 @@ class Gate:
         }  # fmt: skip
         self.file.write_text(yaml.safe_dump(document))
 
+    def launch(self) -> None:
+        """Start it."""
+        self.up = True
+        self.process.start()
+
     async def start(self) -> None:
         """Start it and wait until it listens; it takes other ports each time."""
-        self.process.start()
+        self.launch()
         await self.listening()
 
     async def listening(self) -> None:
@@ -135,6 +142,7 @@ class Gate:
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it."""
+        self.up = False
         await asyncio.to_thread(self.process.end, number)
 
     def _listens(self) -> bool:
@@ -169,12 +177,3 @@ def changed(path: Path, body: bytes) -> Iterator[None]:
         yield
     finally:
         path.write_bytes(before)
-
-
-async def has_records(view: View, count: int) -> None:
-    """Wait until the audit folder holds so many records."""
-
-    async def look() -> None:
-        expect(len(view.records()) >= count, f"{len(view.records())} records")
-
-    await settle(look, view.limit_s)

@@ -1,6 +1,6 @@
 """Runs checks one after another, each on an open deployment, and makes a result of each."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 from redis.exceptions import RedisError
@@ -12,6 +12,8 @@ from sidecar.cli.conformance.view import View
 from sidecar.cli.text import CliError
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.reason import ProtocolError
+
+REQUEST_S = 10
 
 # What a check meets when the deployment is not what it should be.
 FAILURES = (
@@ -25,6 +27,7 @@ async def on_deployment(check: Check[Deployment], deployment: Deployment) -> Res
 
     async def deed() -> str:
         async with deployment.connected():
+            await deployment.mend()
             await deployment.open()
             seen = await check.run(deployment)
             await deployment.open()
@@ -34,18 +37,14 @@ async def on_deployment(check: Check[Deployment], deployment: Deployment) -> Res
 
 
 async def on_view(check: Check[View], view: View) -> Result:
-    """Run one check on a connected view."""
-    return await _result(check.name, check.items, lambda: check.run(view))
+    """Run one check that only looks, connected for as long as it takes."""
 
+    async def deed() -> str:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+        async with aiohttp.ClientSession(timeout=timeout) as view.session:
+            return await check.run(view)
 
-async def on_views(checks: Iterable[Check[View]], views: Iterable[View]) -> AsyncIterator[Result]:
-    """Run checks on sidecars that somebody runs, connected for as long as it takes."""
-    timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        for view in views:
-            view.session = session
-            for check in checks:
-                yield await on_view(check, view)
+    return await _result(check.name, check.items, deed)
 
 
 async def _result(name: str, items: tuple[str, ...], deed: Callable[[], Awaitable[str]]) -> Result:
@@ -72,5 +71,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 def _words(error: BaseException) -> str:
     name = "" if isinstance(error, BrokenError) else f"{type(error).__name__}: "
     return " ".join(f"{name}{error}".split())
-
-

@@ -144,6 +144,4 @@ def gauge(samples: Mapping[str, float], number: int) -> float | None:
 
 def codes(records: Iterable[Mapping[str, Any]]) -> set[str]:
     """Every reason that lifecycle records name."""
-    return {
-        code for record in records for code in record["detail"]["evidence"].get("reasons", ())
-    }
+    return {code for record in records for code in record["detail"]["evidence"].get("reasons", ())}

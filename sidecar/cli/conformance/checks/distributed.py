@@ -14,7 +14,7 @@ from sidecar.cli.conformance.signs import (
     until_failed,
     until_open,
 )
-from sidecar.cli.conformance.view import View, codes
+from sidecar.cli.conformance.view import codes
 from sidecar.core import canonical, layout
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.trust import Mark
@@ -41,7 +41,7 @@ async def minority(deployment: Deployment) -> str:
     return f"{said}; {failed}, reasons {sorted(told)}; the round is on record, peer by peer"
 
 
-@covers("4.6", "6.3", "7.5")
+@covers("4.6", "6.3")
 async def lost_peers(deployment: Deployment) -> str:
     """Two peers stand still, then one loses everything: contained, open again, and refilled."""
     peer, domain = deployment.peers[2], deployment.hand.trust.domain
@@ -53,7 +53,10 @@ async def lost_peers(deployment: Deployment) -> str:
     wanted = (named.sha256, named.says.policy.sha256, named.says.routes.sha256)
 
     async def refilled() -> None:
-        keys = [layout.epoch_key(domain, wanted[0]), *(layout.blob_key(domain, x) for x in wanted[1:])]
+        keys = [
+            layout.epoch_key(domain, wanted[0]),
+            *(layout.blob_key(domain, x) for x in wanted[1:]),
+        ]
         missing = [key for key in keys if peer.get(key) is None]
         expect(not missing, f"{peer.id} lacks {missing}")
 
@@ -62,7 +65,7 @@ async def lost_peers(deployment: Deployment) -> str:
     return f"{said}; an emptied peer holds epoch, policy and routes again"
 
 
-@covers("4.8", "5.1", "7.6", "9.1")
+@covers("4.8", "5.1", "5.5", "7.6", "9.1")
 async def forked_stream(deployment: Deployment) -> str:
     """Two signed beats carry one number: quarantined, with evidence, until two keys clear it."""
     view = deployment.there.view
@@ -88,6 +91,8 @@ async def forked_stream(deployment: Deployment) -> str:
             sorted(told[0]["envelopes"]) == sorted(canonical.digest(raw) for raw in raws),
             "the record names other envelopes",
         )
+        shown = await deployment.succeed("evidence", "--config", str(deployment.here.file))
+        expect(evidence in shown, f"epochgate evidence says {shown}")
         clear = (
             "clear", evidence, "--config", "authority.yaml", "--reason", "conformance",
             "--key", "trust/keys/resume-1.key",
@@ -104,8 +109,7 @@ async def rolled_back(deployment: Deployment) -> str:
     """Fresh, valid beats vouch for the epoch before."""
     async with deployment.instead() as hand:
         older = hand.newest()
-        hand.put_epoch()
-        await settle(lambda: _serves(deployment.view, older.seq + 1), deployment.limit_s)
+        await deployment.serve(hand.put_epoch())
         hand.vouched = older
         said = await until_contained(deployment.view, 8, "EG802")
         hand.vouched = None
@@ -147,24 +151,18 @@ async def diverged_fleet(deployment: Deployment) -> str:
     """The authority says that more of the fleet differs than the epoch tolerates."""
     async with deployment.instead() as hand:
         before = hand.newest().says.telemetry
-        hand.put_epoch(telemetry=msgspec.structs.replace(before, max_diverged=0))
-        await deployment.open()
+        demand = msgspec.structs.replace(before, max_diverged=0)
+        await deployment.serve(hand.put_epoch(telemetry=demand))
         hand.diverged = 1
         said = await until_contained(deployment.view, 8, "EG807")
         hand.diverged = 0
         await deployment.open()
-        hand.put_epoch(telemetry=before)
-        await deployment.open()
+        await deployment.serve(hand.put_epoch(telemetry=before))
     return said
 
 
 def _mark(named: Epoch) -> Mark:
     return Mark(seq=named.seq, sha256=named.sha256)
-
-
-async def _serves(view: View, number: int) -> None:
-    seen = (await view.state())["epoch"]["seq"]
-    expect(seen == number, f"serves epoch {seen}")
 
 
 CHECKS = (

@@ -24,7 +24,7 @@ CLIENTS = 8
 FILL = 130  # records, so that the journal is longer than every other file of the process
 
 
-@covers("6.5", "9.9")
+@covers("6.5", "7.5", "9.9")
 async def killed_gate(deployment: Deployment) -> str:
     """A sidecar is killed under load: every request that reached the service is on record."""
     gate = deployment.there
@@ -48,7 +48,7 @@ async def killed_gate(deployment: Deployment) -> str:
     return f"{arrived.total()} requests reached the service, each on record"
 
 
-@covers("2.5", "4.5", "5.6", "6.1", "8.5")
+@covers("2.5", "4.5", "5.6", "6.1", "6.7", "8.5")
 async def edited_log(deployment: Deployment) -> str:
     """A record is edited, the tail is cut, another key is given: each is found out."""
     gate = deployment.there
@@ -124,12 +124,12 @@ def _copied(folder: Path, to: Path) -> Iterator[Path]:
 
 
 def _edit(segment: Path) -> int:
-    """Change one record; its number, where the chain then breaks."""
+    """Change one record; the number of the next, which does not name it any more."""
     lines = segment.read_bytes().splitlines(keepends=True)
     at = next(index for index, line in enumerate(lines) if b'"/v1/chat' in line)
     lines[at] = lines[at].replace(b'"/v1/chat', b'"/v1/chap', 1)
     segment.write_bytes(b"".join(lines))
-    return at
+    return at + 1
 
 
 def _cut(segment: Path) -> int:

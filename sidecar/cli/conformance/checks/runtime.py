@@ -4,8 +4,12 @@ Source: protocol b.15 sections 1, 3.4, 4.7, 5.2, 9.1, 9.4, 9.8.
 """
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
-from sidecar.cli.conformance.check import covers, expect, settle
+import msgspec
+
+from sidecar.cli.conformance.check import BrokenError, covers, expect, settle
 from sidecar.cli.conformance.deployment import Deployment
 from sidecar.cli.conformance.parts import WEIGHTS, changed, paused
 from sidecar.cli.conformance.signs import (
@@ -23,18 +27,18 @@ from sidecar.core.objects.epoch import NO_DEMANDS, Runtime
 async def changed_model(deployment: Deployment) -> str:
     """The epoch demands the digest of a model, and one byte of the model changes."""
     gate, view = deployment.here, deployment.view
-    demand = f"weights={hashlib.sha256(WEIGHTS).hexdigest()}"
-    await deployment.succeed(*deployment.issuing("policy.yaml", "--model", demand))
-    await deployment.open()
-    after = len(view.records("lifecycle"))
-    with changed(gate.weights, WEIGHTS[:-1] + b"S"):
-        said = await until_contained(view, 4, "EG403", "EG403")
-        failed = await until_failed(view, 4, "EG403", after)
-        await until_open(deployment.there.view)
-    await until_open(view)
-    found = [line["detail"] for line in view.records("runtime")]
-    expect(len(found) >= 3, f"measurements on record: {found}")  # noqa: PLR2004, before, changed, after
-    await _demand_nothing(deployment)
+    demand = {"weights": hashlib.sha256(WEIGHTS).hexdigest()}
+    async with deployment.instead() as hand:
+        await deployment.serve(hand.put_epoch(runtime=_demanding(model_digests=demand)))
+        after = len(view.records("lifecycle"))
+        with changed(gate.weights, WEIGHTS[:-1] + b"S"):
+            said = await until_contained(view, 4, "EG403", "EG403")
+            failed = await until_failed(view, 4, "EG403", after)
+            await until_open(deployment.there.view)
+        await until_open(view)
+        found = [line["detail"] for line in view.records("runtime")]
+        expect(len(found) >= 3, f"measurements on record: {found}")  # noqa: PLR2004, before, changed, after
+        await deployment.serve(hand.put_epoch(runtime=NO_DEMANDS))
     return f"{said}; {failed}; measured three times on record; the other sidecar goes on"
 
 
@@ -42,11 +46,9 @@ async def changed_model(deployment: Deployment) -> str:
 async def other_code(deployment: Deployment) -> str:
     """An epoch is for other code than what runs here."""
     async with deployment.instead() as hand:
-        other = Runtime(image_digests=(), code_sha256=("0" * 64,), config_sha256=(), model_digests={})
-        hand.put_epoch(runtime=other)
+        hand.put_epoch(runtime=_demanding(code_sha256=("0" * 64,)))
         said = await until_contained(deployment.view, 4, "EG401")
-        hand.put_epoch(runtime=NO_DEMANDS)
-        await deployment.open()
+        await deployment.serve(hand.put_epoch(runtime=NO_DEMANDS))
     return said
 
 
@@ -59,9 +61,7 @@ async def damaged_state(deployment: Deployment) -> str:
     raw[-10] ^= 1
     with changed(gate.marks, bytes(raw)):
         await gate.start()
-        said = await settle(
-            lambda: contained(gate.view, 4, "EG405", "EG405"), deployment.limit_s
-        )
+        said = await settle(lambda: contained(gate.view, 4, "EG405", "EG405"), deployment.limit_s)
         expect(gate.marks.read_bytes() == bytes(raw), "the damaged file was replaced")
         await gate.end()
     await gate.start()
@@ -75,7 +75,7 @@ async def unwritable_state(deployment: Deployment) -> str:
     gate, view = deployment.there, deployment.there.view
     after = len(view.records("lifecycle"))
     in_the_way = gate.marks.with_name("marks.new")
-    in_the_way.mkdir()
+    await settle(lambda: _made(in_the_way), deployment.limit_s)
     try:
         said = await until_contained(view, 4, "EG406")
         failed = await settle(lambda: _failed(deployment, after), deployment.limit_s)
@@ -104,9 +104,15 @@ async def closed_start(deployment: Deployment) -> str:
     return f"{said}; nothing reached the service; open when the peers answer"
 
 
-async def _demand_nothing(deployment: Deployment) -> None:
-    await deployment.succeed(*deployment.issuing("policy.yaml"))
-    await deployment.open()
+def _demanding(**digests: Any) -> Runtime:  # noqa: ANN401
+    return msgspec.structs.replace(NO_DEMANDS, **digests)
+
+
+async def _made(folder: Path) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError:  # marks are being stored just now
+        raise BrokenError(f"{folder} exists") from None
 
 
 async def _failed(deployment: Deployment, after: int) -> str:

@@ -39,7 +39,9 @@ async def chained_reports(deployment: Deployment) -> str:
     broken = [name for name, chain in seen.items() if not all(_links(chain))]
     expect(not broken, f"chains of {broken} are broken")
     roots = [chain[-1].says.audit for chain in seen.values()]
-    return f"{_counted(seen)} links seen and none broken; {sum(map(bool, roots))} name an audit head"
+    return (
+        f"{_counted(seen)} links seen and none broken; {sum(map(bool, roots))} name an audit head"
+    )
 
 
 @covers("3.5", "4.2", "9.6", "6.4")
@@ -49,15 +51,14 @@ async def hidden_reports(deployment: Deployment) -> str:
     async with deployment.instead() as hand:
         before = hand.newest().says.telemetry
         after = len(view.records("lifecycle"))
-        hand.put_epoch(telemetry=msgspec.structs.replace(before, max_unacked_ms=UNACKED_MS))
-        await deployment.open()
+        demand = msgspec.structs.replace(before, max_unacked_ms=UNACKED_MS)
+        await deployment.serve(hand.put_epoch(telemetry=demand))
         hand.acknowledges = lambda _: None
         said = await until_contained(view, 5, "EG501")
         failed = await until_failed(view, 6, "EG501", after)
         hand.acknowledges = lambda seen: seen[-1]
         await until_open(view)
-        hand.put_epoch(telemetry=before)
-        await deployment.open()
+        await deployment.serve(hand.put_epoch(telemetry=before))
     return f"{said}; {failed}; open while acknowledged"
 
 
@@ -76,24 +77,26 @@ async def false_acknowledgements(deployment: Deployment) -> str:
     return "EG502 counted for the step back, EG504 for the report that was never made"
 
 
-@covers("1.5", "7.2", pending="the authority does not acknowledge reports yet")
+@covers("1.5", "7.2")
 async def acknowledged_reports(deployment: Deployment) -> str:
     """Under an epoch that demands it, the authority's beats cover the reports of both sidecars."""
     hand = deployment.hand
     before = hand.newest().says.telemetry
-    hand.put_epoch(telemetry=msgspec.structs.replace(before, max_unacked_ms=UNACKED_MS))
-    await deployment.open()
+    demand = msgspec.structs.replace(before, max_unacked_ms=UNACKED_MS)
+    await deployment.serve(hand.put_epoch(telemetry=demand))
     newest = deployment.newest_beat()
     expect(newest and newest.fleet.size == len(deployment.gates), "the beat covers others")
     domain = hand.trust.domain
-    for peer in deployment.peers:
-        peer.put(layout.reports_key(domain), b"")  # no hash: nobody can report on this peer
-    said = await until_contained(deployment.view, 5, "EG503")
-    for peer in deployment.peers:
-        peer.delete(layout.reports_key(domain))
+    reports = layout.reports_key(domain)
+    try:
+        for peer in deployment.peers:
+            peer.put(reports, b"")  # no hash: nobody can report on this peer
+        said = await until_contained(deployment.view, 5, "EG503")
+    finally:
+        for peer in deployment.peers:
+            peer.delete(reports)
     await deployment.open()
-    hand.put_epoch(telemetry=before)
-    await deployment.open()
+    await deployment.serve(hand.put_epoch(telemetry=before))
     return f"open while the authority's beats cover both; {said} when peers take none"
 
 
