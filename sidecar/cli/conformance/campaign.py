@@ -68,10 +68,11 @@ def run(wanted: Sequence[Check[Any]], folder: Path | None, *, keep: bool) -> lis
             click.echo(f"three peers, an authority, a service, two sidecars: {place}", err=True)
             deployment.prepare()
             asyncio.run(deployment.start())
-            results = [
-                _told(one(check, deployment), number, len(wanted))
-                for number, check in enumerate(wanted, start=1)
-            ]
+            results: list[Result] = []
+            for number, check in enumerate(wanted, start=1):
+                lost = bool(results) and not results[-1].ran
+                result = _lost(check) if lost else one(check, deployment)
+                results.append(_told(result, number, len(wanted)))
         if not all(result.held for result in results):
             keeping.append(place)
     return results
@@ -82,6 +83,11 @@ def one(check: Check[Any], deployment: Deployment) -> Result:
     if check in checks.ON_VIEW:
         return asyncio.run(runner.on_view(check, deployment.view))
     return asyncio.run(runner.on_deployment(check, deployment))
+
+
+def _lost(check: Check[Any]) -> Result:
+    seen = "not run: the deployment did not recover"
+    return Result(check.name, check.items, seen, held=False, ran=False)
 
 
 def _told(result: Result, number: int, count: int) -> Result:

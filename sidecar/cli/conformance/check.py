@@ -50,6 +50,7 @@ class Result:
         seen: In words.
         held: Whether the requirement held.
         spent_ms: How long it took.
+        ran: Whether it could be run: the deployment was open before it.
     """
 
     check: str
@@ -57,6 +58,7 @@ class Result:
     seen: str
     held: bool
     spent_ms: int = 0
+    ran: bool = True
 
 
 def covers(*items: str, pending: str = "") -> Callable[[Callable[[On], Awaitable[str]]], Check[On]]:

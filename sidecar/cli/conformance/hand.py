@@ -28,6 +28,7 @@ from sidecar.signer import sign
 
 BEAT_S = 0.1
 DAY_MS = 86_400_000
+LEASE = epoch.Activation(mode="lease", supersedes=True)
 NO_FLEET = beat.Fleet(root=merkle.EMPTY_ROOT.hex(), size=0, expected=0, diverged=0)
 
 Show = Callable[[int, bytes], bytes | None]  # number of a peer, a beat -> what it gets
@@ -61,9 +62,7 @@ class Hand:
 
     def reset(self) -> None:
         """Be honest again, under the newest trust document that the first peer holds."""
-        while raw := self._peers[0].get(
-            layout.trust_key(self.trust.domain, self.trust.version + 1)
-        ):
+        while raw := self._peers[0].get(self._successor_key):
             self.trust = self.trust.rotate(raw, clock.now().wall)
         self.vouched: Epoch | None = None
         self.changes: dict[str, Any] = {}
@@ -76,6 +75,10 @@ class Hand:
     def beat_key(self) -> str:
         """Where its beats lie."""
         return layout.beat_key(self.trust.domain, self._key.key_id)
+
+    @property
+    def _successor_key(self) -> str:
+        return layout.trust_key(self.trust.domain, self.trust.version + 1)
 
     @property
     def _under(self) -> TrustRef:
@@ -106,7 +109,7 @@ class Hand:
         said = {
             "seq": before.seq + 1, "prev_sha256": before.sha256, "issued_at": now,
             "trust": self._under, "not_before": now - 60_000, "not_after": now + DAY_MS,
-            "reason": "conformance", **changes,
+            "reason": "conformance", "activation": LEASE, **changes,
         }  # fmt: skip
         body = epoch.statement(msgspec.structs.replace(before.says, **said))
         held = [signer.load(self._keys / f"epoch-{number}.key") for number in (1, 2)]

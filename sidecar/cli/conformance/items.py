@@ -63,7 +63,7 @@ ITEMS: tuple[Item, ...] = (
          "the authority's beats cover the reports of the fleet", "EG501 EG503"),
     Item("1.6", "fail-closed runtime protections",
          "closed is the starting value; nothing passes without a lease", "EG905 EG101"),
-    Item("1.7", "any unverifiable synchronization condition shall trigger deterministic containment",
+    Item("1.7", "any unverifiable condition shall trigger deterministic containment",
          "validations are functions of one snapshot and an instant", "all"),
 
     Item("2.1", "synchronization propagation",

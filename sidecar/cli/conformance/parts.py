@@ -55,8 +55,12 @@ class Peer:
     def hash(self, key: str) -> dict[str, bytes]:
         """The fields of a hash; empty when there are none, or no answer."""
         with contextlib.suppress(RedisError):
-            found: dict[bytes, bytes] = self.client.hgetall(key)
-            return {name.decode(): value for name, value in found.items()}
+            found = self.client.hgetall(key).items()
+            return {
+                name.decode(): value
+                for name, value in found
+                if isinstance(name, bytes) and isinstance(value, bytes)
+            }
         return {}
 
     def put(self, key: str, value: bytes | str) -> None:
@@ -95,7 +99,7 @@ class Gate:
             "service": "model", "region": name, "trust": {"file": "../trust/trust.json"},
             "state": {"dir": "state"}, "listen": {"inbound": f"{HOST}:0", "status": f"{HOST}:0"},
             "integrity": {"period": "1s", "files": [{"name": "weights", "path": "weights"}]},
-            "drain": {"delay": "0ms", "timeout": "5s"},
+            "drain": {"delay": "0ms", "timeout": "500ms"},
             **spec,
         }  # fmt: skip
         self._spec["sync"] = {"peers": [peer.entry for peer in peers], **spec.get("sync", {})}

@@ -1,6 +1,7 @@
 """Runs checks one after another, each on an open deployment, and makes a result of each."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import aiohttp
 from redis.exceptions import RedisError
@@ -27,12 +28,19 @@ async def on_deployment(check: Check[Deployment], deployment: Deployment) -> Res
 
     async def deed() -> str:
         async with deployment.connected():
-            await deployment.mend()
-            await deployment.open()
             seen = await check.run(deployment)
             await deployment.open()
             return seen
 
+    async def opened() -> str:
+        async with deployment.connected():
+            await deployment.mend()
+            await deployment.open()
+        return ""
+
+    before = await _result(check.name, check.items, opened)
+    if not before.held:
+        return replace(before, seen=f"not open before it: {before.seen}", ran=False)
     return await _result(check.name, check.items, deed)
 
 

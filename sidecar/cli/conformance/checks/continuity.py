@@ -37,9 +37,9 @@ async def silent_authority(deployment: Deployment) -> str:
 
 @covers("1.3", "1.7", "3.6", "4.4", "5.1", "7.7", "9.2")
 async def altered_beats(deployment: Deployment) -> str:
-    """One letter of each signature is changed, twice: the same reasons at both sidecars each time."""
+    """One letter of each signature is changed, twice: both sidecars say the same each time."""
     after = len(deployment.view.records("lifecycle"))
-    seen = []
+    said, seen = "", []
     async with deployment.instead() as hand:
         for _ in range(2):
             hand.show = _flipped

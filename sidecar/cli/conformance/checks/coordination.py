@@ -3,6 +3,7 @@
 Source: protocol b.15 sections 1, 2, 3.2, 3.3, 4.3, 4.8, 6.
 """
 
+import itertools
 import json
 import time
 
@@ -89,7 +90,7 @@ async def broken_chain(deployment: Deployment) -> str:
     history = json.loads(
         await deployment.succeed("epoch", "history", "--config", "authority.yaml", "-o", "json")
     )
-    links = [(one["prev_sha256"], two["sha256"]) for one, two in zip(history, history[1:])]  # noqa: B905, RUF007
+    links = [(one["prev_sha256"], two["sha256"]) for one, two in itertools.pairwise(history)]
     expect(all(one == two for one, two in links), f"links: {links}")
     return f"{said}; {failed}; {len(history)} epochs on the peers, each names the one before"
 

@@ -3,6 +3,7 @@
 Source: protocol b.15 sections 1, 3.4, 4.7, 5.2, 9.1, 9.4, 9.8.
 """
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def _demanding(**digests: Any) -> Runtime:  # noqa: ANN401
 
 async def _made(folder: Path) -> None:
     try:
-        folder.mkdir()
+        await asyncio.to_thread(folder.mkdir)
     except FileExistsError:  # marks are being stored just now
         raise BrokenError(f"{folder} exists") from None
 

@@ -3,6 +3,7 @@
 Source: protocol b.15 sections 1, 2, 3.5, 4.2, 6, 7.2, 8.2.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -102,7 +103,7 @@ async def acknowledged_reports(deployment: Deployment) -> str:
 
 def _links(chain: Sequence[Report]) -> list[bool]:
     """For each two reports in a row: whether the later names the earlier."""
-    pairs = zip(chain, chain[1:], strict=False)
+    pairs = itertools.pairwise(chain)
     return [
         two.says.prev_sha256 == one.sha256
         for one, two in pairs

@@ -44,7 +44,7 @@ async def withheld_trust(deployment: Deployment) -> str:
 
 @covers("2.7", "5.4", "7.4")
 async def rotated_trust(deployment: Deployment) -> str:
-    """A key is revoked under root's threshold: authority and sidecars walk there while they serve."""
+    """A key is revoked by root's threshold: authority and sidecars walk there while they serve."""
     before = deployment.hand.trust.version
     keys = deployment.folder / "trust" / "keys"
     old = "trust/trust.json" if before == 1 else f"trust/trust-{before}.json"
