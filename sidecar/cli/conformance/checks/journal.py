@@ -43,6 +43,7 @@ async def killed_gate(deployment: Deployment) -> str:
         if line["decision"] == "permit"
     }
     arrived = Counter(deployment.arrived())
+    expect(arrived, "nothing reached the service")
     expect(not arrived.keys() - permits, f"{len(arrived.keys() - permits)} without a record")
     expect(max(arrived.values()) == 1, "a permit was used twice")
     return f"{arrived.total()} requests reached the service, each on record"

@@ -9,7 +9,10 @@ from sidecar import signer
 from sidecar.cli.conformance.check import covers, expect, settle
 from sidecar.cli.conformance.deployment import Deployment
 from sidecar.cli.conformance.signs import until_contained
+from sidecar.core import layout
 
+AGREED = 'epochgate_rounds_total{result="agreed"}'
+PERMITTED = 200
 ROOTS = ("--key", "trust/keys/root-1.key", "--key", "trust/keys/root-2.key")
 
 
@@ -67,12 +70,32 @@ async def rotated_trust(deployment: Deployment) -> str:
     await deployment.open()
     told = [line["detail"]["version"] for line in deployment.view.records("trust")]
     expect(before + 1 in told, f"trust documents on record: {told}")
-    refused = await deployment.command(
+    await _halt_revoked(deployment)
+    return f"both and the authority at version {before + 1}, on record; a revoked key stops nothing"
+
+
+async def _halt_revoked(deployment: Deployment) -> None:
+    """Order a halt with the revoked key: whatever the command thinks of it, nobody obeys."""
+    key = layout.halts_key(deployment.hand.trust.domain)
+    before = deployment.peers[0].hash(key)
+    await deployment.command(
         "halt", "--config", "authority.yaml", "--reason", "conformance",
         "--key", "trust/keys/halt-2.key",
     )  # fmt: skip
-    expect(refused.status, "a revoked key still signs halts")
-    return f"both and the authority at version {before + 1}, on record; the revoked key is refused"
+    rounds = (await deployment.view.gauges())[AGREED]
+
+    async def passed() -> None:
+        seen = (await deployment.view.gauges())[AGREED]
+        expect(seen > rounds + 3, f"{seen - rounds:.0f} rounds since")
+
+    await settle(passed, deployment.limit_s)
+    for gate in deployment.gates:
+        told = await gate.view.ask()
+        expect(told.status == PERMITTED, f"a revoked key stopped a sidecar: {told}")
+    for peer in deployment.peers:
+        for field in peer.hash(key).keys() - before.keys():
+            peer.client.hdel(key, field)
+    await deployment.open()
 
 
 CHECKS = (too_few_signatures, withheld_trust, rotated_trust)
