@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 1: Governance Synchronization Principle, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 1: Governance Synchronization Principle."""
 
 from tests.conformance.conftest import Conforms
 

@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 2: Synchronization Protocol Coordination Requirements, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 2: Synchronization Protocol Coordination Requirements."""
 
 from tests.conformance.conftest import Conforms
 

@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 3: Deterministic Synchronization Validation, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 3: Deterministic Synchronization Validation."""
 
 from tests.conformance.conftest import Conforms
 

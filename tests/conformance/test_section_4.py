@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 4: Fail-Closed Synchronization Enforcement, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 4: Fail-Closed Synchronization Enforcement."""
 
 from tests.conformance.conftest import Conforms
 

@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 5: Cryptographic Synchronization Verification, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 5: Cryptographic Synchronization Verification."""
 
 from tests.conformance.conftest import Conforms
 

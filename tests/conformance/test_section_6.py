@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 6: Immutable Runtime Continuity, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 6: Immutable Runtime Continuity."""
 
 from tests.conformance.conftest import Conforms
 

@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 7: Distributed Runtime Synchronization, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 7: Distributed Runtime Synchronization."""
 
 from tests.conformance.conftest import Conforms
 

@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 8: Synchronization Traceability Requirements, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 8: Synchronization Traceability Requirements."""
 
 from tests.conformance.conftest import Conforms
 

@@ -1,4 +1,4 @@
-"""EG-PROTOCOL-001 section 9: Governance Synchronization Lifecycle Flow, item by item, in a real deployment."""
+"""EG-PROTOCOL-001 section 9: Governance Synchronization Lifecycle Flow."""
 
 from tests.conformance.conftest import Conforms
 

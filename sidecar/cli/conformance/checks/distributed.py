@@ -7,7 +7,7 @@ import msgspec
 
 from sidecar.cli.conformance.check import covers, expect, settle
 from sidecar.cli.conformance.deployment import Deployment
-from sidecar.cli.conformance.parts import paused
+from sidecar.cli.conformance.parts import Gate, paused
 from sidecar.cli.conformance.signs import (
     until_answered,
     until_contained,
@@ -78,12 +78,13 @@ async def forked_stream(deployment: Deployment) -> str:
         deployment.peers[1].put(hand.beat_key, raws[1])
         for gate in deployment.gates:
             await until_answered(gate.view, "EG803")
-        hand.speaks = True
-        await deployment.there.restart()
-        await until_answered(view, "EG803")
         state = await view.state()
         expect(state["state"] == "quarantined", f"state is {state['state']}")
         evidence = state["holds"][0]["evidence"]
+        await settle(lambda: _stored(deployment.there, evidence), deployment.limit_s)
+        hand.speaks = True
+        await deployment.there.restart()
+        await until_answered(view, "EG803")
         kept = [line["detail"] for line in deployment.view.records("conflict")]
         told = [one for one in kept if one["evidence"] == evidence]
         expect(told, f"conflicts on record: {kept}")
@@ -159,6 +160,11 @@ async def diverged_fleet(deployment: Deployment) -> str:
         await deployment.open()
         await deployment.serve(hand.put_epoch(telemetry=before))
     return said
+
+
+async def _stored(gate: Gate, evidence: str) -> None:
+    # A restriction is in force before it is stored, so a restart has to wait for it.
+    expect(evidence.encode() in gate.marks.read_bytes(), "the contradiction is not stored")
 
 
 def _mark(named: Epoch) -> Mark:
