@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sidecar.cli.conformance.check import Check
+from sidecar.cli.conformance.check import BrokenError, Check
 from sidecar.cli.conformance.deployment import Deployment
-from sidecar.cli.conformance.runner import FAILURES
 from sidecar.cli.demo import processes
 from tests.cli.conformance.deaf import DeafDeployment
 
@@ -34,8 +33,12 @@ def broken(deaf: DeafDeployment) -> Broken:
             async with deaf.connected():
                 await check.run(deaf)
 
-        with pytest.raises((*FAILURES, BaseExceptionGroup)) as caught:
+        with pytest.raises((BrokenError, BaseExceptionGroup)) as caught:
             asyncio.run(run())
-        return str(caught.value)
+        error = caught.value
+        while isinstance(error, BaseExceptionGroup):
+            (error,) = error.exceptions
+        assert isinstance(error, BrokenError)
+        return str(error)
 
     return complaint

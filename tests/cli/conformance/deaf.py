@@ -1,4 +1,4 @@
-"""A deployment whose sidecars notice nothing: whatever happens, they permit and say that all is well.
+"""A deployment whose sidecars notice nothing: they permit, and say that all is well.
 
 Peers, authority and service are real, so every fault really comes in. Each check has to break here.
 """
