@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from sidecar.authority import edits, floors, rollout
@@ -24,8 +25,9 @@ NONE = trust.Floors(epoch=None, beat={}, halt=0)
 
 
 def without(role: Role, number: int = 1) -> Trust:
-    """The document with one key revoked."""
-    return trust.unsigned(edits.revoke_key(UNDER.body, signer(role, number).key_id, "x", NOW))
+    """The document that follows, with one key revoked."""
+    body = edits.revoke_key(UNDER.body, signer(role, number).key_id, "x", NOW)
+    return trust.unsigned(msgspec.structs.replace(body, version=2, prev_sha256=UNDER.sha256))
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ async def test_epoch_that_the_next_document_cannot_read_is_said(peers: list[Peer
     assert floors.cautions(present, without(Role.EPOCH, 3), NOW) == []
     assert signers(Role.EPOCH, 2)[0].key_id in UNDER.keys[Role.EPOCH]
     (said,) = floors.cautions(present, without(Role.EPOCH, 1), NOW)
-    assert "epoch 1 is not signed by enough epoch keys of version 1" in said
+    assert "epoch 1 is not signed by enough epoch keys of version 2" in said
 
 
 async def test_peers_that_forgot_lower_no_floor(peers: list[Peer]) -> None:

@@ -203,11 +203,6 @@ def apply(peer: SimulatedPeer, command: WriteCommand) -> None:
         case ("HSET", [key, *pairs]):
             for field, value in zip(pairs[::2], pairs[1::2], strict=True):
                 peer.put_field(key.decode(), field.decode(), value)
-        case ("HDEL", [key, *fields]):
-            for field in fields:
-                peer.drop_field(key.decode(), field.decode())
-        case ("DEL", [key]):
-            peer.drop(key.decode())
         case ("PUBLISH", _):
             pass  # hints are not simulated: they only bring a round forward
         case _:
