@@ -20,13 +20,13 @@ class Running:
     """A deployment, and what came of the checks so far."""
 
     def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
+        self.deployment = deployment
         self._results: dict[str, Result] = {}
 
     def result(self, name: str) -> Result:
         """Of one check; run at the first question."""
         if name not in self._results:
-            self._results[name] = campaign.one(BY_NAME[name], self._deployment)
+            self._results[name] = campaign.one(BY_NAME[name], self.deployment)
         return self._results[name]
 
 

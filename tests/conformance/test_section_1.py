@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 1: Governance Synchronization Principle."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_1_1_synchronization_continuity_is_validated(conforms: Conforms) -> None:

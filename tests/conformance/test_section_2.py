@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 2: Synchronization Protocol Coordination Requirements."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_2_1_epochs_and_halts_spread_to_every_sidecar(conforms: Conforms) -> None:

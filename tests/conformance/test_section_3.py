@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 3: Deterministic Synchronization Validation."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_3_1_runtime_synchronization_continuity(conforms: Conforms) -> None:

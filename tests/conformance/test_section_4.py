@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 4: Fail-Closed Synchronization Enforcement."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_4_1_synchronization_interruption_contains_within_the_ttl(conforms: Conforms) -> None:

@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 5: Cryptographic Synchronization Verification."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_5_1_what_is_not_signed_is_ignored(conforms: Conforms) -> None:

@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 6: Immutable Runtime Continuity."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_6_1_an_edited_record_is_found_by_its_number(conforms: Conforms) -> None:

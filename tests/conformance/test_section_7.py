@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 7: Distributed Runtime Synchronization."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_7_1_an_epoch_is_committed_by_a_quorum_and_enforced(conforms: Conforms) -> None:

@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 8: Synchronization Traceability Requirements."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_8_1_lifecycle_and_transitions_are_on_record(conforms: Conforms) -> None:

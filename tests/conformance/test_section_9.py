@@ -1,6 +1,10 @@
 """EG-PROTOCOL-001 section 9: Governance Synchronization Lifecycle Flow."""
 
+import pytest
+
 from tests.conformance.conftest import Conforms
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_9_1_initialization_fails_on_damaged_state(conforms: Conforms) -> None:

@@ -52,7 +52,6 @@ def test_a_sidecar_that_is_not_there_does_not_conform() -> None:
 
 
 def test_one_check_on_a_deployment_of_its_own_leaves_nothing(tmp_path: Path) -> None:
-    """And the sidecar that it made conforms from outside, as long as it runs."""
     arguments = ["conformance", "--only", "traced_request", "-o", "json"]
     done = CliRunner(env={"TMPDIR": str(tmp_path)}).invoke(epochgate, arguments)
     assert done.exit_code == 0, done.output
@@ -60,3 +59,4 @@ def test_one_check_on_a_deployment_of_its_own_leaves_nothing(tmp_path: Path) -> 
     assert rows["8.3"]["result"] == "held"
     assert rows["8.4"]["result"] == "in part"
     assert rows["1.1"]["result"] == "not run"
+    assert list(tmp_path.iterdir()) == []
