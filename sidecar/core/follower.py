@@ -358,6 +358,15 @@ class Follower:
         self._storing = _Storing(self._accepted.generation, granted, rotates)
         return [ev.Store(self._accepted.generation, body)]
 
+    def parting(self) -> bytes | None:
+        """What has to be stored before this process ends; None: everything is.
+
+        Restrictions are in force before they are stored. One that came last must not end here.
+        """
+        if self._storing is None and not self._accepted.dirty:
+            return None
+        return self._accepted.encode()
+
     def _stored(self, event: ev.Stored | ev.StoreFailed, now: Now) -> list[ev.Command]:
         storing = self._storing
         if storing is None or storing.generation != event.generation:

@@ -12,6 +12,7 @@ Rules:
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from sidecar.clock import Clock
@@ -91,22 +92,26 @@ class Driver:
             peer: asyncio.Queue() for peer in peers
         }
         self._stores: asyncio.Queue[ev.Store] = asyncio.Queue()
+        self._saving: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Follow the peers until cancelled."""
+        """Follow the peers until cancelled, then store what is not stored yet."""
         self._publish(self._follower.snapshot)
-        async with asyncio.TaskGroup() as tasks:
-            for peer in self._peers:
-                tasks.create_task(self._read_loop(peer))
-                tasks.create_task(self._hint_loop(peer))
-            tasks.create_task(self._store_loop())
-            tasks.create_task(self._tick_loop())
-            self._due()
-            while True:
-                event = await self._events.get()
-                for command in self._follower.handle(event, self._clock()):
-                    self._execute(command)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for peer in self._peers:
+                    tasks.create_task(self._read_loop(peer))
+                    tasks.create_task(self._hint_loop(peer))
+                tasks.create_task(self._store_loop())
+                tasks.create_task(self._tick_loop())
+                self._due()
+                while True:
+                    event = await self._events.get()
+                    for command in self._follower.handle(event, self._clock()):
+                        self._execute(command)
+        finally:
+            await self._part()
 
     def feed(self, event: ev.Event) -> None:
         """Hand the follower something that no peer said; from within the loop."""
@@ -152,12 +157,22 @@ class Driver:
         loop = asyncio.get_running_loop()
         while True:
             store = await self._stores.get()
+            self._saving = loop.run_in_executor(None, self._saver.save, store.body)
             try:
-                await loop.run_in_executor(None, self._saver.save, store.body)
+                await asyncio.shield(self._saving)
             except OSError:
                 self._events.put_nowait(ev.StoreFailed(store.generation))
             else:
                 self._events.put_nowait(ev.Stored(store.generation))
+
+    async def _part(self) -> None:
+        # Not both at once: the older one must not be the last to be written.
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+        body = self._follower.parting()
+        if body is not None:
+            with suppress(OSError):  # a disk that fails has contained already (EG406)
+                await asyncio.get_running_loop().run_in_executor(None, self._saver.save, body)
 
     async def _hint_loop(self, peer: PeerId) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from sidecar import clock
-from sidecar.core import canonical, layout
+from sidecar.core import canonical, layout, marks
 from sidecar.core.events import (
     Measured,
     ReadPeer,
@@ -82,7 +83,11 @@ class Peer:
             raise PeerError(Fault.TIMEOUT, "silent")
         self.written += want.writes
         kept = self.shelf.values
-        found = {key: (raw,) for key in want.strings if (raw := kept.get(key)) is not None}
+        found = {
+            key: (raw,)
+            for key in (*want.strings, *want.hashes)
+            if (raw := kept.get(key)) is not None
+        }
         return {**dict.fromkeys((*want.strings, *want.hashes), ()), **found}, self.takes
 
     async def hints(self, channel: str) -> AsyncIterator[None]:
@@ -98,8 +103,12 @@ class Saver:
     def __init__(self) -> None:
         self.saved: list[bytes] = []
         self.fails = False
+        self.slow: threading.Event | None = None  # what the next write waits for
 
     def save(self, body: bytes) -> None:
+        slow, self.slow = self.slow, None
+        if slow is not None:
+            slow.wait()
         if self.fails:
             raise OSError("disk full")
         self.saved.append(body)
@@ -161,6 +170,28 @@ async def test_a_disk_that_fails_gives_no_lease_and_says_why() -> None:
     assert [fault.code for fault in rig.snapshot.faults] == ["EG406"]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_what_stops_is_stored_before_the_process_ends(busy: bool) -> None:  # noqa: FBT001
+    """Also when the disk is still busy with what came before; an older state is never the last."""
+    rig = Rig()
+    task = asyncio.get_running_loop().create_task(rig.driver.run())
+    await rig.rounds(2)
+    slow = rig.saver.slow = threading.Event()
+    orders = layout.halts_key(rig.shelf.trust.domain)
+    wanted = [builders.order_bytes(rig.shelf.trust, number=number) for number in range(1, 2 + busy)]
+    for order in wanted:
+        known = len(rig.snapshot.halts.orders)
+        rig.shelf.values[orders] = order
+        async with asyncio.timeout(10):
+            while len(rig.snapshot.halts.orders) == known:
+                await rig.rounds(1)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.05, slow.set)
+    await asyncio.gather(task, return_exceptions=True)
+    stored = marks.decode(rig.saver.saved[-1], rig.shelf.trust.domain)
+    assert {raw.encode() for raw in stored.halts} == set(wanted)
 
 
 async def test_a_peer_that_fails_is_told_and_the_others_suffice(rig: Rig) -> None:
