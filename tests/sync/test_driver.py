@@ -190,6 +190,7 @@ async def test_what_stops_is_stored_before_the_process_ends(busy: bool) -> None:
     task.cancel()
     asyncio.get_running_loop().call_later(0.05, slow.set)
     await asyncio.gather(task, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
     stored = marks.decode(rig.saver.saved[-1], rig.shelf.trust.domain)
     assert {raw.encode() for raw in stored.halts} == set(wanted)
 
