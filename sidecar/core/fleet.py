@@ -6,7 +6,7 @@ Rules:
   forgeries and one peer's flood of new reports are bounded for each look: they must not delay the
   beat of everybody. What is left over has its turn in the next look.
 * Per key the newest report counts. Within one process its own numbers decide, between processes
-  when it was sent. A replayed older one replaces nothing.
+  when it was sent, or which one is not silent. A replayed older one replaces nothing.
 * Age is counted on the authority's boot clock from when a report was first seen here. What a
   sidecar says about the time decides nothing: its clock may be the thing that is wrong.
 * What was dropped is remembered for some time: an old copy on a peer must not bring it back.
@@ -109,6 +109,7 @@ class Fleet:
     def __init__(self, domain: str, keep_ms: int) -> None:
         self._domain = domain
         self._keep_ns = keep_ms * NS_PER_MS
+        self._silent_ns = self._keep_ns // KEEP_TTLS
         self._members: dict[KeyId, Member] = {}
         self._gone: dict[KeyId, Member] = {}
         self._judged: dict[str, None] = {}  # digests of what peers held in the latest look
@@ -186,7 +187,10 @@ class Fleet:
         new = Member(found, found.key_id, now)
         held = self._members.get(new.key_id) or self._gone.get(new.key_id)
         if held is not None and not _newer(found.says, held.report.says):
-            return True
+            # A process that began with its clock set back: it counts once the one before is silent.
+            same = found.says.boot_id == held.report.says.boot_id
+            if same or new.key_id in self._gone or now - held.seen_at <= self._silent_ns:
+                return True
         if new.key_id not in self._members and len(self._members) >= INSTANCES_MAX:
             return True
         if held is not None and held.name != new.name:

@@ -41,7 +41,7 @@ from sidecar.core.lifecycle import Course
 from sidecar.core.marks import Marks
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.halt import Order
-from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
+from sidecar.core.objects.trust import Role, Trust, TrustRef
 from sidecar.core.quorum import Agreement, PeerId, Split, TooFew, Vote
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Said
@@ -229,10 +229,10 @@ class Follower:
         self._snapshot = replace(self._snapshot, trust_version=after.version)
         current = self._snapshot.lease
         if current is not None:
-            named = Mark(seq=current.epoch_seq, sha256=current.epoch_sha256)
+            mark = self._accepted.epoch
             if not after.keys[Role.BEAT].keys() >= set(current.issuers):
                 self._drop(Reason.KEY_REVOKED)
-            elif self._accepted.outdated(named):
+            elif mark is None or mark.sha256 != current.epoch_sha256:  # raised, or fell back
                 self._drop(Reason.EPOCH_SUPERSEDED)
         self._again = True  # there may be a newer one still
         told = ev.TrustAdopted(after.version, after.sha256, before.sha256)
@@ -324,14 +324,14 @@ class Follower:
             return []
         self._round.deny(wrong)
         self._round.void = self._again = True
-        self._granting.grants.keep()  # also what was not used yet leaned on that clock
+        # What beats gave leaned on that clock, used or not: strictly newer ones give another.
+        self._granting.grants.keep()
         held = self._pending or self._snapshot.lease is not None
         commands = self._drop(wrong) if held else []
         return commands if self._round.waiting else [*commands, ev.WakeAfter(0)]
 
     def _drop(self, why: Reason) -> list[ev.Command]:
-        """The lease ends now; only strictly newer beats give another."""
-        self._granting.grants.keep()
+        """The lease ends now."""
         if self._storing is not None:
             self._storing = replace(self._storing, granted=None)
         self._snapshot = replace(self._snapshot, lease=None, absent=why)

@@ -92,6 +92,18 @@ def test_between_two_processes_the_later_one_counts(empty: Fleet) -> None:
     assert seen(empty) == {name(1): 1}
 
 
+def test_a_process_that_began_with_its_clock_set_back_counts_once_the_one_before_is_silent(
+    empty: Fleet,
+) -> None:
+    """Where only nonces count its clock may show anything, and it must not be shut out for that."""
+    before = raw(boot_id="1" * 32, seq=900, sent_at=NOW + 1_000_000)
+    empty.look([[before]], builders.now())
+    for ms, counts in ((1000, 900), (2000, 900), (2001, 3)):
+        after = raw(boot_id="2" * 32, seq=ms // 1000 + ms % 2, sent_at=NOW)
+        empty.look([[before], [after]], builders.now(ms))
+        assert seen(empty) == {name(1): counts}
+
+
 def test_an_instance_under_a_new_label_is_still_one_and_its_old_field_may_go(
     empty: Fleet,
 ) -> None:

@@ -13,12 +13,13 @@ from sidecar.core.objects.halt import Halts
 from sidecar.core.objects.trust import Floors, Mark, Role, Trust
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import State
-from tests import builders
+from tests import builders, rotation
 from tests.builders import now
 from tests.core.test_follower import (
     FIRST,
     FIRST_RAW,
     HALT,
+    NEXT,
     NEXT_NOW,
     NEXT_NOW_RAW,
     PEERS,
@@ -185,3 +186,32 @@ def test_a_new_sidecar_accepts_nothing_below_the_floors_of_its_trust_document(
 def test_a_new_sidecar_accepts_what_is_at_the_floor() -> None:
     at_it = floors(beat={builders.signer(Role.BEAT).key_id: 5})
     assert first_round(at_it, seq=5).gate.state(now()) is State.RUNNING
+
+
+# -- a rotation
+
+
+def rotated(rig: Rig, at_ms: int, floor: Mark) -> None:
+    """A peer shows the next trust document: other epoch keys, and the epoch that was last meant."""
+    keys = {Role.EPOCH: rotation.others(Role.EPOCH)}
+    raw = rotation.successor_bytes(TRUST, keys, floors=rotation.floors(floor))
+    rig.begin(at_ms)
+    found = {layout.trust_key("test", 2): (raw,)}
+    rig.feed(ev.PeerReplied(PEERS[0], rig.round, found), now(at_ms))
+
+
+def test_a_lease_ends_with_the_keys_that_made_its_epoch_when_root_names_an_older_one(
+    serving: Rig,
+) -> None:
+    """Whoever stole the epoch keys must not be served for the rest of a ttl."""
+    serving.whole(600, beat(NEXT, 2, 500))
+    assert serving.gate.state(now(700)) is State.RUNNING
+    rotated(serving, 900, Mark(seq=1, sha256=FIRST.sha256))
+    assert serving.gate.trust_version == 2
+    assert serving.gate.closed is Reason.EPOCH_SUPERSEDED
+
+
+def test_a_lease_outlives_the_keys_that_made_its_epoch_when_root_names_that(serving: Rig) -> None:
+    rotated(serving, 900, Mark(seq=1, sha256=FIRST.sha256))
+    assert serving.gate.trust_version == 2
+    assert serving.gate.state(now(900)) is State.RUNNING

@@ -98,9 +98,11 @@ def test_a_step_takes_what_one_of_two_issuers_gave(serving: Rig) -> None:
         builders.beat_bytes(two, epoch, number=number, issued_at=builders.NOW) for number in (1, 2)
     )
     rig.whole(0, one)
-    rig.feed(ev.Ticked(), stepped(100, -STEP_MS))
-    whole_at(rig, stepped(110, -STEP_MS), other)
-    assert rig.lease is None
+    rig.feed(ev.Ticked(), stepped(100, -400))
+    whole_at(rig, stepped(110, -400), other)
+    assert rig.gate.unmet == (Reason.THRESHOLD_NOT_MET,)
+    whole_at(rig, stepped(120, -400), one, other)
+    assert rig.lease is not None
 
 
 def test_before_any_lease_a_step_leaves_the_reason_as_it_is() -> None:

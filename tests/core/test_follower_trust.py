@@ -177,9 +177,13 @@ def test_a_successor_that_cannot_be_stored_is_not_used_and_is_tried_again(
     serving.round_of(300, trusts=[after(TRUST)])
     serving.feed(ev.StoreFailed(serving.pending[0].generation), now(310))
     assert (serving.version, Reason.STATE_UNWRITABLE in serving.gate.unmet) == (1, True)
+    before = serving.lease
     serving.stores = True
-    serving.round_of(600)
-    assert serving.version == 2
+    serving.round_of(600, beat(FIRST, 2, 590))
+    assert (serving.version, serving.lease) == (2, before), "nothing is granted before it is stored"
+    assert serving.disk is not None
+    (mark,) = marks.decode(serving.disk, "test").beats.values()
+    assert mark.seq == 1, "nor used up"
 
 
 def test_a_crash_after_the_store_goes_on_under_the_successor(serving: Rotating) -> None:
