@@ -14,7 +14,7 @@ THE RULES, AND THE CODE THAT KEEPS THEM
   beats pin the whole set of orders; one that pins an unknown one
     holds the gate until that is there, or until no lease can lean
     on that beat any more                                           core/accepted.py: demanded
-  one valid order on one peer stops at once                         core/follower.py: rule 2
+  one valid order on one peer stops at once                         core/follower.py: _take_orders
   with NONCE a lease ends V after the nonce was made                core/lease.py: grant
 
 ASSUMED

@@ -142,7 +142,8 @@ inline read_wall(it, then) {
 #define fresh(beat, wall) (beat + V - SIGMA > wall && beat <= wall + SIGMA)
 
 /* Peer i would serve a beat for the epoch of `beat`, or that very beat. */
-#define votes(i) (i < HOSTILE || (held[i] != NONE && names(held[i]) == names(beat) && fresh(held[i], wall)))
+#define votes(i) (i < HOSTILE || \
+  (held[i] != NONE && names(held[i]) == names(beat) && fresh(held[i], wall)))
 #define serves(i) (i < HOSTILE || held[i] == beat)
 
 inline grant() {

@@ -8,10 +8,10 @@ WHAT IS MODELLED
   steps are those of lease.pml; V ticks are a ttl. There is no wall clock in this model: it may show
   anything, and a check against it could only deny.
 
-THE RULE
-  deadline = M0 + V, M0 read on the boot-time clock when the nonce was made      protocol b.6
-  issued_at is sampled after the reports were read                              core/issuer.py
-  a lease needs a strictly newer beat                                           core/accepted.py
+THE RULES, AND THE CODE THAT KEEPS THEM
+  deadline = M0 + V, M0 read on the boot-time clock when the nonce was made  core/lease.py: grant
+  issued_at is sampled after the reports were read                           core/issuer.py: _collected
+  a lease needs a strictly newer beat                                        core/accepted.py: newer
 
 ASSUMED
   Nobody guesses a nonce (32 random bytes), so a beat that names one was signed after it was made.

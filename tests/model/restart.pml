@@ -10,12 +10,15 @@ WHAT IS MODELLED
   a ttl; the clocks are right.
 
 THE RULES, AND THE CODE THAT KEEPS THEM
-  a lease reaches the gate after the marks behind it are durable   core/follower.py: rule 3, _stored
-  a restriction reaches the gate first and is stored after         core/follower.py: rule 3, _publish
+  a lease reaches the gate after the marks behind it are durable   core/follower.py: _stored
+  a restriction reaches the gate first and is stored after         core/follower.py: _publish
   no epoch below the marked one, no beat but a newer one           core/accepted.py: outdated, newer
   an order that a beat pins has to be known first (EG907)          core/accepted.py: demanded
   damaged marks are corrupt (EG405), never absent                  core/marks.py: decode
   replaced as a whole, and flushed before it counts                durable.py, sync/store.py
+
+ASSUMED
+  Signatures hold. One store at a time, as the follower does it; a file is replaced whole or not.
 
 SHOWN
   back      no request is served under an older epoch than one before, across restarts

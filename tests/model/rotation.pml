@@ -9,11 +9,12 @@ WHAT IS MODELLED
   threshold is the thief's from then on. Ticks as in lease.pml, V of them are a ttl; clocks are right.
 
 THE RULES, AND THE CODE THAT KEEPS THEM
-  the next version only, signed by the root thresholds of both    core/objects/trust.py: rotate
-  stored before it is used; no lease meanwhile                     core/follower.py: rule 3, _succeed
+  the next version only, signed by the root thresholds of both     core/objects/trust.py: rotate
+  stored before it is used; no lease meanwhile                     core/follower.py: _succeed
   on adoption a lease that leans on a lost key ends at once        core/follower.py: _adopt
-  a beat counts only under the very document that it names         core/reply.py: _foreign (EG607)
-  a revoked key, and one past its not_after, counts for nothing    trust.py: _usable; reply.py: _expired
+  a beat counts only under the very document it names (EG607)      core/reply.py: _foreign
+  a revoked key counts for nothing                                 core/objects/trust.py: usable
+  neither does one past its not_after                              core/reply.py: _expired
   no lease under, or beyond the end of, an expired document        core/granting.py: judge
 
 ASSUMED

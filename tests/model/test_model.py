@@ -1,5 +1,6 @@
 """Every variant of every model comes out as expected; and the driver sees what it should see."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,18 @@ from tests.model.spin import MissingToolError, ModelError, Result
 from tests.model.variants import ALL, FOLDER, LEASE, Variant
 
 README = FOLDER / "README.md"
+SOURCES = FOLDER.parent.parent / "sidecar"
+# core/lease.py: grant, Lease.live
+NAMED = re.compile(r"  ([a-z_/]+\.py)(?:: ([A-Za-z_.]+(?:, [A-Za-z_.]+)*))?")
 HOLDS = "State-vector 36 byte, depth reached 12, errors: 0\n       21 states, stored\n"
 VIOLATED = (
     "pan:1: assertion violated  !(late) (at depth 11)\n"
     "State-vector 36 byte, depth reached 12, errors: 1\n       21 states, stored\n"
 )
+
+
+def header(path: Path) -> str:
+    return path.read_text("utf-8").partition("*/")[0]
 
 
 def variant(breaks: str | None = None) -> Variant:
@@ -42,8 +50,19 @@ def test_a_model_holds_or_is_violated_for_the_reason_that_its_row_states(
 def test_a_model_says_first_what_it_stands_for(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text.startswith("/* ")
-    for head in ("WHAT IS MODELLED", "THE RULE", "SHOWN"):
-        assert f"\n{head}" in text.partition("*/")[0]
+    for head in ("WHAT IS MODELLED", "THE RULES", "ASSUMED", "SHOWN"):
+        assert f"\n{head}" in header(path)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.pml")), ids=lambda path: path.stem)
+def test_the_code_that_a_model_stands_for_is_there(path: Path) -> None:
+    """A rule that moved or went away has to be looked for, and its model looked at."""
+    named = NAMED.findall(header(path))
+    assert named
+    for file, names in named:
+        code = (SOURCES / file).read_text("utf-8")
+        for name in filter(None, names.split(", ")):
+            assert f"def {name.rpartition('.')[2]}(" in code, (file, name)
 
 
 def test_every_model_is_run_and_is_shown_to_do_something() -> None:
