@@ -66,6 +66,9 @@ simulate: $(READY) ## run the protocol in simulation; SEED=n replays one seed (O
 simulate-long: $(READY) ## the same, many times, on all cores (COUNT=20000 OPTIONS="peers=5")
 	@$(PY) -m tests.simulation --count $(or $(COUNT),20000) --jobs 0 $(OPTIONS)
 
+model: $(READY) ## visit every state of the protocol's models (needs spin; NAME=lease or NAME=lease/pause)
+	@$(PY) -m tests.model $(NAME) $(ARGS)
+
 late: $(READY) ## stop sidecars over and over; what becomes of late writes (ARGS="--stops 5000")
 	@$(PY) -m tests.late $(ARGS)
 
