@@ -98,7 +98,8 @@ def cautions(present: Present, after: Trust, now: WallMs) -> list[str]:
     if lost:
         said.append(
             f"{lost} halts or clears were signed by keys that version {after.version} has no more: "
-            "new sidecars will not read them. Order again what is still meant"
+            "new sidecars cannot read them and stay contained (EG907) until each was cleared, or "
+            "cleared again, by resume keys of that version"
         )
     return said
 

@@ -7,11 +7,11 @@ The lint of the timing says whether a healthy authority can keep a lease alive a
 `MISSES` beats in a row are lost: what a fresh beat is worth must exceed what may pass until the
 next one is read,
 
-    ttl * (1 - drift) - skew  >  (MISSES + 1) * interval + publish + poll + timeout.
+    ttl * (1 - drift) - skew  >  (MISSES + 1) * interval + 2 * publish + poll + timeout.
 
 With nonce freshness nothing is taken off for skew, but the nonce has to go there and back:
 
-    ttl * (1 - drift)  >  poll + (MISSES + 1) * interval + publish + poll + 2 * timeout.
+    ttl * (1 - drift)  >  poll + (MISSES + 1) * interval + 2 * publish + poll + 2 * timeout.
 
 A value that this process is not told counts as 0, so what is reported is certainly too tight.
 
@@ -92,7 +92,7 @@ def _sync(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("sync.timeout", f"must be at most a quarter of sync.ttl, {ttl // 4} ms"))
     beat, interval = values.get("beat.ttl"), values.get("beat.interval")
     if beat and interval:
-        rest = values.get("beat.publish") or 0
+        rest = 2 * (values.get("beat.publish") or 0)
         found += [("beat.ttl", why) for why in _timing(beat, 0, 0, interval, rest)]
     return found
 
@@ -250,7 +250,9 @@ def _authority(config: AuthorityConfig, trust: Trust, interval_ms: int) -> list[
         # Each beat reads and writes every peer once, and one silent peer makes both wait in full.
         most = f"must be at most half of beat.interval, {interval_ms // 2} ms"
         found.append(("beat.publish", f"{most}, or one silent peer delays every beat"))
-    tight = _timing(beat.ttl_ms, limits.skew_max_ms, limits.drift_ppm, interval_ms, beat.publish_ms)
+    # A beat counts from before the look at the peers that it rests on, and is written after it.
+    rest_ms = 2 * beat.publish_ms
+    tight = _timing(beat.ttl_ms, limits.skew_max_ms, limits.drift_ppm, interval_ms, rest_ms)
     return found + [("beat.ttl", why) for why in tight]
 
 

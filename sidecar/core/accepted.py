@@ -249,7 +249,7 @@ class Accepted:
         return tuple(holds)
 
     def _ordered(self, beat: Beat) -> tuple[Hold, ...]:
-        # Authorities name no order whose key was revoked; we have stored it, and obey it still.
+        # What a revocation voided and a clear settled is named by authorities no more.
         pinned, ours, standing = beat.says.halts, self.halts, self._standing
         if pinned.seq < standing.seq:
             return ()  # a smaller set is only older than ours

@@ -2,13 +2,14 @@
 
 A beat takes steps, and each step is finished before the next begins:
 
-    read all peers -> walk trust, fetch what a new epoch needs -> store -> repair the peers
-    -> read the fleet's reports -> sign -> write
+    read the fleet's reports -> sample `issued_at` -> read all peers -> walk trust, fetch what a new
+    epoch needs -> store -> repair the peers -> sign -> write
 
 Rules:
 
-* `issued_at` is sampled after every read of the same beat was answered. So a beat never claims to
-  know of a halt, an epoch or a report later than it looked.
+* `issued_at` is sampled after the reports were read and before the look at orders and epochs. So a
+  beat is younger than each nonce that it covers, and knows of all that was written before it says
+  that it was made. However long we are stopped in between, a lease gains nothing by it.
 * A beat names the union of all orders that any peer or the own state holds, and goes out after the
   peers that lacked some were given them.
 * Nothing is signed that was not stored first: number, epoch, orders, trust document (`issued`).
@@ -43,7 +44,7 @@ from sidecar.core.events import (
     WakeAfter,
 )
 from sidecar.core.fleet import KEEP_MIN_MS, KEEP_TTLS, Census, Fleet, Member
-from sidecar.core.instant import Now
+from sidecar.core.instant import Now, WallMs
 from sidecar.core.issued import Issued, State
 from sidecar.core.issuing import (
     BeatDue,
@@ -121,6 +122,7 @@ class Issuer:
         self._lacking: dict[PeerId, tuple[WriteCommand, ...]] = {}
         self._acks: list[PeerId] = []
         self._overdue = False
+        self._issued_at = WallMs(0)
         self._beat: beat.Body | None = None
         self._beat_sha256 = ""
         self._conditions = Conditions()
@@ -177,9 +179,27 @@ class Issuer:
             self._set(Fact.OVERDUE, f"a beat takes longer than {self._setting.interval_ms} ms")
             return
         self._out.append(WakeAfter(self._setting.interval_ms))
+        self._collect(now)
+
+    def _collect(self, now: Now) -> None:
+        keys, stale = (self._reports_key,), self._cover.tidy(self._fleet.unlisted())
+        # Not of who was silent in the last look: the look that follows waits for them again.
+        peers = tuple(self._views) or self._setting.peers
+        self._enter(_Phase.COLLECTING, peers)
+        self._out += [
+            ReadPeer(peer, self._step, (), keys, REPORTS_MAX_BYTES, writes=stale) for peer in peers
+        ]
+        self._advance(now)
+
+    def _collected(self, now: Now) -> None:
+        failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._failed.items()))
+        self._set(Fact.REPORTS_UNREAD, failed)
+        held = [found.get(self._reports_key, ()) for found in self._answers.values()]
+        self._fleet.look(held, now)
         self._look(now)
 
     def _look(self, now: Now) -> None:
+        self._issued_at = now.wall
         bare = any(view.head is None for view in self._views.values())
         documents = self._rotation.keys(now.wall, check=bare)
         strings = (*self._viewer.strings, *documents)
@@ -206,7 +226,7 @@ class Issuer:
             case _Phase.FETCHING:
                 self._fetched(now)
             case _Phase.REPAIRING:
-                self._collect(now)
+                self._repaired(now)
             case _Phase.COLLECTING:
                 self._collected(now)
             case _Phase.WRITING:
@@ -297,31 +317,19 @@ class Issuer:
         self._write(_Phase.REPAIRING, {peer: lines for peer, lines in writes.items() if lines})
         self._advance(now)
 
-    def _collect(self, now: Now) -> None:
+    def _repaired(self, now: Now) -> None:
         if self._refused(now):
             self._end(now)
-            return
-        keys, stale = (self._reports_key,), self._cover.tidy(self._fleet.unlisted())
-        self._enter(_Phase.COLLECTING, self._views)
-        self._out += [
-            ReadPeer(peer, self._step, (), keys, REPORTS_MAX_BYTES, writes=stale)
-            for peer in self._views
-        ]
-        self._advance(now)
+        else:
+            self._sign()
 
-    def _collected(self, now: Now) -> None:
-        failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._failed.items()))
-        self._set(Fact.REPORTS_UNREAD, failed)
-        held = [found.get(self._reports_key, ()) for found in self._answers.values()]
-        self._fleet.look(held, now)
-        self._sign(now)
-
-    def _sign(self, now: Now) -> None:
+    def _sign(self) -> None:
         current, trust = self._issued.epoch, self.trust
         assert current is not None, "else it was refused"
         under = TrustRef(version=trust.version, sha256=trust.sha256)
         self._census = self._fleet.census(current, under, self._issued.halts)
-        self._beat = says(trust, self._setting, self._issued, current, self._census.said, now.wall)
+        said, at = self._census.said, self._issued_at
+        self._beat = says(trust, self._setting, self._issued, current, said, at)
         payload = canonical.dump(self._beat)
         self._beat_sha256 = canonical.digest(payload)
         self._issued.signing(self._beat_sha256)

@@ -55,7 +55,7 @@ def says(
         issued: Number, chain link and orders.
         current: The epoch that is vouched for.
         fleet: Whose reports it covers.
-        at: Wall clock, sampled after all reads.
+        at: Wall clock, sampled after the reports were read and before orders and epochs were.
     """
     # Only global halts stop everything. The state repeats them, so that a sidecar which cannot read
     # the order itself stops all the same.

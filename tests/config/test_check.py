@@ -165,8 +165,8 @@ def test_skew_costs_a_lease_by_nonce_nothing(tmp_path: Path) -> None:
 
 
 def test_an_authority_is_judged_by_its_own_interval(tmp_path: Path, trust: Trust) -> None:
-    assert against_trust(authority(tmp_path, BEAT__INTERVAL="847ms"), trust, None) == []
-    (problem,) = against_trust(authority(tmp_path, BEAT__INTERVAL="848ms"), trust, None)
+    assert against_trust(authority(tmp_path, BEAT__INTERVAL="822ms"), trust, None) == []
+    (problem,) = against_trust(authority(tmp_path, BEAT__INTERVAL="823ms"), trust, None)
     assert problem.path == "spec.beat.ttl"
 
 

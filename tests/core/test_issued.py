@@ -277,16 +277,29 @@ def test_the_clock_of_the_reader_does_not_void_a_stored_document() -> None:
 
 # --- orders of a key that was revoked
 
+GONE = Revoked(keyid=builders.signer(Role.HALT, 1).key_id, reason="stolen", at=NOW)
+LATER = rotation.successor(TRUST, revoked=(GONE,))
+VOIDED = builders.make_order(TRUST)
+SETTLES = builders.make_order(LATER, number=2, clears=VOIDED.says.halt_id)
 
-def test_what_a_revocation_voided_is_named_no_more_from_its_document_on() -> None:
-    """Else a new sidecar, which cannot read it, would wait for it for ever."""
-    made, other = fresh(), builders.make_order(TRUST, number=2, keys=builders.signers(Role.ROOT, 2))
-    made.take([builders.make_order(TRUST), other])
-    gone = builders.signer(Role.HALT, 1).key_id
-    later = rotation.successor(TRUST, revoked=(Revoked(keyid=gone, reason="stolen", at=NOW),))
+
+def test_a_voided_halt_is_named_until_it_was_cleared() -> None:
+    """Whoever gave it may have meant it; afterwards new sidecars would wait for it for ever."""
+    made = fresh()
+    made.take([VOIDED])
+    made.rotate(TRUST, LATER)
+    assert made.halts.orders == (VOIDED,)
+    assert made.take([SETTLES])
+    assert made.halts.orders == (SETTLES,)
+    assert decode(made.body()).halts == (SETTLES.raw.decode(),)
+
+
+def test_what_was_cleared_before_is_named_no_more_from_the_revocation_on() -> None:
+    made = fresh()
+    made.take([VOIDED, SETTLES])
     before = decode(made.body())
-    made.rotate(TRUST, later)
-    assert made.halts.orders == (other,)
-    again = Issued(later, KEY.key_id, before)  # the operator pinned it before the next start
-    assert again.halts.orders == (other,)
+    made.rotate(TRUST, LATER)
+    assert made.halts.orders == (SETTLES,)
+    again = Issued(LATER, KEY.key_id, before)  # the operator pinned it before the next start
+    assert again.halts.orders == (SETTLES,)
     assert again.dirty

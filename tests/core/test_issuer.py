@@ -17,7 +17,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.issued import RESERVED_AHEAD
 from sidecar.core.issuer import Issuer
-from sidecar.core.issuing import BeatEnded, Fact, Sign, Tell, WritePeer
+from sidecar.core.issuing import BeatEnded, Command, Fact, Sign, Tell, WritePeer
 from sidecar.core.objects import beat, epoch, halt
 from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role
@@ -37,6 +37,7 @@ from tests.core.issuer_world import (
     KEY,
     PEERS,
     RAW,
+    REPORTS,
     RIVAL,
     SECOND,
     SETTING,
@@ -64,13 +65,37 @@ def test_beat_names_epoch_halts_and_trust_and_is_chained_to_the_one_before() -> 
     assert all(peer.strings[BEAT] for peer in world.peers.values())
 
 
-def test_issue_time_is_sampled_after_the_last_read_was_answered() -> None:
-    """A beat must not claim to know of a halt later than it looked for one."""
+@pytest.mark.parametrize("stopped_at", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_issue_time_lies_between_the_reports_and_the_look(stopped_at: int) -> None:
+    """However long we are stopped, and wherever.
+
+    A beat must be younger than each nonce that it covers, and must not claim to know of a halt
+    later than it looked for one.
+    """
     world = World()
-    asked: list[int] = []
-    world.before = lambda command: asked.append(world.ms) if isinstance(command, ReadPeer) else None
-    made = world.must_beat()
-    assert made.says.issued_at >= NOW + max(asked)
+    asked: dict[str, list[int]] = {REPORTS: [], HALTS: []}
+
+    def watch(command: Command) -> None:
+        if isinstance(command, ReadPeer):
+            for key in command.hashes:
+                asked[key].append(world.ms)
+        if len(world.log) == stopped_at:
+            world.ms += 60_000
+
+    world.before = watch
+    issued_at = world.must_beat().says.issued_at
+    assert NOW + max(asked[REPORTS]) <= issued_at <= NOW + min(asked[HALTS])
+
+
+def test_a_silent_peer_is_waited_for_once_before_a_beat() -> None:
+    world = World()
+    world.down = {PEERS[0]}
+    world.must_beat()
+    start = len(world.log)
+    world.must_beat()
+    reads = [command for command in world.log[start:] if isinstance(command, ReadPeer)]
+    silent = [command.hashes for command in reads if command.peer == PEERS[0]]
+    assert silent == [(HALTS,)]
 
 
 def test_ttl_is_never_above_the_signed_ceiling() -> None:

@@ -185,13 +185,6 @@ def test_peer_that_lets_nobody_delete_takes_beats_all_the_same() -> None:
     assert {line[0] for line in writes} <= {"SET", "HSET", "PUBLISH"}
 
 
-def test_reports_are_not_read_while_there_is_nothing_to_vouch_for() -> None:
-    world = World(empty=True)
-    world.put_report(1)
-    assert world.beat() is None
-    assert not [c for c in world.log if isinstance(c, ReadPeer) and REPORTS in c.hashes]
-
-
 def test_restart_begins_with_an_empty_hash_of_proofs() -> None:
     world = World()
     world.put_report(1)

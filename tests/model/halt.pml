@@ -2,14 +2,14 @@
 
 WHAT IS MODELLED
   An operator puts one halt on three peers, one after the other, each write may be lost; it is acked
-  when W of them took it. The authority makes a beat in steps: it looks at the peers (R of them
-  answer), collects the fleet's reports, samples issued_at, signs; any time may pass between two. The
+  when W of them took it. The authority makes a beat in steps: it collects the fleet's reports, samples
+  issued_at, looks at the peers (R of them answer), signs; any time may pass between two. The
   beat pins the halt if the look found it, and names the newest nonce that was collected. Peers keep
   what they took, but somebody between them and the sidecar shows it any beat that was ever signed,
   and shows or hides the order as it likes. Ticks as in lease.pml, V of them are a ttl; clocks right.
 
 THE RULES, AND THE CODE THAT KEEPS THEM
-  issued_at is sampled after the reads                              core/issuer.py: _collected, _sign
+  issued_at is sampled after the reports and before the look        core/issuer.py: _collected, _look
   what W acknowledged is among the answers of any R                 core/issuer.py: _informed
   beats pin the whole set of orders; one that pins an unknown one
     holds the gate until that is there, or until no lease can lean
@@ -18,18 +18,17 @@ THE RULES, AND THE CODE THAT KEEPS THEM
   with NONCE a lease ends V after the nonce was made                core/lease.py: grant
 
 ASSUMED
-  One replica. From its look to issued_at it takes at most LOOK ticks. Nothing in the code enforces
-  that: each step has a time limit, but a process that is stopped between two has none (STALLED).
+  One replica, which may be stopped anywhere for as long as it likes.
 
 SHOWN
   deaf      no request is served after an answer that held the order
-  over      none is served V + LOOK or more after the halt was acked, whatever the sidecar is shown
+  over      none is served V or more after the halt was acked, whatever the sidecar is shown
   lifted    none is served under a beat that does not pin the order after one that does was seen
   late      none is served V or more after issued_at of the beat that the lease leans on
   happened  (to be violated) a request is served, and then the halt arrives
 
-  With the look last (LOOK_LAST: reports, issued_at, look, signature) `over` holds for V alone, however
-  long the authority is stopped: the look is then never older than what a lease counts from.
+  With the look first (LOOK_FIRST) an authority that is stopped after it signs a fresh beat over an old
+  look: `over` breaks. The look must not be older than what a lease counts from.
 */
 
 #ifndef END
@@ -45,26 +44,16 @@ SHOWN
 #define SAMPLES 0
 #define LOOKS 1
 #define COLLECTS 2
-#elif defined(LOOK_LAST)
-#define COLLECTS 0
-#define SAMPLES 1
-#define LOOKS 2
-#else
+#elif defined(LOOK_FIRST)
 #define LOOKS 0
 #define COLLECTS 1
 #define SAMPLES 2
+#else
+#define COLLECTS 0
+#define SAMPLES 1
+#define LOOKS 2
 #endif
 #define SIGNS 3
-#ifdef LOOK_LAST
-#define LOOK 0
-#else
-#define LOOK 1
-#endif
-#if defined(STALLED) || defined(ISSUED_FIRST) || defined(LOOK_LAST)
-#define in_time 1
-#else
-#define in_time (now <= looked + LOOK)
-#endif
 
 #define issued(t) ((beats >> (t)) & 1)
 #define pins(t) ((pinning >> (t)) & 1)
@@ -122,11 +111,10 @@ proctype Operator() {
 }
 
 proctype Authority() {
-  byte phase, looked, at, nonce, n;
+  byte phase, at, nonce, n;
   bit found;
   do
   :: atomic { phase == LOOKS ->
-       looked = now;
        if /* which two answer */
        :: found = found || taken[0] || taken[1]
        :: found = found || taken[0] || taken[2]
@@ -146,15 +134,14 @@ proctype Authority() {
 #endif
        phase++
      }
-  :: atomic { phase == SAMPLES && !issued(now) && in_time -> at = now; phase++ }
-  :: phase == SAMPLES && !in_time -> phase = 0
+  :: atomic { phase == SAMPLES && !issued(now) -> at = now; phase++ }
   :: atomic { phase == SIGNS ->
        beats = beats | (1 << at);
 #ifndef NOT_PINNED
        pinning = pinning | (found << at);
 #endif
        answers[at] = nonce;
-       phase = 0; looked = 0; at = 0
+       phase = 0; at = 0
      }
   od
 }
@@ -212,13 +199,13 @@ proctype Gate() {
   do
   :: atomic { leased && now < deadline && now >= withheld && !known ->
        deaf = heard;
-       over = acked != NEVER && now >= acked + V + LOOK;
+       over = acked != NEVER && now >= acked + V;
        lifted = demanded;
        late = now >= leaning + V;
 #ifdef HAPPENS
        served = 1;
 #endif
-#ifndef ISSUED_FIRST /* what its reports may be later than its look, STALLED shows */
+#ifndef ISSUED_FIRST /* its reports may be later than its look, too: here it is about `late` */
        assert(!over);
 #endif
        assert(!deaf); assert(!lifted); assert(!late)

@@ -112,17 +112,15 @@ ROTATION = (
 )
 
 HALT = (
-    _halt("rules", "clock anchor"),
+    _halt("rules", "clock anchor, authority stopped anywhere"),
     _halt("nonce", "nonce anchor", "NONCE END=4"),
     _halt("happens", "it is no empty model", "HAPPENS", "happened"),
     _halt("issued-first", "issued_at sampled before the reads", "NONCE ISSUED_FIRST", "late"),
     _halt("quorum-stops", "a quorum is needed to stop", "QUORUM_STOPS", "deaf"),
     _halt("not-pinned", "beats that do not pin the orders", "NOT_PINNED", "over"),
     _halt("forgetful", "an older beat lifts what a beat demanded", "FORGETFUL", "lifted"),
-    _halt("stalled", "the limit: authority stopped after its look", "STALLED", "over"),
-    _halt("stalled-nonce", "the same, nonce anchor", "STALLED NONCE END=4", "over"),
-    _halt("look-last", "the look after issued_at, stopped anywhere", "LOOK_LAST"),
-    _halt("look-last-nonce", "the same, nonce anchor", "LOOK_LAST NONCE END=4"),
+    _halt("look-first", "the look before issued_at, then stopped", "LOOK_FIRST", "over"),
+    _halt("look-first-nonce", "the same, nonce anchor", "LOOK_FIRST NONCE END=4", "over"),
 )
 
 ALL = (*LEASE, *NONCE, *RESTART, *ROTATION, *HALT)

@@ -123,8 +123,7 @@ def parse(payload: Payload, trust: Trust, raw: bytes) -> Order:
 def void(order: Order, trust: Trust) -> bool:
     """Whether keys that signed it were revoked since, and too few others did.
 
-    Nobody can read it any more who has not stored it. So it is named no longer by what vouches for
-    every order there is, and still obeyed by whoever had it.
+    Nobody can read it any more who has not stored it.
     """
     sealed = envelope.parse(order.raw, MAX_BYTES)
     if not trust.revoked.intersection(key for key, _ in sealed.signatures):
@@ -179,9 +178,23 @@ class Halts:
         return frozenset(order.says.clears for order in self.orders if order.says.clears)
 
     def standing(self, trust: Trust) -> "Halts":
-        """The set without what a revocation voided."""
-        kept = tuple(order for order in self.orders if not void(order, trust))
-        return self if len(kept) == len(self.orders) else Halts(kept)
+        """The set without what a revocation voided and a clear of today's keys has settled.
+
+        Until then a voided halt is one that new sidecars cannot read and have to wait for: whoever
+        gave it may have meant it. Afterwards they would wait for nothing, for ever.
+        """
+        voided = frozenset(order.sha256 for order in self.orders if void(order, trust))
+        if not voided:
+            return self
+        settled = {order.says.clears for order in self.orders if order.sha256 not in voided}
+        return Halts(
+            tuple(
+                order
+                for order in self.orders
+                if order.sha256 not in voided
+                or not (order.says.scope.kind == "drill" or _about(order) in settled)
+            )
+        )
 
     def union(self, more: Iterable[Order]) -> "Halts":
         """The set with more orders in it.
@@ -195,6 +208,10 @@ class Halts:
         if len(merged) == len(self.orders):
             return self
         return Halts(tuple(merged[key] for key in sorted(merged)))
+
+
+def _about(order: Order) -> str:
+    return order.says.clears or order.says.halt_id
 
 
 @lru_cache(maxsize=16)  # asked for with every beat heard; another answer only after an order

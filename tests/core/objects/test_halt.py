@@ -15,7 +15,7 @@ from sidecar.core.objects.halt import NO_HALTS, Halts, Order
 from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.signer import FileSigner, sign
-from tests import builders
+from tests import builders, rotation
 from tests.builders import NOW
 
 TRUST = builders.make_trust()
@@ -243,13 +243,49 @@ def test_what_a_revoked_key_ordered_is_void_for_who_has_not_stored_it() -> None:
     assert caught.value.reason is Reason.KEY_REVOKED
 
 
-@pytest.mark.parametrize(("revoked", "kept"), [(True, False), (False, True)])
-def test_a_set_stands_without_what_a_revocation_voided(*, revoked: bool, kept: bool) -> None:
-    """A key that only lost its role ordered what it ordered."""
-    other = builders.make_order(TRUST, number=2, keys=builders.signers(Role.ROOT, 2))
-    known = Halts((HALT, other))
-    standing = known.standing(after_halt_key_1(revoked=revoked)).orders
-    assert (HALT in standing, other in standing) == (kept, True)
+CLEARS_IT = builders.make_order(TRUST, number=2, clears=HALT.says.halt_id)
+
+
+@pytest.mark.parametrize(
+    ("orders", "revoked", "kept"),
+    [
+        ((HALT,), True, (HALT,)),  # in force: new sidecars wait for it, and that is right
+        ((HALT, CLEARS_IT), True, (CLEARS_IT,)),
+        (
+            (HALT, CLEARS_IT),
+            False,
+            (HALT, CLEARS_IT),
+        ),  # it only lost the role
+    ],
+)
+def test_a_set_stands_without_what_was_voided_and_settled(
+    orders: tuple[Order, ...],
+    revoked: bool,  # noqa: FBT001
+    kept: tuple[Order, ...],
+) -> None:
+    standing = NO_HALTS.union(orders).standing(after_halt_key_1(revoked=revoked))
+    assert standing == NO_HALTS.union(kept)
+
+
+def test_a_voided_drill_is_nothing_to_wait_for() -> None:
+    drill = builders.make_order(TRUST, scope=halt.Scope(kind="drill", value=""))
+    assert Halts((drill,)).standing(after_halt_key_1(revoked=True)) == NO_HALTS
+
+
+def test_a_voided_clear_settles_nothing() -> None:
+    """Resume keys that were revoked cannot end a halt for those who read it now."""
+    lost = tuple(
+        trust.Revoked(keyid=key.key_id, reason="stolen", at=builders.NOW)
+        for key in builders.signers(Role.RESUME, 2)
+    )
+    both = NO_HALTS.union((HALT, CLEARS_IT))
+    assert both.standing(rotation.successor(TRUST, revoked=lost)) == both
+    again = builders.make_order(
+        TRUST, number=3, clears=HALT.says.halt_id, keys=builders.signers(Role.RESUME, 3)[1:]
+    )
+    lost = lost[:1]
+    standing = both.union((again,)).standing(rotation.successor(TRUST, revoked=lost))
+    assert standing == NO_HALTS.union((HALT, again))
 
 
 def test_an_order_that_another_key_signed_too_stands() -> None:
