@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from sidecar.core import envelope, lease, quorum
 from sidecar.core import events as ev
+from sidecar.core import lease, quorum
 from sidecar.core.accepted import Accepted
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.granting import Granted, Granting
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.issued import Issued, State
-from sidecar.core.lease import Lease, Terms
+from sidecar.core.lease import Grants, Lease, Terms
 from sidecar.core.marks import Marks
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.trust import Role, Trust
@@ -167,14 +167,12 @@ def revoked_key_trusted(patch: Patch) -> None:
     patch.setattr(actors, "make_follower", trusting)
 
 
-def signatures_not_checked(patch: Patch) -> None:
-    """A key id is believed."""
-    patch.setattr(envelope, "verify", lambda public, message, signature: True)
-
-
 def beat_used_again(patch: Patch) -> None:
     """Re-reading one beat may stretch the lease."""
     patch.setattr(Accepted, "newer", lambda self, beat: True)
+    patch.setattr(
+        Grants, "offer", lambda self, lease: self._known.update({lease.beat.issuer: lease})
+    )
 
 
 def published_before_stored(patch: Patch) -> None:
@@ -278,7 +276,6 @@ PLANTED = (
     Planted(late_reply_counted, "S4", {"slow_rate": 0.4}),
     Planted(marks_forgotten, "I5", {"crash_every_ms": 500}),
     Planted(revoked_key_trusted, "I4", HOSTILE),
-    Planted(signatures_not_checked, "I4", HOSTILE),
     Planted(beat_used_again, "I5", {"drift_ppm": 20_000}),
     Planted(published_before_stored, "S9", {}),
     Planted(halt_needs_a_quorum, "S4", {"halt_every_ms": 1000}),
@@ -287,9 +284,7 @@ PLANTED = (
     Planted(raises, "LookupError", {}),
     Planted(numbers_forgotten, "A1", {"authority_crash_every_ms": 1000}),
     Planted(signed_before_stored, "A2", {"advance_every_ms": 1000}),
-    Planted(
-        old_epoch_renewed, "R6", {"advance_every_ms": 300, "immediate_rate": 0.0, "slow_rate": 0.2}
-    ),
+    Planted(old_epoch_renewed, "R6", {"advance_every_ms": 200, "slow_rate": 0.3, "sidecars": 3}),
     Planted(
         immediate_ignored, "R6", {"advance_every_ms": 600, "immediate_rate": 1.0, "slow_rate": 0.2}
     ),

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from sidecar.core import lease
+from sidecar.core import envelope, lease
 from sidecar.core.instant import NS_PER_MS, BootNs
 from sidecar.core.reason import Reason
 from tests.simulation import __main__ as command
-from tests.simulation import planted, planted_state
+from tests.simulation import planted, planted_state, planted_trust
 from tests.simulation.actors import PERMIT
-from tests.simulation.planted import Planted
+from tests.simulation.planted import HOSTILE, Planted
 from tests.simulation.run import run
-from tests.simulation.scenario import CALM, THIEVES
+from tests.simulation.scenario import CALM, FRESHNESS, THIEVES
 
-PLANTED = (*planted.PLANTED, *planted_state.PLANTED)
+PLANTED = (*planted.PLANTED, *planted_state.PLANTED, *planted_trust.PLANTED)
 ROOT = Path(__file__).resolve().parents[2]
 CAUGHT_WITHIN = 200  # seeds
 # The first failed once, each for another reason: a boot deadline up to a millisecond late (4, 18),
@@ -68,16 +68,32 @@ def test_without_the_bug_its_scenario_breaks_nothing(planted: Planted) -> None:
         assert run(seed, **{**CALM, **planted.options}).violation is None
 
 
+def test_a_verifier_that_believes_everything_grants_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The self-test of the verifier stops it before any lease: safe, and seen by L1."""
+    monkeypatch.setattr(envelope, "verify", lambda public, message, signature: True)
+    outcome = run(0, **{**CALM, **HOSTILE})
+    assert outcome.decisions[PERMIT] == 0
+    assert outcome.invariant == "L1"
+
+
 def test_a_calm_world_permits_nearly_everything() -> None:
     """The invariants would all hold for a gate that never opens."""
     decisions = run(1, **CALM).decisions
     assert decisions[PERMIT] > 0.9 * decisions.total()
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_without_faults_nothing_is_contained_without_cause(seed: int) -> None:
+@pytest.mark.parametrize("freshness", FRESHNESS)
+@pytest.mark.parametrize("beat_threshold", [1, 2])
+def test_without_faults_nothing_is_contained_without_cause(
+    freshness: str, beat_threshold: int
+) -> None:
     options = {"sidecars": 3, "peers": 5, "quorum": 3, "authorities": 2, "advance_every_ms": 1000,
-               "skew_ms": 60, "drift_ppm": 2000, "extreme_clocks": True}  # fmt: skip
+               "skew_ms": 60, "drift_ppm": 2000, "extreme_clocks": True, "freshness": freshness,
+               "beat_threshold": beat_threshold, "unacked_ms": 2000, "roster": True,
+               "wild_clocks": freshness == "nonce"}  # fmt: skip
+    seed = beat_threshold
     outcome = run(seed, **{**CALM, **options})
     assert outcome.promised > 300
     assert outcome.broken == 0
@@ -133,8 +149,9 @@ def test_every_kind_of_machine_fault_happens() -> None:
                "torn_rate": 1.0, "crash_every_ms": 300, "authority_crash_every_ms": 500,
                "old_state_rate": 1.0, "store_ms": 60.0, "advance_every_ms": 500,
                "calm_ms": 5000}  # fmt: skip
-    outcome = run(1, told.append, **{**CALM, **options})
-    assert outcome.violation is None, command.report(outcome)
+    for seed in range(3):
+        outcome = run(seed, told.append, **{**CALM, **options})
+        assert outcome.violation is None, command.report(outcome)
     trace = "\n".join(told)
     for words in ("is paused for", "stands still", "wrong wall clock", "torn after", "cannot start",
                   "from an older file"):  # fmt: skip
