@@ -209,7 +209,7 @@ PLANTED = (
     Planted(report_of_an_earlier_process_counts, "N2", {**NONCE, "crash_every_ms": 300}),
     Planted(clocks_not_watched, "I20", {"misset_every_ms": 700}),
     Planted(one_issuer_is_enough, "S4", TWO),
-    Planted(as_long_as_the_longest, "S1", {**TWO, "authority_crash_every_ms": 500}),
+    Planted(as_long_as_the_longest, "S1", {**TWO, "authority_stops": True}),
     Planted(scoped_orders_ignored, "W", SCOPED),
     Planted(scoped_orders_stop_all, "W", SCOPED),
     Planted(instance_not_meant, "S4", SCOPED),

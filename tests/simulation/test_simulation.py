@@ -64,8 +64,7 @@ def test_a_planted_bug_is_caught(planted: Planted, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.plant.__name__)
 def test_without_the_bug_its_scenario_breaks_nothing(planted: Planted) -> None:
     """Otherwise the scenario, not the bug, would be what the checkers see."""
-    for seed in range(3):
-        assert run(seed, **{**CALM, **planted.options}).violation is None
+    assert run(0, **{**CALM, **planted.options}).violation is None
 
 
 def test_a_verifier_that_believes_everything_grants_nothing(

@@ -70,6 +70,7 @@ class Thief:
         self._library = library
         self._peers = peers
         self._orders = ORDERS_FROM
+        self._used: dict[str, int] = {}
         self.struck = False
         beats = truth.held[Role.BEAT]
         # Of a threshold of two it has one.
@@ -109,7 +110,6 @@ class Thief:
         rng, truth, scenario = self._world.rng, self._truth, self._scenario
         key = rng.choice(self._beats)
         issuer = key.key_id
-        latest = max((seq for of, seq in truth.numbers if of == issuer), default=0)
         halts = rng.choice((NO_HALTS, truth.halts))
         truth.active.setdefault(halts.sha256, halts.active)
         ahead_ms = int(rng.uniform(-1, 0.5) * scenario.ttl_ms)
@@ -119,7 +119,7 @@ class Thief:
             truth.epochs[rng.choice(list(truth.epochs))],
             issuer=issuer,
             halts=halts,
-            seq=latest + rng.choice((rng.randint(1, 30), rng.randint(1, 30), FAR_AHEAD)),
+            seq=self._number(issuer),
             issued_at=WallMs(wall_of(self._world) + ahead_ms),
             ttl_ms=86_400_000,
             fleet=self._root(reports),
@@ -136,6 +136,16 @@ class Thief:
         )
         self._prove(reports, issuer, signed.beat.sha256)
         self._leave(layout.beat_key(truth.trust.domain, issuer), raw)
+
+    def _number(self, issuer: str) -> int:
+        """A number that is strictly newer; once, far ahead of all that the authority can reach."""
+        rng = self._world.rng
+        own = max((seq for of, seq in self._truth.numbers if of == issuer), default=0)
+        used = self._used.get(issuer, 0)
+        jump = used < FAR_AHEAD and rng.random() < 0.1
+        number = max(own, used) + (FAR_AHEAD if jump else rng.randint(1, 30))
+        self._used[issuer] = number
+        return number
 
     def _reports(self) -> list[Report]:
         """What some peer holds, or nothing: what a beat has to cover where only nonces count."""
