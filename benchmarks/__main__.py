@@ -21,7 +21,14 @@ BENCHES: tuple[Bench, ...] = (
 ROUNDS = 3
 DECIDE_ROUNDS, DECIDE_LOOPS, DECIDE_S = 7, 20_000, 15
 SCENARIOS, SIMULATE_S = 40, 30
+FLEET, FLEET_S = 1000, 10  # instances
 QUICK = 10
+# Name, rounds (0: as many as the others), size, planned seconds; in the order of running.
+IN_PROCESS = (
+    ("decide", DECIDE_ROUNDS, DECIDE_LOOPS, DECIDE_S),
+    ("fleetbeat", DECIDE_ROUNDS, FLEET, FLEET_S),
+    ("simulate", 0, SCENARIOS, SIMULATE_S),
+)
 InProcess = Callable[[int, int, Path], object]  # rounds, size, folder for the result
 # Of a long one: it shows whether bounds hold, which more rounds do not change.
 ROUNDS_IN_ALL = {"hostile": 1}
@@ -66,27 +73,26 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 def all(count: int, quick: bool) -> None:  # noqa: A001, FBT001 (click hands it over)
     """Everything, then the report. Some twenty minutes."""
     from benchmarks import decide as first  # noqa: PLC0415 (imported when used)
+    from benchmarks import fleetbeat as second  # noqa: PLC0415
     from benchmarks import report as writer  # noqa: PLC0415
-    from benchmarks import simulate as second  # noqa: PLC0415
+    from benchmarks import simulate as third  # noqa: PLC0415
 
+    in_process = (first.run, second.run, third.run)
     if quick:
         with tempfile.TemporaryDirectory() as scratch:
-            _everything(1, QUICK, Path(scratch), first.run, second.run)
+            _everything(1, QUICK, Path(scratch), in_process)
             return
-    _everything(count, 1, figures.RESULTS, first.run, second.run)
+    _everything(count, 1, figures.RESULTS, in_process)
     writer.write()
 
 
-def _everything(
-    count: int, less: int, folder: Path, decide: InProcess, simulate: InProcess
-) -> None:
+def _everything(count: int, less: int, folder: Path, in_process: Sequence[InProcess]) -> None:
     turns = [(bench, ROUNDS_IN_ALL.get(bench.name, count)) for bench in BENCHES]
     planned_s = sum(rounds.planned_s(bench, number) for bench, number in turns)
-    progress = Progress(DECIDE_S + SIMULATE_S + planned_s)
-    progress.step("decide", DECIDE_S)
-    decide(DECIDE_ROUNDS, DECIDE_LOOPS // less, folder)
-    progress.step("simulate", SIMULATE_S)
-    simulate(count, SCENARIOS // less, folder)
+    progress = Progress(sum(planned for *_, planned in IN_PROCESS) + planned_s)
+    for (name, count_of, size, took_s), run in zip(IN_PROCESS, in_process, strict=True):
+        progress.step(name, took_s)
+        run(count_of or count, max(1, size // less), folder)
     for bench, number in turns:
         rounds.run(bench, number, max(1, bench.size // less), (), folder, progress)
 
@@ -124,6 +130,18 @@ def simulate(count: int, scenarios: int, out: Path, form: str) -> None:
     from benchmarks import simulate as bench  # noqa: PLC0415 (imported when used)
 
     _show(bench.run(count, scenarios, out), form)
+
+
+@main.command(epilog="\b\nExample:\n  python -m benchmarks fleetbeat --instances 4000")
+@click.option("--rounds", "count", type=click.IntRange(1), default=DECIDE_ROUNDS,
+              show_default=True)  # fmt: skip
+@click.option("--instances", type=click.IntRange(1, 4096), default=FLEET, show_default=True)
+@_options
+def fleetbeat(count: int, instances: int, out: Path, form: str) -> None:
+    """An authority and its fleet in process: reports verified, a beat over all of them."""
+    from benchmarks import fleetbeat as bench  # noqa: PLC0415 (imported when used)
+
+    _show(bench.run(count, instances, out), form)
 
 
 def _command(bench: Bench) -> click.Command:

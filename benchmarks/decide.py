@@ -184,6 +184,17 @@ def _snapshot(count: int) -> Snapshot:
     )  # fmt: skip
 
 
+def vouched() -> tuple[Trust, FileSigner, Epoch]:
+    """A trust document, its beat key, and an epoch under it."""
+    now = clock.now().wall
+    under, epoch_keys, beat_key = _trust(now)
+    plan = ceremony.EpochPlan(
+        policy=request.policy_bytes(1), routes=request.routes_bytes(PORT), life_ms=HOUR_MS
+    )
+    epoch, _ = ceremony.make_epoch(plan, under, None, epoch_keys, now)
+    return under, beat_key, epoch
+
+
 def _trust(wall_ms: WallMs) -> tuple[Trust, list[FileSigner], FileSigner]:
     counts = {
         Role.ROOT: 1, Role.EPOCH: 1, Role.BEAT: 1, Role.HALT: 1, Role.RESUME: 1,

@@ -119,6 +119,18 @@ def _medians(unit: str, document: Document) -> str:
     return table((unit, "median", "range"), rows)
 
 
+def fleetbeat(document: Document) -> str:
+    """What a fleet costs its authority."""
+    rows = [
+        (name, _cell(found), f"{found['min']:,.1f} to {found['max']:,.1f}")
+        for name, found in document["summary"].items()
+    ]
+    options = document["options"]
+    return table(
+        (f"{options['instances']} instances, {options['peers']} peers", "median", "range"), rows
+    )
+
+
 def workload(document: Document) -> str:
     """Every contestant, and epochgate against each of them."""
     name, found = document["benchmark"], document["summary"]
@@ -208,6 +220,7 @@ def _range(found: Mapping[str, float] | None) -> str:
 SECTIONS: dict[str, Callable[[Document], str]] = {
     "decide": decide,
     "simulate": simulate,
+    "fleetbeat": fleetbeat,
     **dict.fromkeys(COLUMNS, workload),
     "hostile": hostile,
 }

@@ -226,7 +226,7 @@ def make_beat(under: Trust, current: Epoch, **changes: Any) -> Beat:
 def open_beat(raw: bytes, under: Trust, at: WallMs = NOW) -> Beat:
     """Verify a beat's envelope."""
     sealed = envelope.parse(raw, beat.MAX_BYTES)
-    return beat.parse(under.open(sealed, Role.BEAT, beat.PAYLOAD_TYPE, at))
+    return beat.parse(under.open_single(sealed, Role.BEAT, beat.PAYLOAD_TYPE, at))
 
 
 def order_body(

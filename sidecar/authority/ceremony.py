@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sidecar import signer
-from sidecar.core import canonical, envelope, layout, policy, routes, scoped
-from sidecar.core.archive import Archive, Missing
+from sidecar.core import canonical, envelope, policy, routes, scoped
 from sidecar.core.envelope import PublicKey
 from sidecar.core.instant import WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
 from sidecar.core.objects import epoch, halt, trust
 from sidecar.core.objects.epoch import NO_DEMANDS, Epoch, Runtime
 from sidecar.core.objects.halt import Order
-from sidecar.core.objects.trust import LogHead, Mark, Role, Trust, TrustRef
-from sidecar.core.reason import ProtocolError
+from sidecar.core.objects.trust import LogHead, Role, Trust, TrustRef
+from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.removals import Listed, vanished
 from sidecar.signer import Signer
 
@@ -219,12 +218,17 @@ def open_epoch(raw: bytes, under: Trust, now: WallMs) -> Epoch:
         ProtocolError: why it is none of this domain and trust document.
     """
     sealed = envelope.parse(raw, epoch.MAX_BYTES)
-    said = canonical.load(sealed.unverified_payload, epoch.Statement, epoch.MAX_BYTES).predicate
-    named = Mark(seq=said.seq, sha256=canonical.digest(sealed.unverified_payload))
-    archive = Archive(under)
-    archive.add(layout.epoch_key(under.domain, named.sha256), raw)
-    found = archive.epoch(named, None, now)
-    assert not isinstance(found, Missing), "it was added"
+    try:
+        payload = under.open(sealed, Role.EPOCH, epoch.PAYLOAD_TYPE, now)
+    except ProtocolError:
+        body, floor = sealed.unverified_payload, under.body.floors.epoch
+        sha256 = canonical.digest(body)
+        if floor is None or floor.sha256 != sha256:
+            raise
+        payload = envelope.Payload(body, epoch.PAYLOAD_TYPE, sha256, ())
+    found = epoch.parse(payload)
+    if found.says.domain != under.domain:
+        raise ProtocolError(Reason.TYPE_CONFUSION, f"epoch of domain {found.says.domain}")
     return found
 
 

@@ -44,6 +44,9 @@ class PeerLike(Protocol):
     ) -> Mapping[str, tuple[bytes, ...]]:
         """Read keys, bound to `tag`; raises PeerError, never blocks for longer than agreed."""
 
+    async def ask(self, want: ReadPeer, tag: bytes) -> tuple[Mapping[str, tuple[bytes, ...]], bool]:
+        """Write, then read; what is read counts although a write was denied. Raises PeerError."""
+
     async def write(self, commands: Sequence[WriteCommand], tag: bytes) -> None:
         """Run commands; raises PeerError unless every one was acknowledged."""
 
@@ -224,8 +227,8 @@ class Publisher:
         if isinstance(command, WritePeer):
             await peer.write(command.commands, tag)
             return issuing.PeerWrote(command.peer, command.round)
-        found = await peer.read(command.strings, command.hashes, command.max_bytes, tag)
-        return events.PeerReplied(command.peer, command.round, found)
+        found, wrote = await peer.ask(command, tag)
+        return events.PeerReplied(command.peer, command.round, found, wrote)
 
     async def _save_loop(self) -> None:
         while True:

@@ -30,6 +30,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 # list can be printed without importing a single command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("sidecar.cli.demo:demo", "See the gate open, contain, recover, halt and resume."),
+    "conformance": (
+        "sidecar.cli.conformance:conformance",
+        "Check every item of EG-PROTOCOL-001 from outside.",
+    ),
     "run": ("sidecar.cli.run:run", "Run one of the processes."),
     "status": ("sidecar.cli.status:status", "Show what a running sidecar says about itself."),
     "explain": ("sidecar.cli.explain:explain", "Say what a reason code means and what to do."),

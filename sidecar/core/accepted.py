@@ -92,23 +92,22 @@ class Accepted:
         self.dirty = False
         if stored is not None:
             self.halts = NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts)
+        self._standing = self.halts.standing(trust)
         if self._route_text is not None:
             self.routes = routes.parse(self._route_text.encode())
 
     def corrected(self, now: Now, terms: Terms) -> Now:
-        """Both clocks, the wall clock not behind what the latest accepted beat proves.
+        """Both clocks, the wall clock not behind what accepted beats prove.
 
-        That beat had been issued when it came, and the boot clock has counted since. A wall clock
-        that was set back further than two clocks may differ would take beats that somebody held
-        back for fresh ones, and renew a lease with them for as long as it is wrong.
+        Each had been issued when it came, and the boot clock has counted since. A wall clock that
+        was set back further than two clocks may differ would take beats that somebody held back
+        for fresh ones, and renew a lease with them for as long as it is wrong.
         """
         if self._proved is None or terms.freshness == "nonce":
             return now
-        passed_ms = (now.boot - self._proved.boot) // NS_PER_MS * (PPM - terms.drift_ppm) // PPM
         # Twice: the authority's clock may have been corrected too, within the same bound.
-        return Now(
-            now.boot, max(now.wall, WallMs(self._proved.wall + passed_ms - 2 * terms.skew_ms))
-        )
+        least = _proved_by(self._proved, now, terms) - 2 * terms.skew_ms
+        return Now(now.boot, max(now.wall, WallMs(least)))
 
     def outdated(self, named: Mark) -> bool:
         """Whether an epoch is older than the accepted one, or than the trust document permits."""
@@ -144,7 +143,9 @@ class Accepted:
         floor = self._trust.body.floors.beat.get(beat.issuer, 0)
         return beat.seq > max(floor, 0 if mark is None else mark.seq) + JUMP_MAX
 
-    def accept(self, epoch: Epoch, beats: Iterable[Beat], archive: Archive, now: Now) -> None:
+    def accept(
+        self, epoch: Epoch, beats: Iterable[Beat], archive: Archive, now: Now, terms: Terms
+    ) -> None:
         """Raise the marks to what a lease is about to lean on."""
         raw = archive.envelope(epoch.sha256).decode()
         if self.held_since is None or self.epoch is None or self.epoch.sha256 != epoch.sha256:
@@ -155,12 +156,17 @@ class Accepted:
                 self._beats[beat.issuer] = ObjectMark(
                     seq=beat.seq, sha256=beat.sha256, envelope=self._raw(beat).decode()
                 )
-                proved = Now(now.boot, WallMs(beat.says.issued_at))
-                if self._proved is None or proved.wall > self._proved.wall:
-                    self._proved = proved
+                self._prove(beat, now, terms)
         self._route_text = archive.route_bytes(epoch.says.routes.sha256).decode()
         self._last_wall = now.wall
         self.dirty = True
+
+    def _prove(self, beat: Beat, now: Now, terms: Terms) -> None:
+        # What proves most is kept: beats that somebody holds back, each a little longer than the
+        # one before, must not lead a slow clock along.
+        proved = self._proved
+        if proved is None or beat.says.issued_at > _proved_by(proved, now, terms):
+            self._proved = Now(now.boot, WallMs(beat.says.issued_at))
 
     def adopt(self) -> Trust:
         """The successor is durable: it is in force from now on."""
@@ -169,6 +175,7 @@ class Accepted:
         self.epoch, self._beats = self._marks_under(after)
         self._demanding = _of(after, self._demanding)
         self._trust, self.successor, self._carried = after, None, True
+        self._standing = self.halts.standing(after)
         return after
 
     def rivals(self, successor: Trust) -> events.Conflict | None:
@@ -192,6 +199,7 @@ class Accepted:
         if halts.seq == self.halts.seq:
             return False
         self.halts = halts
+        self._standing = halts.standing(self._trust)
         self.dirty = True
         return True
 
@@ -241,15 +249,17 @@ class Accepted:
         return tuple(holds)
 
     def _ordered(self, beat: Beat) -> tuple[Hold, ...]:
-        pinned, ours = beat.says.halts, self.halts
-        if pinned.seq < ours.seq:
+        # Authorities name no order whose key was revoked; we have stored it, and obey it still.
+        pinned, ours, standing = beat.says.halts, self.halts, self._standing
+        if pinned.seq < standing.seq:
             return ()  # a smaller set is only older than ours
         holds = []
         if beat.says.state == "halt" and not ours.stops_everything:
             holds.append(Hold(Reason.HALT_GLOBAL, HoldKind.PASSING))
         # An equal number with another digest means that two authorities each know an order that
         # the other lacks: not yet a lie, so it is waited for like any order that cannot be read.
-        if (pinned.seq, pinned.sha256) != (ours.seq, ours.sha256):
+        same = ((known.seq, known.sha256) for known in (ours, standing))
+        if (pinned.seq, pinned.sha256) not in same:
             holds.append(Hold(Reason.HALT_WITHHELD, HoldKind.PASSING))
         return tuple(holds)
 
@@ -335,6 +345,12 @@ class Accepted:
 
     def _raw(self, beat: Beat) -> bytes:
         return self._raws[beat.sha256]
+
+
+def _proved_by(proved: Now, now: Now, terms: Terms) -> int:
+    """The least that the authority's clock can show now, milliseconds since 1970."""
+    passed_ms = (now.boot - proved.boot) // NS_PER_MS * (PPM - terms.drift_ppm) // PPM
+    return proved.wall + passed_ms
 
 
 def _of(trust: Trust, said: Mapping[str, V]) -> dict[str, V]:

@@ -1,10 +1,11 @@
-"""What is written beside a beat: proofs of whom it covers, and what nobody need hold any more.
+"""What is written beside beats: proofs of whom they cover; and what nobody need hold any more.
 
 Rules:
 
 * Proofs go before the beat, in the same batch: who sees the beat finds its proofs.
-* Proofs of instances that left are taken away. What an earlier process left behind is unknown, so
-  the first beat of a process begins with an empty hash.
+* What is stale is taken away before the next read of the reports. A peer that refuses that, by its
+  ACL for one, keeps some rubbish; neither the read nor a beat fails for it.
+* What an earlier process left behind is unknown, so the first time the whole hash goes.
 
 Source: protocol b.1 (`fleet.root`), b.2.
 """
@@ -28,29 +29,39 @@ class Cover:
     def __init__(self, domain: str, key_id: KeyId) -> None:
         self._domain = domain
         self._key_id = key_id
-        self._names: set[str] | None = None  # None: who knows
+        self._names: set[str] | None = None  # whose proofs the peers hold; None: who knows
+        self._gone: set[str] = set()
 
-    def lines(
-        self, census: Census, beat_sha256: str, unlisted: Iterable[str]
-    ) -> list[WriteCommand]:
+    def tidy(self, unlisted: Iterable[str]) -> tuple[WriteCommand, ...]:
+        """What to take away now.
+
+        Args:
+            unlisted: Names whose reports the peers may forget.
+        """
+        key = layout.proofs_key(self._domain, self._key_id)
+        lines: list[WriteCommand] = []
+        if self._names is None:
+            lines.append(("DEL", key))
+        elif self._gone:
+            lines.append(("HDEL", key, *sorted(self._gone)))
+        self._gone = set()
+        if forgotten := tuple(unlisted):
+            lines.append(("HDEL", layout.reports_key(self._domain), *forgotten))
+        return tuple(lines)
+
+    def lines(self, census: Census, beat_sha256: str) -> tuple[WriteCommand, ...]:
         """What to write before a beat.
 
         Args:
             census: Whom it covers.
             beat_sha256: Its digest, hex.
-            unlisted: Names whose reports the peers may forget.
         """
-        key = layout.proofs_key(self._domain, self._key_id)
         proofs = census.proofs(beat_sha256)
         names = {name for name, _ in proofs}
-        lines: list[WriteCommand] = []
-        if self._names is None:
-            lines.append(("DEL", key))
-        elif gone := sorted(self._names - names):
-            lines.append(("HDEL", key, *gone))
+        self._gone |= (self._names or set()) - names
+        self._gone -= names
         self._names = names
-        if proofs:
-            lines.append(("HSET", key, *(part for proof in proofs for part in proof)))
-        if forgotten := tuple(unlisted):
-            lines.append(("HDEL", layout.reports_key(self._domain), *forgotten))
-        return lines
+        if not proofs:
+            return ()
+        key = layout.proofs_key(self._domain, self._key_id)
+        return (("HSET", key, *(part for proof in proofs for part in proof)),)

@@ -324,14 +324,14 @@ class Follower:
             return []
         self._round.deny(wrong)
         self._round.void = self._again = True
-        self._granting.grants.keep()  # also what was not used yet leaned on that clock
+        # What beats gave leaned on that clock, used or not: strictly newer ones give another.
+        self._granting.grants.keep()
         held = self._pending or self._snapshot.lease is not None
         commands = self._drop(wrong) if held else []
         return commands if self._round.waiting else [*commands, ev.WakeAfter(0)]
 
     def _drop(self, why: Reason) -> list[ev.Command]:
-        """The lease ends now; only strictly newer beats give another."""
-        self._granting.grants.keep()
+        """The lease ends now."""
         if self._storing is not None:
             self._storing = replace(self._storing, granted=None)
         self._snapshot = replace(self._snapshot, lease=None, absent=why)

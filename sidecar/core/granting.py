@@ -181,7 +181,7 @@ class Granting:
         course.passed(steps.TELEMETRY, now, {})
         latest = WallMs(min(found.says.not_after, self.trust.body.expires))
         beats = [item.beat for item in granted]
-        self._accepted.accept(found, beats, self.archive, now)
+        self._accepted.accept(found, beats, self.archive, now, self.terms)
         this.grant()
         whole = lease.together(granted, agreed, latest)
         return Granted(whole, found, policy, routes, course.trail)
@@ -200,8 +200,11 @@ class Granting:
 
     def _check_removals(self, found: Epoch, routes: Routes) -> None:
         """What the accepted epoch lists does not vanish in silence: a line may have been lost."""
-        mark, before = self._accepted.epoch, self._accepted.listed()
-        if mark is None or before is None or found.seq <= mark.seq:
+        mark = self._accepted.epoch
+        if mark is None or found.seq <= mark.seq:
+            return
+        before = self._accepted.listed()
+        if before is None:
             return
         gone = set(vanished(before, Listed(found.says.scope.services, routes, "")))
         lost = sorted(gone - self.archive.removed(found, mark))

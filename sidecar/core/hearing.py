@@ -114,7 +114,7 @@ class Hearing:
         elif self._accepted.jumps(beat):
             faults[Reason.FAST_FORWARD] = None
         elif not self._granting.live(beat, now):
-            faults[Reason.NONCE_MISSING] = None
+            faults[wrong or Reason.NONCE_MISSING] = None
         else:
             self._granting.look(beat, now)
             return True

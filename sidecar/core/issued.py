@@ -10,6 +10,8 @@ Rules:
   are stored before a beat names them. A restart with empty peers goes back behind none of them.
 * What root says about the past is final: no epoch below the floor of the trust document. Where a
   rotation also replaced epoch keys, a higher mark may be a lie of theirs and falls back to it.
+* What a key ordered that was revoked since is named no more: a new sidecar could not read it, and
+  would wait for it for ever.
 * Damaged state is *corrupt*, never *absent*.
 
 Source: protocol b.1 (streams), b.11, b.12; hardening A03.
@@ -162,6 +164,9 @@ class Issued:
     def _respect(self, under: Trust, *, fallen: bool) -> None:
         floors, mark = under.body.floors, self.mark
         self.used = max(self.used, floors.beat.get(self._issuer, 0))
+        standing = self.halts.standing(under)
+        self.dirty = self.dirty or standing.seq != self.halts.seq
+        self.halts = standing
         floor = floors.epoch
         if floor is None or (mark is not None and mark.sha256 == floor.sha256):
             return

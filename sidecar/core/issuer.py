@@ -63,11 +63,9 @@ from sidecar.core.objects.trust import Role, Trust, TrustRef
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.rotation import Rotation
-from sidecar.core.search import FETCHES_MAX, Search
+from sidecar.core.search import Search
 from sidecar.core.view import View, Viewer, repairs
 from sidecar.core.vouch import Setting, expiring, refusals, says
-
-__all__ = ["FETCHES_MAX", "Issuer"]
 
 READ_MAX_BYTES = 4 * 1024 * 1024  # one peer: head, own beat, trust, every order a domain may hold
 FETCH_MAX_BYTES = 4 * 1024 * 1024  # one peer: an epoch or a blob per candidate
@@ -113,6 +111,7 @@ class Issuer:
         self._fleet = Fleet(trust.domain, keep_ms)
         self._census: Census | None = None
         self._cover = Cover(trust.domain, setting.key_id)
+        self._reports_key = layout.reports_key(trust.domain)
         self._phase = _Phase.IDLE
         self._step = 0
         self._waiting: set[PeerId] = set()
@@ -302,15 +301,19 @@ class Issuer:
         if self._refused(now):
             self._end(now)
             return
-        key = layout.reports_key(self.trust.domain)
-        self._read(_Phase.COLLECTING, tuple(self._views), (), (key,), REPORTS_MAX_BYTES)
+        keys, stale = (self._reports_key,), self._cover.tidy(self._fleet.unlisted())
+        self._enter(_Phase.COLLECTING, self._views)
+        self._out += [
+            ReadPeer(peer, self._step, (), keys, REPORTS_MAX_BYTES, writes=stale)
+            for peer in self._views
+        ]
         self._advance(now)
 
     def _collected(self, now: Now) -> None:
         failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._failed.items()))
         self._set(Fact.REPORTS_UNREAD, failed)
-        key = layout.reports_key(self.trust.domain)
-        self._fleet.look([found.get(key, ()) for found in self._answers.values()], now)
+        held = [found.get(self._reports_key, ()) for found in self._answers.values()]
+        self._fleet.look(held, now)
         self._sign(now)
 
     def _sign(self, now: Now) -> None:
@@ -334,7 +337,7 @@ class Issuer:
         assert self._census is not None, "made with the beat"
         domain = self.trust.domain
         lines = (
-            *self._cover.lines(self._census, self._beat_sha256, self._fleet.unlisted()),
+            *self._cover.lines(self._census, self._beat_sha256),
             ("SET", layout.beat_key(domain, self._setting.key_id), event.envelope),
             ("PUBLISH", layout.push_channel(domain), b""),
         )
@@ -362,10 +365,9 @@ class Issuer:
     # -- small things ----------------------------------------------------------------------------
 
     def _refused(self, now: Now) -> bool:
-        trust, setting = self.trust, self._setting
-        self._set(Fact.KEY_EXPIRING, expiring(trust, setting, now.wall))
+        self._set(Fact.KEY_EXPIRING, expiring(self.trust, self._setting, now.wall))
         self._set(Fact.TRUST_CONFLICT, self._rotation.conflict or "")
-        found = refusals(trust, setting, self._issued, len(self._views), now.wall)
+        found = refusals(self.trust, self._setting, self._issued, len(self._views), now.wall)
         for fact, detail in found.items():
             self._set(fact, detail)
         conflicts = (self._rotation.conflict, self._search.judged.conflict)

@@ -97,7 +97,7 @@ class WritePeer:
     Attributes:
         peer: Whom.
         round: To be echoed in the answer.
-        commands: SET, HSET, HDEL, DEL and PUBLISH with their arguments.
+        commands: SET, HSET and PUBLISH with their arguments.
     """
 
     peer: PeerId

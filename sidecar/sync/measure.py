@@ -42,7 +42,7 @@ CODE = "sidecar code"  # no name of a declared file has a space in it
 CONFIG = "sidecar configuration"
 
 POLL_S = 2.0
-LOOK_SHARE = 20  # of the time, looking takes one part at most
+LOOK_SHARE = 20  # of the time, looking takes one part, unless that is longer than a period
 _NICE = 10
 _UNPAUSED_NS = 2 * NS_PER_MS
 _PAUSE_MAX_NS = 50 * NS_PER_MS  # who waited longer for a slice waited for a disk
@@ -169,7 +169,7 @@ class Measurer:
         self._config.look(self._looked)
         self._tell()
         took_s = (self._clock().boot - self._looked.boot) / _NS_PER_S
-        self._rest_s = max(min(POLL_S, self._plan.period_ms / 1000), LOOK_SHARE * took_s)
+        self._rest_s = _rest_s(took_s, self._plan.period_ms / 1000)
 
     def _tell(self) -> None:
         said = {subject.name: subject.problem for subject in self._subjects}
@@ -285,6 +285,12 @@ class _Config:
             self._stamp, self._read = stamp, now.boot
             self.sha256 = self._plan.config()
             self.problem = "" if self.sha256 else "the file says something else than is in effect"
+
+
+def _rest_s(took_s: float, period_s: float) -> float:
+    # Never longer than a period: on a slow machine looks would else come so seldom that the last
+    # one is too old (EG404) although nothing is wrong. `maxAge` is two periods at least.
+    return min(period_s, max(POLL_S, LOOK_SHARE * took_s))
 
 
 def _in(loop: asyncio.AbstractEventLoop, told: Callable[[T], None], value: T) -> None:

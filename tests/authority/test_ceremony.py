@@ -8,10 +8,10 @@ from sidecar.authority import ceremony
 from sidecar.authority.ceremony import CeremonyError, EpochPlan, Said, TrustPlan
 from sidecar.core import envelope
 from sidecar.core.objects import epoch, trust
-from sidecar.core.objects.trust import Limits, Quorum, Role, Trust
+from sidecar.core.objects.trust import Limits, Mark, Quorum, Role, Trust
 from sidecar.core.reason import ProtocolError
 from sidecar.signer import FileSigner
-from tests import builders
+from tests import builders, rotation
 from tests.builders import NOW
 
 PLAN = TrustPlan(
@@ -114,7 +114,7 @@ def test_epoch_enforces_unless_it_is_told_to_observe(under: Trust) -> None:
 
 def test_epoch_of_another_domain_does_not_open(under: Trust) -> None:
     raw = builders.epoch_bytes(under, domain="other")
-    with pytest.raises(ProtocolError, match="another domain"):
+    with pytest.raises(ProtocolError, match="domain other"):
         ceremony.open_epoch(raw, under, NOW)
 
 
@@ -156,3 +156,13 @@ def test_every_product_names_its_own_type(under: Trust) -> None:
     _, raw = ceremony.make_epoch(EPOCH, under, None, builders.signers(Role.EPOCH, 2), NOW)
     order = ceremony.make_order(under, ORDER_ID, Said("a"), builders.signers(Role.HALT, 1), NOW)
     assert envelope.payload_type_of(raw) != envelope.payload_type_of(order.raw)
+
+
+def test_epoch_that_root_made_the_floor_opens_without_the_keys_that_signed_it(under: Trust) -> None:
+    raw = builders.epoch_bytes(under)
+    made = builders.open_epoch(raw, under)
+    keys = {Role.EPOCH: rotation.others(Role.EPOCH)}
+    floors = rotation.floors(Mark(seq=1, sha256=made.sha256))
+    assert ceremony.open_epoch(raw, rotation.successor(under, keys, floors=floors), NOW) == made
+    with pytest.raises(ProtocolError):
+        ceremony.open_epoch(raw, rotation.successor(under, keys), NOW)

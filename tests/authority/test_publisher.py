@@ -400,6 +400,7 @@ async def test_halted_instance_loses_its_proof_on_every_peer(
             "HSET", layout.halts_key(trust.domain), layout.order_field(order.sha256), order.raw
         )
         await replica.until(lambda told: bool(getattr(told, "fleet", None) and not told.fleet.size))  # type: ignore[union-attr]
+        await replica.beat()
         assert not any(server.do("HEXISTS", proofs, name) for server in valkeys)
 
 

@@ -55,6 +55,16 @@ def test_simulate_writes_how_fast_it_was(tmp_path: Path) -> None:
     kept = json.loads(path.read_text())
     assert kept == json.loads(done.stdout)
     assert [target["number"] for target in kept["targets"]] == [17]
+
+
+def test_fleetbeat_covers_every_instance_that_reports(tmp_path: Path) -> None:
+    done = run(
+        "fleetbeat", "--rounds", "2", "--instances", "30", "--out", str(tmp_path), "-o", "json"
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("fleetbeat-*.json")
+    kept = json.loads(path.read_text())
+    assert [target["number"] for target in kept["targets"]] == [13, 13]
     assert all(value > 0 for found in kept["rounds"] for value in found.values())
 
 

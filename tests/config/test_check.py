@@ -145,6 +145,25 @@ def test_an_interval_that_leases_cannot_bridge_is_refused(tmp_path: Path, trust:
     assert "3492 ms" in problem.message
 
 
+@pytest.mark.parametrize("freshness", ["nonce", "both"])
+def test_a_nonce_goes_there_and_back_within_a_lease(
+    tmp_path: Path, trust: Trust, freshness: str
+) -> None:
+    """Worth 4000 x 0.998 = 3992 ms; needed 4 x interval + 2 x (250 + 300) ms."""
+    config = sidecar(tmp_path, SYNC__FRESHNESS=freshness)
+    assert against_trust(config, trust, 722) == []  # 3988
+    (problem,) = against_trust(config, trust, 723)  # 3992
+    assert problem.path == "spec.sync.ttl"
+    assert "3992 ms" in problem.message
+
+
+def test_skew_costs_a_lease_by_nonce_nothing(tmp_path: Path) -> None:
+    assert "is too short" in refused(tmp_path, SYNC__SKEW="3500ms")["spec.sync.ttl"]
+    assert sidecar(tmp_path, SYNC__SKEW="3500ms", SYNC__FRESHNESS="nonce").sync.skew_ms == 3500
+    both = refused(tmp_path, SYNC__SKEW="3500ms", SYNC__FRESHNESS="both")
+    assert "is too short" in both["spec.sync.ttl"]
+
+
 def test_an_authority_is_judged_by_its_own_interval(tmp_path: Path, trust: Trust) -> None:
     assert against_trust(authority(tmp_path, BEAT__INTERVAL="847ms"), trust, None) == []
     (problem,) = against_trust(authority(tmp_path, BEAT__INTERVAL="848ms"), trust, None)
@@ -171,6 +190,29 @@ def test_the_guarantee_is_the_tighter_of_both(tmp_path: Path, trust: Trust) -> N
     assert (promised["skew_ms"], promised["drift_ppm"]) == (600, 2000)
     assert "min(local ttl 3000, signed ttl 4000) = 3000 ms" in str(promised["arithmetic"])
     assert "600 ms" in str(promised["assumes"])
+
+
+@pytest.mark.parametrize(
+    ("freshness", "assumed"),
+    [("clock", "within 500 ms"), ("nonce", "nothing about wall clocks"), ("both", "nothing")],
+)
+def test_the_guarantee_says_what_it_rests_on(
+    tmp_path: Path, trust: Trust, freshness: str, assumed: str
+) -> None:
+    promised = guarantee(sidecar(tmp_path, SYNC__FRESHNESS=freshness), trust)
+    assert promised["freshness"] == freshness
+    assert assumed in str(promised["assumes"])
+
+
+@pytest.mark.parametrize(
+    ("quorum", "hostile", "silent"), [(2, 0, 1), (3, 1, 0)], ids=["majority", "all"]
+)
+def test_the_guarantee_says_how_many_peers_may_lie_or_be_silent(
+    tmp_path: Path, trust: Trust, quorum: int, hostile: int, silent: int
+) -> None:
+    """Of three, with two acknowledgements for what was written."""
+    promised = guarantee(sidecar(tmp_path, SYNC__QUORUM=str(quorum)), trust)
+    assert (promised["hostile_peers_max"], promised["silent_peers_max"]) == (hostile, silent)
 
 
 TRANSPARENT = SIDECAR.replace('"127.0.0.1:17001"', '"[::]:17001", transparent: true')

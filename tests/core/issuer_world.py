@@ -1,7 +1,7 @@
 """One authority replica, its peers in memory: what the tests of the issuer have in common."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sidecar.core import issued, issuing, layout
@@ -9,7 +9,7 @@ from sidecar.core.events import PeerFailed, PeerReplied, ReadPeer, Store, Stored
 from sidecar.core.instant import Now
 from sidecar.core.issued import State
 from sidecar.core.issuer import Issuer
-from sidecar.core.issuing import Fact, Sign, Tell, WritePeer
+from sidecar.core.issuing import Fact, Sign, Tell, WriteCommand, WritePeer
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.trust import Mark, Role, Trust
@@ -42,6 +42,7 @@ class Memory:
         self.hashes: dict[str, dict[str, bytes]] = {}
 
     def read(self, command: ReadPeer) -> dict[str, tuple[bytes, ...]]:
+        self.run(command.writes)
         found: dict[str, tuple[bytes, ...]] = {
             key: (self.strings[key],) if key in self.strings else () for key in command.strings
         }
@@ -49,7 +50,10 @@ class Memory:
         return found
 
     def write(self, command: WritePeer) -> None:
-        for name, key, *rest in command.commands:
+        self.run(command.commands)
+
+    def run(self, commands: Iterable[WriteCommand]) -> None:
+        for name, key, *rest in commands:
             values = [part.encode() if isinstance(part, str) else part for part in rest]
             fields = self.hashes.setdefault(str(key), {})
             if name == "SET":

@@ -244,3 +244,12 @@ def test_the_type_of_any_bytes_is_a_text_or_none(raw: bytes) -> None:
 
 def test_the_type_of_an_envelope_is_what_it_says() -> None:
     assert envelope.payload_type_of(wire()) == KIND
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_verifier_that_always_says_the_same_fails_its_own_test(
+    *, answer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert envelope.sound()
+    monkeypatch.setattr(envelope, "verify", lambda *_: answer)
+    assert not envelope.sound()

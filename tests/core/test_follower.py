@@ -1,22 +1,24 @@
 """The rules of the follower, each by the condition or the attack that it is about."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeVar
 
+import msgspec
 import pytest
 
-from sidecar.core import canonical, layout, marks
+from sidecar.core import canonical, envelope, layout, marks
 from sidecar.core import events as ev
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.instant import NS_PER_MS, BootNs, Now
-from sidecar.core.lease import Lease, Terms
+from sidecar.core.lease import Freshness, Lease, Terms
 from sidecar.core.objects import beat as beats
 from sidecar.core.objects.epoch import Activation, Epoch, Scope
 from sidecar.core.objects.halt import Halts, Order
 from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
+from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import HoldKind, Snapshot, State
 from sidecar.signer import sign
 from tests import builders
@@ -55,6 +57,16 @@ def fetchable(*epochs: bytes) -> dict[str, bytes]:
     return found
 
 
+def shown(*beats: bytes, orders: Iterable[Order] = ()) -> dict[str, tuple[bytes, ...]]:
+    """What a peer serves that has these beats and orders."""
+    found = {layout.halts_key("test"): tuple(order.raw for order in orders)}
+    for raw in beats:
+        sealed = envelope.parse(raw, 1 << 20)
+        said = msgspec.json.decode(sealed.unverified_payload)
+        found[layout.beat_key("test", said["issuer"])] = (raw,)
+    return found
+
+
 @dataclass
 class Rig:
     """A follower, with peers that serve what a test says and a disk that does what it says.
@@ -72,6 +84,8 @@ class Rig:
     trust: Trust = TRUST
     service: str = "model"
     instance: str = "model-1"
+    freshness: Freshness = "clock"
+    identity: Identity | None = None
     stores: bool = True
     disk: bytes | None = None
     pending: list[ev.Store] = field(default_factory=list)
@@ -88,17 +102,18 @@ class Rig:
                 region="here",
                 peers=PEERS,
                 quorum=self.quorum,
-                terms=Terms(ttl_ms=4000, skew_ms=500, drift_ppm=2000),
+                terms=Terms(4000, 500, 2000, self.freshness),
                 poll_ms=250,
                 instance=self.instance,
+                identity=self.identity,
             ),
             kept,
         )
         self.gate: Snapshot = self.follower.snapshot
 
-    def restarted(self) -> "Rig":
+    def restarted(self) -> Self:
         """A new process from what is durable."""
-        return Rig(stored=self.disk, objects=self.objects)
+        return replace(self, stored=self.disk, pending=[], told=[], round=0)
 
     def feed(self, event: ev.Event, at: Now) -> list[ev.Command]:
         """One event; fetches and stores that follow from it are answered at the same instant."""
@@ -132,11 +147,7 @@ class Rig:
         self, peer: PeerId, ms: int, *beats: bytes, orders: Iterable[Order] = ()
     ) -> list[ev.Command]:
         """One peer answers the current round."""
-        found = {layout.halts_key("test"): tuple(order.raw for order in orders)}
-        for raw in beats:
-            issuer = builders.open_beat(raw, TRUST).says.issuer
-            found[layout.beat_key("test", issuer)] = (raw,)
-        return self.feed(ev.PeerReplied(peer, self.round, found), now(ms))
+        return self.feed(ev.PeerReplied(peer, self.round, shown(*beats, orders=orders)), now(ms))
 
     def fail(self, peer: PeerId, ms: int) -> list[ev.Command]:
         """One peer does not."""

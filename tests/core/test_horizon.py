@@ -40,3 +40,18 @@ def test_what_has_ended_stays_ended() -> None:
     horizon.end_below(2)
     horizon.look(BELOW, lambda one: one is not ABOVE)
     assert horizon.forbids(1)
+
+
+def test_what_an_issuer_without_its_role_said_forbids_nothing() -> None:
+    horizon = seen(ABOVE)
+    horizon.keep([ABOVE.issuer])
+    assert horizon.forbids(1)
+    horizon.keep([])
+    assert not horizon.forbids(1)
+
+
+def test_what_has_ended_stays_ended_whoever_loses_a_role() -> None:
+    horizon = seen(ABOVE)
+    horizon.end_below(2)
+    horizon.keep([])
+    assert horizon.forbids(1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sidecar.core import canonical, issued
 from sidecar.core.instant import WallMs
 from sidecar.core.issued import RESERVED_AHEAD, Issued, State
-from sidecar.core.objects.trust import Mark, Role, Trust
+from sidecar.core.objects.trust import Mark, Revoked, Role, Trust
 from sidecar.core.reason import ProtocolError, Reason
 from tests import builders, rotation
 from tests.builders import NOW
@@ -273,3 +273,20 @@ def test_numbers_begin_above_the_floor_of_the_key() -> None:
 
 def test_the_clock_of_the_reader_does_not_void_a_stored_document() -> None:
     assert issued.in_force(TRUST, rotated(), WallMs(NOW + 10_000 * builders.DAY_MS)) == THIRD
+
+
+# --- orders of a key that was revoked
+
+
+def test_what_a_revocation_voided_is_named_no_more_from_its_document_on() -> None:
+    """Else a new sidecar, which cannot read it, would wait for it for ever."""
+    made, other = fresh(), builders.make_order(TRUST, number=2, keys=builders.signers(Role.ROOT, 2))
+    made.take([builders.make_order(TRUST), other])
+    gone = builders.signer(Role.HALT, 1).key_id
+    later = rotation.successor(TRUST, revoked=(Revoked(keyid=gone, reason="stolen", at=NOW),))
+    before = decode(made.body())
+    made.rotate(TRUST, later)
+    assert made.halts.orders == (other,)
+    again = Issued(later, KEY.key_id, before)  # the operator pinned it before the next start
+    assert again.halts.orders == (other,)
+    assert again.dirty

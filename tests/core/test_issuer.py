@@ -16,13 +16,14 @@ from sidecar.core.events import (
     WakeAfter,
 )
 from sidecar.core.issued import RESERVED_AHEAD
-from sidecar.core.issuer import FETCHES_MAX, Issuer
+from sidecar.core.issuer import Issuer
 from sidecar.core.issuing import BeatEnded, Fact, Sign, Tell, WritePeer
 from sidecar.core.objects import beat, epoch, halt
 from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.search import FETCHES_MAX
 from sidecar.core.vouch import Setting
 from sidecar.signer import sign
 from tests import builders

@@ -89,8 +89,8 @@ def test_proofs_are_written_before_the_beat_in_the_same_batch() -> None:
     world.must_beat()
     batches = [c.commands for c in world.log if isinstance(c, WritePeer)][-len(PEERS) :]
     for commands in batches:
-        assert [line[0] for line in commands] == ["DEL", "HSET", "SET", "PUBLISH"]
-        assert commands[1][1] == PROOFS
+        assert [line[0] for line in commands] == ["HSET", "SET", "PUBLISH"]
+        assert commands[0][1] == PROOFS
 
 
 def test_who_diverged_is_counted_by_what_the_beat_names() -> None:
@@ -112,6 +112,7 @@ def test_closed_roster_of_the_epoch_in_force_is_what_counts() -> None:
     assert world.must_beat().says.fleet.size == 2
     world.put_epoch(make_epoch(FIRST, scope=scope, reason="closed"))
     said = world.must_beat().says.fleet
+    world.must_beat()
     assert (said.size, said.expected) == (1, 2)
     assert all(set(peer.hashes[PROOFS]) == {name(1)} for peer in world.peers.values())
 
@@ -123,8 +124,12 @@ def test_halted_instance_is_fenced_at_the_next_beat() -> None:
     world.must_beat()
     scope = halt.Scope(kind="instance", value=name(1))
     world.put_order(PEERS[0], builders.order_bytes(TRUST, scope=scope))
-    said = world.must_beat().says.fleet
-    assert said.size == 1
+    made = world.must_beat()
+    assert made.says.fleet.size == 1
+    for peer in world.peers.values():
+        left = report.parse_proof(peer.hashes[PROOFS][name(1)])
+        assert left.beat != made.sha256, "it proves nothing about this beat"
+    world.must_beat()
     assert all(set(peer.hashes[PROOFS]) == {name(2)} for peer in world.peers.values())
     assert all(peer.hashes[HALTS] for peer in world.peers.values())
 
@@ -139,8 +144,8 @@ def test_silent_instance_is_dropped_and_the_peers_need_not_hold_its_report() -> 
     world.put_report(2, seq=2)
     assert world.must_beat().says.fleet.size == 2, "not yet"
     world.ms += 2 * SETTING.interval_ms
-    said = world.must_beat().says.fleet
-    assert said.size == 1
+    assert world.must_beat().says.fleet.size == 1
+    world.must_beat()
     for peer in world.peers.values():
         assert set(peer.hashes[PROOFS]) == {name(2)}
         assert set(peer.hashes[REPORTS]) == {name(2)}
@@ -165,6 +170,19 @@ def test_peer_whose_reports_cannot_be_read_still_counts_for_everything_else(kind
     said = world.must_beat().says
     assert (said.fleet.size, said.state) == (1, "halt")
     assert Fact.REPORTS_UNREAD in world.told()
+
+
+def test_peer_that_lets_nobody_delete_takes_beats_all_the_same() -> None:
+    """Its ACL is from before there was a fleet."""
+    world = World()
+    world.put_report(1)
+    for peer in world.peers.values():
+        peer.run = lambda commands, run=peer.run: run(  # type: ignore[method-assign, misc]
+            line for line in commands if line[0] not in ("DEL", "HDEL")
+        )
+    world.must_beat()
+    writes = [line for c in world.log if isinstance(c, WritePeer) for line in c.commands]
+    assert {line[0] for line in writes} <= {"SET", "HSET", "PUBLISH"}
 
 
 def test_reports_are_not_read_while_there_is_nothing_to_vouch_for() -> None:

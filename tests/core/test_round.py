@@ -59,3 +59,42 @@ def test_faults_are_told_once_and_by_code_in_whatever_order_they_came(this: Roun
 def test_time_is_counted_from_the_send_on_the_boot_clock(this: Round) -> None:
     later = Now(BootNs(this.sent.boot + 41 * NS_PER_MS + 999_999), WallMs(0))
     assert this.spent_ms(later) == 41
+
+
+def test_why_no_lease_is_granted_is_a_fault_as_well(this: Round) -> None:
+    this.deny(Reason.TELEMETRY_UNACKED)
+    this.fault(Reason.BEAT_STALE)
+    assert this.sorted_unmet == (Reason.TELEMETRY_UNACKED,)
+    assert this.sorted_faults == (Reason.BEAT_STALE, Reason.TELEMETRY_UNACKED)
+
+
+def test_a_lease_after_all_leaves_only_what_was_wrong(this: Round) -> None:
+    """What the first replies lacked is no reason for anything once the last one brought it."""
+    this.deny(Reason.TELEMETRY_UNACKED)
+    this.fault(Reason.BEAT_STALE)
+    this.grant()
+    assert (this.sorted_unmet, this.sorted_faults) == ((), (Reason.BEAT_STALE,))
+
+
+def test_where_there_is_no_quorum_everything_wrong_is_why(this: Round) -> None:
+    this.fault(Reason.BEAT_STALE)
+    this.finish(2)
+    assert this.sorted_unmet == (Reason.BEAT_STALE, Reason.QUORUM_LOST)
+
+
+def test_peers_that_are_of_two_epochs_and_too_few_for_either_diverge(this: Round) -> None:
+    above = builders.make_epoch(TRUST, EPOCH)
+    this.votes = {A: Vote((beat(),)), B: Vote((beat(above),))}
+    this.finish(2)
+    assert this.sorted_unmet == (Reason.QUORUM_LOST, Reason.PEER_DIVERGENCE)
+
+
+def test_peers_of_two_epochs_are_no_fault_where_enough_are_of_one(this: Round) -> None:
+    above = builders.make_epoch(TRUST, EPOCH)
+    this.votes = {A: Vote((beat(),)), B: Vote((beat(above),)), C: Vote((beat(above),))}
+    this.finish(2)
+    assert this.sorted_unmet == ()
+
+
+def test_a_new_round_may_grant(this: Round) -> None:
+    assert not this.void

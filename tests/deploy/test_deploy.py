@@ -421,6 +421,21 @@ async def test_a_denied_report_does_not_spoil_what_is_read(server: ValkeyServer)
     reader.close()
 
 
+def test_the_writer_takes_away_proofs_and_reports_of_who_left_and_no_halt(
+    clients: dict[str, redis.Redis],
+) -> None:
+    writer = clients["writer"]
+    for key in (layout.proofs_key("example", "0" * 64), layout.reports_key("example")):
+        run(writer, ("HSET", key, "a", "b"))
+        run(writer, ("HDEL", key, "a"))
+    run(writer, ("DEL", layout.proofs_key("example", "0" * 64)))
+    halts = layout.halts_key("example")
+    run(writer, ("HSET", halts, "a", "b"))
+    for command in (("HDEL", halts, "a"), ("DEL", halts)):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            run(writer, command)
+
+
 @pytest.mark.redis
 async def test_nobody_gets_in_without_a_user(server: ValkeyServer) -> None:
     with pytest.raises(PeerError) as caught:

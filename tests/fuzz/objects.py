@@ -32,14 +32,14 @@ from sidecar.core.issued import Issued, State
 from sidecar.core.lease import Lease, Terms
 from sidecar.core.log import checkpoint, note, record
 from sidecar.core.marks import Latch, Marks, ObjectMark
-from sidecar.core.objects import beat, epoch, halt, trust
+from sidecar.core.objects import beat, epoch, halt, report, trust
 from sidecar.core.objects.trust import Role
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 from sidecar.fence import check as fence
 from sidecar.signer import sign
-from tests import builders
+from tests import builders, covering
 from tests.builders import DOMAIN, NOW, signer, signers
 
 T = TypeVar("T")
@@ -59,6 +59,7 @@ GENUINE = {
         builders.beat_bytes(TRUST, EPOCH, number=2), builders.order_bytes(TRUST, clears="a" * 32),
     )
 }  # fmt: skip
+COVERED = (canonical.digest(b"one"), canonical.digest(b"two"))  # reports
 PATHS = (b"/", b"/v1/chat", b"/v1//chat", b"/v1/%2e", b"/health", b"/*", b"*")
 
 
@@ -120,6 +121,34 @@ def check_rotate(data: bytes) -> None:
         held = {key.key_id for key in signers(Role.ROOT, 2)}
         assert len(held & read.keys[Role.ROOT].keys()) >= read.role(Role.ROOT).threshold
         assert trust.parse(read.raw, NOW) == read
+
+
+def check_report(data: bytes) -> None:
+    """A report, signed by the instance that the usual one is of."""
+    key = builders.instance_key()
+    raw = sign(report.PAYLOAD_TYPE, data, key)
+    read = accepted(lambda: report.open_report(raw, DOMAIN))
+    if read is not None:
+        assert canonical.dump(read.says) == data
+        assert read.key_id == key.key_id, "of another instance"
+        assert read.says.instance.endswith(f"-{key.key_id[: report.NAME_DIGITS]}")
+
+
+def check_proof(data: bytes) -> None:
+    """A proof that a beat covers one of two reports."""
+    read = accepted(lambda: report.parse_proof(data))
+    if read is None:
+        return
+    assert canonical.dump(read) == data
+    fleet = covering.fleet(COVERED)
+
+    def proved() -> bool:
+        report.verify_proof(read, fleet.size, fleet.root)
+        return True
+
+    if accepted(proved):
+        assert COVERED[read.index] == read.report, "a report that the tree does not hold"
+        assert len(read.path) == 1
 
 
 def check_epoch(data: bytes) -> None:

@@ -13,7 +13,7 @@ from sidecar.core import canonical, envelope, issued, marks, share
 from sidecar.core.objects import epoch, trust
 from sidecar.core.objects.trust import Role
 from sidecar.core.snapshot import CLOSED
-from tests import builders
+from tests import builders, covering
 from tests.config.builders import AUTHORITY, SIDECAR
 from tests.fuzz import exchanges, files, objects
 from tests.fuzz.objects import EPOCH, TRUST
@@ -117,6 +117,14 @@ def _successors() -> list[bytes]:
     return [builders.trust_bytes(**after), builders.trust_bytes(**after, revoked=(gone,))]
 
 
+def _reports() -> list[bytes]:
+    return [builders.report_bytes(), builders.report_bytes(seq=2, prev_sha256="a" * 64)]
+
+
+def _proofs() -> list[bytes]:
+    return [covering.proof("b" * 64, objects.COVERED, one) for one in objects.COVERED]
+
+
 def _epochs() -> list[bytes]:
     return [builders.epoch_bytes(TRUST), builders.epoch_bytes(TRUST, EPOCH)]
 
@@ -175,6 +183,8 @@ TARGETS: dict[str, Target] = {
     "envelope": Target(objects.check_envelope, lambda: _beats() + _orders(), JSON),
     "trust": Target(objects.check_trust, lambda: _payloads(_trusts()), JSON, 8192, 600),
     "rotate": Target(objects.check_rotate, lambda: _payloads(_successors()), JSON, 8192, 600),
+    "report": Target(objects.check_report, lambda: _payloads(_reports()), JSON, 2048, 600),
+    "proof": Target(objects.check_proof, _proofs, JSON, 1024),
     "epoch": Target(objects.check_epoch, lambda: _payloads(_epochs()), JSON),
     "beat": Target(objects.check_beat, lambda: _payloads(_beats()), JSON, 2048),
     "halt": Target(objects.check_halt, lambda: _payloads(_orders()), JSON, 1024, 600),

@@ -30,6 +30,7 @@ from sidecar.core import canonical, layout
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts
 from tests import builders
+from tests.integration.covering import Covering  # noqa: TC001 - read where tests look
 from tests.valkey import HOST, ValkeyServer
 
 TTL_MS = 1_500
@@ -52,11 +53,14 @@ class Hand:
         now = clock.now().wall
         limits = builders.trust.Limits(ttl_max_ms=TTL_MS, skew_max_ms=SKEW_MS, drift_ppm=2000)
         dated = {"issued_at": now - 1000, "expires": now + builders.DAY_MS, "limits": limits}
-        self.trust_raw = builders.trust_bytes(**{**dated, **trust_changes})
+        self._trust_changes: dict[str, Any] = {**dated, **trust_changes}
+        self.trust_raw = builders.trust_bytes(**self._trust_changes)
         self.trust = builders.trust.parse(self.trust_raw, now)
         self.valkeys = valkeys
         self.clients = [Redis(HOST, valkey.port, protocol=2) for valkey in valkeys]
         self.seq = 0
+        self.number = 1  # of the beat key in use
+        self.covering: Covering | None = None
         self.halts: Halts = NO_HALTS
         self.epoch: Epoch | None = None
         self.changes: dict[str, Any] = {}
@@ -107,15 +111,31 @@ class Hand:
         }  # fmt: skip
         return builders.beat_bytes(self.trust, current, **said)
 
+    def rotate(self, **changes: Any) -> builders.Trust:
+        """Sign the next trust document, store it on all peers, and go on under it."""
+        link = {"version": self.trust.version + 1, "prev_sha256": self.trust.sha256}
+        raw = builders.trust_bytes(**{**self._trust_changes, **changes, **link})
+        self.trust = self.trust.rotate(raw, clock.now().wall)
+        self.put(layout.trust_key(self.trust.domain, self.trust.version), raw)
+        return self.trust
+
+    @property
+    def issuer(self) -> str:
+        """Id of the beat key in use."""
+        return builders.signer(builders.Role.BEAT, self.number).key_id
+
     @property
     def beat_key(self) -> str:
-        """Where the beats of the first beat key are kept."""
-        issuer = builders.signer(builders.Role.BEAT, 1).key_id
-        return layout.beat_key(self.trust.domain, issuer)
+        """Where the beats of that key are kept."""
+        return layout.beat_key(self.trust.domain, self.issuer)
 
     def pulse(self) -> None:
         """Sign one beat and give it to every peer, as `mutate` would have it."""
-        raw = self.beat(**self.changes)
+        cover = self.covering
+        fleet = {} if cover is None else {"fleet": cover.look(self.clients, self.trust.domain)}
+        raw = self.beat(**{"number": self.number, **fleet, **self.changes})
+        if cover is not None:
+            cover.prove(self.clients, layout.proofs_key(self.trust.domain, self.issuer), raw)
         for index in range(len(self.clients)):
             shown = self.mutate(index, raw)
             if shown is not None:
@@ -201,13 +221,15 @@ class Service:
 
 
 class Sidecar:
-    """The process under test.
+    """The process under test; `program` is what the interpreter is told to run.
 
     Args:
         folder: Its configuration, state and log.
         hand: Whose trust document it pins.
         changes: Parts of `spec` to replace or add.
     """
+
+    program: tuple[str, ...] = ("-m", "sidecar", "run", "sidecar")
 
     def __init__(self, folder: Path, hand: Hand, **changes: Any) -> None:
         self.folder = folder
@@ -258,8 +280,7 @@ class Sidecar:
         """Start the process without waiting for it."""
         with (self.folder / "log").open("ab") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "sidecar", "run", "sidecar", "--config",
-                 str(self.folder / "sidecar.yaml")],
+                [sys.executable, *self.program, "--config", str(self.folder / "sidecar.yaml")],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             )  # fmt: skip
 

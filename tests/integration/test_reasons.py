@@ -246,7 +246,7 @@ async def test_a_beat_signed_by_a_revoked_key_gives_no_vote(world: World) -> Non
 @produces(Reason.TRUST_EXPIRED)
 async def test_no_lease_outlives_the_trust_document(world: World) -> None:
     world.hand.put_epoch(routes=world.routes)
-    ends = clock.now().wall + 1_500
+    ends = clock.now().wall + 8_000
     raw = builders.trust_bytes(
         issued_at=ends - 10_000, expires=ends, limits=world.hand.trust.body.limits
     )

@@ -4,10 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from sidecar import clock
-from sidecar.core.events import Conflict
+from sidecar.core.events import Conflict, Passage, RoundEnded, Step, TrustAdopted
 from sidecar.core.instant import BootNs, WallMs
 from sidecar.core.lease import Lease
 from sidecar.core.objects.halt import NO_HALTS, Scope
+from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot
 from sidecar.roles.transitions import Transitions
@@ -110,3 +111,65 @@ def test_a_process_that_is_starting_has_changed_nothing_yet() -> None:
     transitions, recorder, _ = made()
     transitions.look(CLOSED)
     assert recorder.written == []
+
+
+def steps(count: int, *, ok: bool) -> Passage:
+    """A passage of so many steps; `ok`: whether the last one held."""
+    return Passage(
+        tuple(
+            Step(number, ok=ok or number < count, spent_ms=number, evidence={"of": number})
+            for number in range(1, count + 1)
+        )
+    )
+
+
+def lifecycle_of(recorder: Recorder) -> list[tuple[int, bool]]:
+    return [(d["step"], d["ok"]) for kind, d in recorder.written if kind == "lifecycle"]
+
+
+def test_an_approved_passage_is_ten_records_the_last_two_about_the_log_itself() -> None:
+    recorder = Recorder()
+    transitions = Transitions(recorder, Observer(), lambda: {"records": 9})  # type: ignore[arg-type]
+    transitions.told(steps(8, ok=True))
+    assert lifecycle_of(recorder) == [(number, True) for number in range(1, 11)]
+    assert recorder.written[2][1] == {"step": 3, "ok": True, "ms": 3, "evidence": {"of": 3}}
+    assert [detail["evidence"] for _, detail in recorder.written[8:]] == [{"records": 9}] * 2
+
+
+def test_a_passage_that_failed_ends_with_the_step_that_failed() -> None:
+    for count in (2, 7):
+        transitions, recorder, _ = made()
+        transitions.told(steps(count, ok=False))
+        assert lifecycle_of(recorder)[-1] == (count, False)
+        assert len(recorder.written) == count
+
+
+def ended(number: int, outcome: str = "agreed", **results: str) -> RoundEnded:
+    return RoundEnded(
+        number, {PeerId(peer): result for peer, result in results.items()}, outcome, 5, ()
+    )
+
+
+def test_a_round_is_recorded_only_where_it_came_out_otherwise_than_the_one_before() -> None:
+    transitions, recorder, observer = made()
+    rounds = [
+        ended(1, a="ok", b="ok"),
+        ended(2, b="ok", a="ok"),
+        ended(3, a="ok", b="EG802"),
+        ended(4, a="ok", b="EG802"),
+        ended(5, "EG801", a="ok", b="EG802"),
+        ended(6, a="ok", b="ok"),
+    ]
+    for one in rounds:
+        transitions.told(one)
+    assert [detail["round"] for kind, detail in recorder.written if kind == "sync"] == [1, 3, 5, 6]
+    assert recorder.written[1][1] == {
+        "round": 3, "outcome": "agreed", "peers": {"a": "ok", "b": "EG802"}, "ms": 5, "faults": [],
+    }  # fmt: skip
+    assert observer.events == rounds
+
+
+def test_a_trust_document_that_came_into_force_is_recorded_with_the_one_before() -> None:
+    transitions, recorder, _ = made()
+    transitions.told(TrustAdopted(2, "b" * 64, "a" * 64))
+    assert recorder.written == [("trust", {"version": 2, "sha256": "b" * 64, "prev": "a" * 64})]

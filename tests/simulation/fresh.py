@@ -32,13 +32,14 @@ def n1_deadlines_hold_in_true_time(look: Look, lease: Lease, made: Made) -> None
     """N1: neither deadline is later than signing + ttl in true time.
 
     The boot deadline always, unless the machine stood still with its clocks; the wall deadline
-    unless somebody has set the clock since the report.
+    unless somebody has set the clock since the report, or beats have proved it wrong before.
     """
     clocks = look.clocks
+    set_ns = clocks.set_ns if look.wall_sound else look.true_ns
     end_ns = look.truth.beats[lease.beat.sha256].signed_ns + look.scenario.ttl_ms * NS_PER_MS
     for clock, there_ns, disturbed_ns in (
         ("boot", clocks.true_of_boot(lease.deadline), clocks.stood_still_ns),
-        ("wall", clocks.true_of_wall(lease.wall_deadline), clocks.set_ns),
+        ("wall", clocks.true_of_wall(lease.wall_deadline), set_ns),
     ):
         if disturbed_ns < made.true_ns and there_ns > end_ns:
             late_ms = (there_ns - end_ns) / NS_PER_MS

@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from sidecar.core import envelope, lease, quorum
 from sidecar.core import events as ev
-from sidecar.core import lease, quorum
 from sidecar.core.accepted import Accepted
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.granting import Granted, Granting
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.issued import Issued, State
-from sidecar.core.lease import Grants, Lease, Terms
+from sidecar.core.lease import Lease, Terms
 from sidecar.core.marks import Marks
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.trust import Role, Trust
@@ -167,11 +167,17 @@ def revoked_key_trusted(patch: Patch) -> None:
     patch.setattr(actors, "make_follower", trusting)
 
 
+def signatures_not_checked(patch: Patch) -> None:
+    """A key id is believed, and so is the verifier's test of itself."""
+    patch.setattr(envelope, "verify", lambda public, message, signature: True)
+    patch.setattr(envelope, "sound", lambda: True)
+
+
 def beat_used_again(patch: Patch) -> None:
     """Re-reading one beat may stretch the lease."""
     patch.setattr(Accepted, "newer", lambda self, beat: True)
     patch.setattr(
-        Grants, "offer", lambda self, lease: self._known.update({lease.beat.issuer: lease})
+        lease.Grants, "offer", lambda self, one: self._known.update({one.beat.issuer: one})
     )
 
 

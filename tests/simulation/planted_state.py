@@ -125,7 +125,7 @@ def a_lease_ends_a_latch(patch: Patch) -> None:
         self._latches = ()
 
     patch.setattr(Accepted, "accept", relieved)
-    patch.setattr(Accepted, "quarantined", property(lambda self: False))
+    patch.setattr(Accepted, "quarantined", property(lambda self: False))  # or no lease comes
 
 
 def withheld_orders_not_missed(patch: Patch) -> None:

@@ -5,8 +5,10 @@ sidecar was shown is in `seen`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from sidecar.core import canonical, envelope, layout
 from sidecar.core.instant import Now
@@ -203,6 +205,12 @@ class Truth:
             known = any(self._enough(order, role, since, version) for role in roles)
             self._readable[inputs] = known
         return known
+
+    def permitted(self, order: Order, since: int, version: int) -> bool:
+        """Whether they may: where clocks show anything, an order counts by its keys alone."""
+        early = replace(order, says=msgspec.structs.replace(order.says, issued_at=0))
+        roles = (Role.RESUME,) if order.says.clears else (Role.HALT, Role.EPOCH, Role.ROOT)
+        return any(self._enough(early, role, since, version) for role in roles)
 
     def _enough(self, order: Order, role: Role, since: int, version: int) -> bool:
         now = self.trusts[version]

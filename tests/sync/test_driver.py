@@ -11,17 +11,26 @@ import pytest
 
 from sidecar import clock
 from sidecar.core import canonical, layout
-from sidecar.core.events import Measured, ReadPeer, RoundEnded, Told, WriteCommand
+from sidecar.core.events import (
+    Measured,
+    ReadPeer,
+    RoundEnded,
+    Standing,
+    Told,
+    WriteCommand,
+)
 from sidecar.core.fault import Fault, PeerError
 from sidecar.core.follower import Follower, Setting
+from sidecar.core.instant import Now, WallMs
 from sidecar.core.lease import Terms
-from sidecar.core.objects.epoch import NO_DEMANDS
+from sidecar.core.objects import report
+from sidecar.core.objects.epoch import NO_DEMANDS, Telemetry
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.runtime import Measurement
 from sidecar.core.snapshot import CLOSED, Snapshot
 from sidecar.sync.driver import Driver
-from tests import builders
+from tests import builders, covering
 
 PEERS = (PeerId("a"), PeerId("b"), PeerId("c"))
 
@@ -63,6 +72,7 @@ class Peer:
         self.shelf = shelf
         self.fails = False
         self.reads = 0
+        self.takes = True
         self.written: list[WriteCommand] = []
         self.hinted = asyncio.Event()
 
@@ -73,7 +83,7 @@ class Peer:
         self.written += want.writes
         kept = self.shelf.values
         found = {key: (raw,) for key in want.strings if (raw := kept.get(key)) is not None}
-        return {**dict.fromkeys((*want.strings, *want.hashes), ()), **found}, True
+        return {**dict.fromkeys((*want.strings, *want.hashes), ()), **found}, self.takes
 
     async def hints(self, channel: str) -> AsyncIterator[None]:
         while True:
@@ -207,3 +217,98 @@ async def test_a_bug_in_the_follower_ends_the_loop(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ExceptionGroup) as caught:
         await rig.driver.run()
     assert caught.group_contains(AssertionError, match="a bug")
+
+
+def reporting(rig: Rig, poll_ms: int = 20, **changes: Any) -> None:
+    """The same driver around a follower that reports."""
+    setting = Setting(
+        "chat", "here", PEERS, 2, Terms(4000, 500, 2000), poll_ms, identity=covering.identity()
+    )
+    given: dict[str, Any] = {
+        "clock": clock.now, "publish": rig.publish, "told": rig.told.put_nowait,
+        "draw": os.urandom, "channel": "push", **changes,
+    }  # fmt: skip
+    follower = Follower(rig.shelf.trust, setting, None)
+    rig.driver = Driver(follower, rig.peers, rig.saver, **given)
+
+
+async def reported(rig: Rig, rounds: int) -> list[report.Body]:
+    """Every report that the first peer got in so many rounds, once each."""
+    task = asyncio.get_running_loop().create_task(rig.driver.run())
+    await rig.rounds(rounds)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    raws = dict.fromkeys(line[3] for line in rig.peers[PEERS[0]].written)
+    return [report.open_report(raw, "test").says for raw in raws if isinstance(raw, bytes)]
+
+
+async def test_each_report_has_a_nonce_drawn_when_it_was_due() -> None:
+    rig = Rig()
+    drawn: list[bytes] = []
+
+    def draw(count: int) -> bytes:
+        drawn.append(os.urandom(count))
+        return drawn[-1]
+
+    reporting(rig, draw=draw)
+    found = await reported(rig, 3)
+    nonces = [one.nonce for one in found]
+    assert len(set(nonces)) == len(nonces) >= 2
+    fresh = [raw.hex() for raw in drawn if len(raw) == 32]
+    assert nonces == [nonce for nonce in fresh if nonce in nonces]
+
+
+async def test_a_nonce_is_not_drawn_while_nothing_is_due() -> None:
+    """Drawn ahead it would lie in memory, and count from too early a time if it leaked."""
+    rig = Rig()
+    drawn: list[int] = []
+
+    def draw(count: int) -> bytes:
+        drawn.append(count)
+        return os.urandom(count)
+
+    reporting(rig, poll_ms=3_600_000, draw=draw)
+    await reported(rig, 1)
+    assert drawn.count(32) == 1
+
+
+async def test_reports_say_how_the_rest_of_the_sidecar_stands() -> None:
+    rig = Rig()
+    reporting(rig, standing=lambda: Standing({"permitted": 7}))
+    (says, *_) = await reported(rig, 1)
+    assert says.counters == {"permitted": 7}
+
+
+async def test_a_peer_that_takes_no_reports_is_told_to_the_follower() -> None:
+    rig = Rig()
+    rig.shelf.vouch(telemetry=Telemetry(max_unacked_ms=1000, max_diverged=None))
+    for peer in rig.peers.values():
+        peer.takes = False
+    reporting(rig)
+    task = asyncio.get_running_loop().create_task(rig.driver.run())
+    (ended,) = await rig.rounds(1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert Reason.TELEMETRY_BACKPRESSURE in ended.faults
+
+
+async def test_the_clocks_are_compared_although_no_peer_answers() -> None:
+    rig = Rig(poll_ms=3_600_000)
+    shift_ms = 0
+
+    def read() -> Now:
+        now = clock.now()
+        return Now(now.boot, WallMs(now.wall + shift_ms))
+
+    reporting(rig, poll_ms=3_600_000, clock=read)
+    task = asyncio.get_running_loop().create_task(rig.driver.run())
+    async with asyncio.timeout(10):
+        while rig.snapshot.lease is None:
+            await asyncio.sleep(0.001)
+        for peer in rig.peers.values():
+            peer.fails = True
+        shift_ms = 5000
+        while rig.snapshot.closed is not Reason.CLOCK_STEP:
+            await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import clock
+from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.runtime import Measurement
 from sidecar.sync import digest, measure
 from sidecar.sync.digest import SLICE_BYTES, Stamp, Tree
@@ -273,3 +274,23 @@ def test_what_is_undeclared_is_not_measured_and_what_is_wrong_has_a_name(rig: Ri
     assert found.models == {"weights": None}
     assert measurer.problems == {"weights": "No such file or directory"}
     assert CODE not in measurer.problems
+
+
+@pytest.mark.parametrize(
+    ("took_s", "period_s", "rest_s"),
+    [(0.0, 60, 0.02), (1, 60, 20), (6, 60, 60), (0.5, 1, 1)],
+)
+def test_looks_are_never_further_apart_than_a_period(
+    tmp_path: Path, took_s: float, period_s: float, rest_s: float
+) -> None:
+    """On a slow machine the last one would else be too old although nothing is wrong."""
+    rig = Rig(tmp_path, period_ms=int(period_s * 1000))
+    instants = iter([0.0, took_s])
+
+    def turn() -> Now:
+        at_s = next(instants, took_s)
+        return Now(BootNs(int(at_s * 1e9)), WallMs(int(at_s * 1e3)))
+
+    measurer = Measurer(rig.plan, turn, hurry=True)
+    measurer._look()
+    assert measurer._rest_s == pytest.approx(rest_s)

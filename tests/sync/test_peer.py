@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.sections import PeerAddress
+from sidecar.core.events import ReadPeer, WriteCommand
+from sidecar.core.quorum import PeerId
 from sidecar.sync.peer import Fault, Peer, PeerError
 from tests.conftest import ValkeyMaker
 from tests.valkey import ValkeyServer
@@ -59,6 +61,12 @@ def answering(*replies: bytes) -> Talk:
         await reader.read(65536)
 
     return talk
+
+
+def asked(*writes: WriteCommand) -> ReadPeer:
+    """Some writes; then a string, two fields of one hash, and a hash."""
+    fields = (("proofs", "me"), ("proofs", "nobody"))
+    return ReadPeer(PeerId("p"), 1, ("s",), ("reports",), MAX_BYTES, fields, writes)
 
 
 async def fault_of(peer: Peer, tag: bytes = b"tag") -> Fault:
@@ -161,6 +169,60 @@ async def test_reader_needs_no_more_rights_than_it_should_have(valkey: ValkeySer
     with pytest.raises(PeerError) as caught:
         await peer.read(("eg:{d}:x",), (), MAX_BYTES, b"t4")
     assert caught.value.fault is Fault.DENIED
+
+
+@pytest.mark.redis
+async def test_asks_for_fields_of_hashes_and_writes_first(valkey: ValkeyServer) -> None:
+    valkey.do("HSET", "proofs", "me", "mine", "you", "yours")
+    peer = Peer(valkey.address(), TIMEOUT_MS)
+    want = asked(("SET", "s", b"new"), ("HSET", "reports", "me", b"report"))
+    found, wrote = await peer.ask(want, b"tag")
+    peer.close()
+    assert (found, wrote) == (
+        {"s": (b"new",), "proofs\nme": (b"mine",), "proofs\nnobody": (), "reports": (b"report",)},
+        True,
+    )
+
+
+@pytest.mark.redis
+async def test_a_write_that_is_denied_does_not_spoil_the_read(valkey: ValkeyServer) -> None:
+    """A peer may be full, read-only, or know this sidecar as a reader: its halts still count."""
+    valkey.do("SET", "s", "old")
+    valkey.do("HSET", "proofs", "me", "mine")
+    rights = ("+get", "+hget", "+hvals", "+echo", "+auth")
+    valkey.do("ACL", "SETUSER", "quiet", "on", ">pw", "~*", "-@all", *rights)
+    at = valkey.address()
+    peer = Peer(PeerAddress("p", at.host, at.port, username="quiet", password="pw"), TIMEOUT_MS)
+    want = asked(("HSET", "reports", "me", b"report"), ("SET", "s", b"new"))
+    for number in range(3):
+        found, wrote = await peer.ask(want, b"tag-%d" % number)
+        assert not wrote
+        assert (found["s"], found["proofs\nme"], found["reports"]) == ((b"old",), (b"mine",), ())
+        assert peer.connected, "replies are still matched to requests"
+    peer.close()
+
+
+@pytest.mark.redis
+async def test_one_write_of_two_that_is_denied_is_told(valkey: ValkeyServer) -> None:
+    rights = ("+get", "+hget", "+hvals", "+echo", "+auth", "+hset")
+    valkey.do("ACL", "SETUSER", "half", "on", ">pw", "~*", "-@all", *rights)
+    at = valkey.address()
+    peer = Peer(PeerAddress("p", at.host, at.port, username="half", password="pw"), TIMEOUT_MS)
+    want = asked(("HSET", "reports", "me", b"report"), ("SET", "s", b"new"))
+    found, wrote = await peer.ask(want, b"tag")
+    peer.close()
+    assert (found["reports"], wrote) == ((b"report",), False)
+
+
+@pytest.mark.redis
+async def test_a_read_that_is_denied_is_a_fault_although_the_write_was_taken(
+    valkey: ValkeyServer,
+) -> None:
+    valkey.do("SET", "proofs", "not a hash")
+    peer = Peer(valkey.address(), TIMEOUT_MS)
+    with pytest.raises(PeerError):
+        await peer.ask(asked(("HSET", "reports", "me", b"report")), b"tag")
+    assert not peer.connected
 
 
 @pytest.mark.redis

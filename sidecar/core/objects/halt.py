@@ -120,6 +120,22 @@ def parse(payload: Payload, trust: Trust, raw: bytes) -> Order:
     return Order(payload.sha256, said, raw)
 
 
+def void(order: Order, trust: Trust) -> bool:
+    """Whether keys that signed it were revoked since, and too few others did.
+
+    Nobody can read it any more who has not stored it. So it is named no longer by what vouches for
+    every order there is, and still obeyed by whoever had it.
+    """
+    sealed = envelope.parse(order.raw, MAX_BYTES)
+    if not trust.revoked.intersection(key for key, _ in sealed.signatures):
+        return False
+    try:
+        open_order(order.raw, trust, WallMs(order.says.issued_at))
+    except ProtocolError:
+        return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Halts:
     """The grow-only set of orders.
@@ -161,6 +177,11 @@ class Halts:
     def cleared(self) -> frozenset[str]:
         """Ids that a clear names: halts, or the evidence of a latched hold."""
         return frozenset(order.says.clears for order in self.orders if order.says.clears)
+
+    def standing(self, trust: Trust) -> "Halts":
+        """The set without what a revocation voided."""
+        kept = tuple(order for order in self.orders if not void(order, trust))
+        return self if len(kept) == len(self.orders) else Halts(kept)
 
     def union(self, more: Iterable[Order]) -> "Halts":
         """The set with more orders in it.

@@ -241,3 +241,20 @@ def test_what_a_revoked_key_ordered_is_void_for_who_has_not_stored_it() -> None:
     with pytest.raises(ProtocolError) as caught:
         halt.open_order(builders.order_bytes(TRUST), after_halt_key_1(revoked=True), builders.NOW)
     assert caught.value.reason is Reason.KEY_REVOKED
+
+
+@pytest.mark.parametrize(("revoked", "kept"), [(True, False), (False, True)])
+def test_a_set_stands_without_what_a_revocation_voided(*, revoked: bool, kept: bool) -> None:
+    """A key that only lost its role ordered what it ordered."""
+    other = builders.make_order(TRUST, number=2, keys=builders.signers(Role.ROOT, 2))
+    known = Halts((HALT, other))
+    standing = known.standing(after_halt_key_1(revoked=revoked)).orders
+    assert (HALT in standing, other in standing) == (kept, True)
+
+
+def test_an_order_that_another_key_signed_too_stands() -> None:
+    raw = builders.order_bytes(
+        TRUST, keys=[builders.signer(Role.HALT, 1), *builders.signers(Role.ROOT, 2)]
+    )
+    order = halt.open_order(raw, TRUST, builders.NOW)
+    assert not halt.void(order, after_halt_key_1(revoked=True))
