@@ -1,7 +1,7 @@
 """One authority replica around the real `Issuer`, with a real key and a disk of its own."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import replace
 
 from sidecar.core import canonical, events, issued
 from sidecar.core.instant import NS_PER_MS
@@ -15,29 +15,24 @@ from sidecar.core.issuing import (
     Sign,
     Signed,
     Tell,
-    WriteCommand,
     WritePeer,
 )
-from sidecar.core.objects import beat, halt
-from sidecar.core.objects.halt import NO_HALTS
+from sidecar.core.objects import beat, report
 from sidecar.core.objects.trust import Role
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError
 from sidecar.core.vouch import Setting as IssuerSetting
-from sidecar.signer import sign
+from sidecar.signer import FileSigner, sign
 from tests import builders
 from tests.simulation import checkers
-from tests.simulation.clocks import NodeClocks
+from tests.simulation.clocks import WILD_NS, NodeClocks
 from tests.simulation.machine import Machine
-from tests.simulation.peers import Found, Network, SimulatedPeer
+from tests.simulation.peers import PROOF, Found, Network, SimulatedPeer
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
 
 SIGN_NS = 100_000
-
-
-T = TypeVar("T")
 
 
 class SimulatedAuthority(Machine):
@@ -55,6 +50,7 @@ class SimulatedAuthority(Machine):
         super().__init__(f"authority{number}", world, scenario, clocks)
         self.stopped = False
         self._signer = builders.signer(Role.BEAT, number)
+        self._pinned = truth.trust
         self._network = network
         self._truth = truth
         self._setting = IssuerSetting(
@@ -65,7 +61,6 @@ class SimulatedAuthority(Machine):
             interval_ms=scenario.interval_ms,
         )
         self._wake = 0
-        self._orders = NO_HALTS
         self._issuer: Issuer
 
     def start(self) -> None:
@@ -82,13 +77,38 @@ class SimulatedAuthority(Machine):
             self._world.after(self._scenario.ttl_ms * NS_PER_MS, self._restart)
             return
         checkers.s8_torn_is_never_whole(self)
-        kept = () if stored is None else stored.halts
-        self._orders = NO_HALTS.union(halt.reread(raw.encode()) for raw in kept)
-        self.up = True
         self.troubled_ns = self._world.now_ns
-        self._issuer = Issuer(self._truth.trust, self._setting, stored)
-        self._world.say(self.name, "starts")
+        trust = issued.in_force(self._pinned, stored, self.clocks.now().wall)
+        try:
+            self._issuer = Issuer(trust, self._setting, stored)
+        except ProtocolError as error:
+            self._say(f"cannot start: {error}")
+            self._world.after(self._scenario.interval_ms * NS_PER_MS, self._restart)
+            return
+        self.up = True
+        self._say(f"starts under trust {trust.version}")
         self._feed(BeatDue())
+
+    @property
+    def key_id(self) -> str:
+        """Of the key that it signs with."""
+        return self._signer.key_id
+
+    def hand(self, signer: FileSigner) -> None:
+        """An operator starts it anew with another key, and the newest trust document."""
+        if self.up:
+            self.die()
+        self._life += 1
+        self._signer, self._pinned = signer, self._truth.trust
+        self._setting = replace(self._setting, key_id=signer.key_id, public=signer.public)
+        self.disk, self.torn, self._history = None, False, []
+        self._say(f"gets key {signer.key_id[:8]}")
+        self._restart()
+
+    def step_clock(self) -> None:
+        """Somebody sets its wall clock, where that may show anything."""
+        if self.clocks.wild:
+            self.clocks.set_wall(self._world.rng.randint(-WILD_NS, WILD_NS))
 
     def _stored(self) -> issued.State | None:
         if self.disk is None:
@@ -155,22 +175,26 @@ class SimulatedAuthority(Machine):
 
     def _read(self, want: events.ReadPeer) -> None:
         def answered(found: Found) -> None:
-            values = found.get(self._truth.halts_key, ())
-            self._orders = self._truth.more(self._orders, values)
             self._feed(events.PeerReplied(want.peer, want.round, found))
 
         self._network.read(
             self.name,
-            want.peer,
-            (want.strings, want.hashes),
+            want,
             self._alive(answered),
             self._alive(self._failure(want.peer, want.round)),
         )
 
     def _write(self, want: WritePeer) -> None:
+        for name, key, *pairs in want.commands:
+            if name == "HSET" and isinstance(key, str) and PROOF in key:
+                for raw in pairs[1::2]:
+                    assert isinstance(raw, bytes), "a proof"
+                    proof = report.parse_proof(raw)
+                    self._truth.proofs[raw] = (proof.beat, proof.report)
+
         def change(peer: SimulatedPeer) -> None:
             for command in want.commands:
-                apply(peer, command)
+                peer.run(command)
 
         wrote = self._alive(self._feed)
         self._network.write(
@@ -187,23 +211,8 @@ class SimulatedAuthority(Machine):
     def _sign(self, command: Sign) -> None:
         body = canonical.load(command.payload, beat.Body, beat.MAX_BYTES)
         checkers.check_signing(self._truth, self.name, body, self._stored())
+        covered = [member.report.sha256 for member in self._issuer.covered]
+        checkers.a5_the_root_covers_its_members(body, covered)
         raw = sign(command.payload_type, command.payload, self._signer)
-        self._truth.beat_signed(raw, self._world.now_ns)
-        self._truth.note_set(self._orders)
+        self._truth.beat_signed(raw, self._world.now_ns, covers=covered)
         self._later(SIGN_NS, lambda: self._feed(Signed(raw)))
-
-
-def apply(peer: SimulatedPeer, command: WriteCommand) -> None:
-    """Run one Redis command on a simulated peer."""
-    name, *rest = command
-    words = [item if isinstance(item, bytes) else item.encode() for item in rest]
-    match (name, words):
-        case ("SET", [key, value]):
-            peer.put(key.decode(), value)
-        case ("HSET", [key, *pairs]):
-            for field, value in zip(pairs[::2], pairs[1::2], strict=True):
-                peer.put_field(key.decode(), field.decode(), value)
-        case ("PUBLISH", _):
-            pass  # hints are not simulated: they only bring a round forward
-        case _:
-            raise AssertionError(f"unknown command {name!r}")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sidecar.core import canonical, envelope, view
-from sidecar.core.objects import halt
+from sidecar.core.objects import halt, report
 
 # Each takes hashable arguments and gives a value that cannot be changed.
 REMEMBERED = (
@@ -21,6 +21,7 @@ REMEMBERED = (
     (canonical, "digest"),
     (view, "open_own"),
     (halt, "reread"),
+    (report, "open_report"),
 )
 
 

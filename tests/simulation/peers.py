@@ -7,6 +7,8 @@ which drops its connection then, the network here still hands over the late answ
 from collections.abc import Callable, Mapping
 from random import Random
 
+from sidecar.core import layout
+from sidecar.core.events import ReadPeer, WriteCommand
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.quorum import PeerId
 from tests.simulation.scenario import Scenario
@@ -15,6 +17,9 @@ from tests.simulation.world import World
 Found = Mapping[str, tuple[bytes, ...]]
 
 MEMORY = 12  # how far back a stale read reaches, in writes of a key
+TRUST = ":trust:"  # in the name of a trust document, which a liar that withholds one hides
+PROOF = ":proof:"  # in the name of a hash of proofs, which a liar may replace by claims
+Keys = tuple[tuple[str, ...], tuple[str, ...]]  # what is read: strings (and fields), hashes
 
 
 class Library:
@@ -68,6 +73,7 @@ class SimulatedPeer:
         lie: How it lies to readers now, or nothing.
         raided: Whether a thief has write access to it.
         troubled_ns: True time at which it last lost something or stopped lying, -1 for never.
+        published: Told of each message on the channel.
     """
 
     def __init__(self, name: PeerId, library: Library) -> None:
@@ -75,6 +81,7 @@ class SimulatedPeer:
         self.lie = ""
         self.raided = False
         self.troubled_ns = -1
+        self.published: Callable[[PeerId], None] = lambda _: None
         self._library = library
         self._strings: dict[str, list[bytes]] = {}
         self._hashes: dict[str, dict[str, bytes]] = {}
@@ -87,18 +94,45 @@ class SimulatedPeer:
         del known[:-MEMORY]
 
     def put_field(self, key: str, field: str, raw: bytes) -> None:
-        """HSET."""
+        """HSET. A field is kept under its own name as well: that is how it is read alone."""
         self._library.add(key, raw)
         self._hashes.setdefault(key, {})[field] = raw
+        self.put(layout.field_name(key, field), raw)
 
     def drop_field(self, key: str, field: str) -> None:
         """HDEL."""
         self._hashes.get(key, {}).pop(field, None)
+        self._strings.pop(layout.field_name(key, field), None)
 
     def drop(self, key: str) -> None:
         """DEL."""
         self._strings.pop(key, None)
-        self._hashes.pop(key, None)
+        for field in tuple(self._hashes.pop(key, {})):
+            self._strings.pop(layout.field_name(key, field), None)
+
+    def run(self, command: WriteCommand) -> None:
+        """One Redis command."""
+        name, *rest = command
+        words = [item if isinstance(item, bytes) else item.encode() for item in rest]
+        match (name, words):
+            case ("SET", [key, value]):
+                self.put(key.decode(), value)
+            case ("HSET", [key, *pairs]):
+                for field, value in zip(pairs[::2], pairs[1::2], strict=True):
+                    self.put_field(key.decode(), field.decode(), value)
+            case ("HDEL", [key, *fields]):
+                for field in fields:
+                    self.drop_field(key.decode(), field.decode())
+            case ("DEL", [key]):
+                self.drop(key.decode())
+            case ("PUBLISH", _):
+                self.published(self.name)
+            case _:
+                raise AssertionError(f"unknown command {name!r}")
+
+    def values(self, key: str) -> list[bytes]:
+        """HVALS."""
+        return list(self._hashes.get(key, {}).values())
 
     def wipe(self, now_ns: int) -> None:
         """FLUSHALL, or a restart without persistence."""
@@ -109,7 +143,12 @@ class SimulatedPeer:
     def tamper(self, key: str, raw: bytes | None) -> None:
         """Somebody writes to it, past everybody; None deletes."""
         if key in self._hashes:
+            fields = tuple(self._hashes[key])
+            self.drop(key)
             self._hashes[key] = {} if raw is None else {"tampered": raw}
+            if raw is not None:
+                for field in fields:
+                    self._strings[layout.field_name(key, field)] = [raw]
         else:
             self._strings[key] = [] if raw is None else [raw]
 
@@ -131,6 +170,15 @@ class SimulatedPeer:
         self, strings: tuple[str, ...], hashes: tuple[str, ...], rng: Random
     ) -> dict[str, tuple[bytes, ...]]:
         """Read from a liar."""
+        if self.lie == "withhold":
+            honest = self.get(strings, hashes, rng, stale=False)
+            return {key: values for key, values in honest.items() if TRUST not in key}
+        if self.lie == "cover":
+            honest = self.get(strings, hashes, rng, stale=False)
+            claims = self._library.forged
+            return honest | {
+                key: (claims[key][-1],) for key in strings if key in claims and PROOF in key
+            }
         found: dict[str, tuple[bytes, ...]] = {}
         for key in strings:
             said = self._library.lie(self.lie, key, rng)
@@ -169,8 +217,7 @@ class Network:
     def read(
         self,
         node: str,
-        peer: PeerId,
-        keys: tuple[tuple[str, ...], tuple[str, ...]],
+        want: ReadPeer,
         answered: Callable[[Found], None],
         failed: Callable[[str], None],
     ) -> None:
@@ -178,12 +225,14 @@ class Network:
 
         Args:
             node: Who asks.
-            peer: Whom.
-            keys: Strings and hashes.
+            want: What to write and to read, and whom to ask.
             answered: Takes what was found.
             failed: Takes the kind of failure.
         """
-        world, there = self._world, self.peers[peer]
+        world, peer = self._world, want.peer
+        there = self.peers[peer]
+        strings = (*want.strings, *(layout.field_name(key, field) for key, field in want.fields))
+        keys: Keys = (strings, want.hashes)
         going_ns = self._delay()
         in_time = self._timer(node, peer, failed)
 
@@ -191,6 +240,8 @@ class Network:
             if self._lost(node, peer):
                 in_time(None)
                 return
+            for command in want.writes:
+                there.run(command)
             stale = self.faulty and world.rng.random() < self._scenario.stale_rate
             if stale:
                 self.troubled_ns[node, peer] = world.now_ns
@@ -241,6 +292,12 @@ class Network:
 
         in_time(going_ns)
         world.after(going_ns, arrive)
+
+    def hint(self, node: str, peer: PeerId, heard: Callable[[], None]) -> None:
+        """Carry a message of a channel to a subscriber; it may be lost, and nobody is told."""
+        if self._lost(node, peer) or self._world.rng.random() >= self._scenario.hint_rate:
+            return
+        self._world.after(self._delay(), heard)
 
     def _timer(
         self, node: str, peer: PeerId, failed: Callable[[str], None]

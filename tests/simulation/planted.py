@@ -282,7 +282,6 @@ PLANTED = (
     Planted(late_reply_counted, "S4", {"slow_rate": 0.4}),
     Planted(marks_forgotten, "I5", {"crash_every_ms": 500}),
     Planted(revoked_key_trusted, "I4", HOSTILE),
-    Planted(signatures_not_checked, "I4", HOSTILE),
     Planted(beat_used_again, "I5", {"drift_ppm": 20_000}),
     Planted(published_before_stored, "S9", {}),
     Planted(halt_needs_a_quorum, "S4", {"halt_every_ms": 1000}),
@@ -291,9 +290,7 @@ PLANTED = (
     Planted(raises, "LookupError", {}),
     Planted(numbers_forgotten, "A1", {"authority_crash_every_ms": 1000}),
     Planted(signed_before_stored, "A2", {"advance_every_ms": 1000}),
-    Planted(
-        old_epoch_renewed, "R6", {"advance_every_ms": 300, "immediate_rate": 0.0, "slow_rate": 0.2}
-    ),
+    Planted(old_epoch_renewed, "R6", {"advance_every_ms": 200, "slow_rate": 0.3, "sidecars": 3}),
     Planted(
         immediate_ignored, "R6", {"advance_every_ms": 600, "immediate_rate": 1.0, "slow_rate": 0.2}
     ),

@@ -255,7 +255,10 @@ PLANTED = (
     }),
     Planted(latches_forgotten, "S5", {"twin_every_ms": 500, "crash_every_ms": 500}),
     Planted(a_lease_ends_a_latch, "I12", {"twin_every_ms": 500}),
-    Planted(withheld_orders_not_missed, "S4", {"halt_every_ms": 500, "stale_rate": 0.5}),
+    Planted(withheld_orders_not_missed, "S4", {
+        "halt_every_ms": 300, "stale_rate": 0.5, "sidecars": 3, "poll_ms": 50,
+        "clear_every_ms": 300,
+    }),
     Planted(halt_waits_for_the_round, "S4", {"halt_every_ms": 500}),
     Planted(one_clear_ends_all, "I12", {"halt_every_ms": 300, "clear_every_ms": 500}),
     Planted(halt_key_may_clear, "I4", {"thief": "halt", "theft_every_ms": 400}),

@@ -5,9 +5,12 @@ before it,
 
 * a quorum of peers that neither lie nor were raided or wiped answered this sidecar in time, with
   what they hold now;
-* one authority could read and write those peers, ran without a pause and could store;
-* the sidecar ran without a pause, could store, and its clocks were within their bounds;
-* no halt was in force, no epoch ended another at once, and nobody used a stolen beat key.
+* as many authorities as the threshold says could read and write those peers, ran without a pause
+  and could store;
+* the sidecar ran without a pause, could store, and its clocks were within their bounds and not set
+  by more than a step;
+* no halt was in force, no epoch ended another at once, no trust document came, and nobody used a
+  stolen beat key.
 
 Then it has to be permitted. How many are not is told for each set of runs; without faults it is
 none.
@@ -67,14 +70,17 @@ class Promise:
         truth = self._truth
         if truth.halts.active or truth.stolen or not self._long_ago(truth.troubled_ns):
             return False
-        return self._sound(sidecar) and any(
+        good = sum(
             self._sound(authority) and self._share_a_quorum(sidecar, authority)
             for authority in self._authorities
         )
+        return self._sound(sidecar) and good >= self._scenario.beat_threshold
 
     def _sound(self, machine: Machine) -> bool:
         clocks = machine.clocks
-        last_ns = max(machine.troubled_ns, clocks.stood_still_ns, clocks.wrong_ns)
+        last_ns = max(
+            machine.troubled_ns, clocks.stood_still_ns, clocks.wrong_ns, clocks.stepped_ns
+        )
         return machine.up and clocks.right and self._long_ago(last_ns)
 
     def _share_a_quorum(self, one: Machine, other: Machine) -> bool:

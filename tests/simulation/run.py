@@ -16,8 +16,9 @@ from sidecar.core.quorum import PeerId
 from tests.simulation import memo
 from tests.simulation.actors import SimulatedSidecar
 from tests.simulation.authority import SimulatedAuthority
-from tests.simulation.checkers import ViolationError
-from tests.simulation.clocks import NodeClocks
+from tests.simulation.ceremony import Root
+from tests.simulation.clocks import WILD_NS, NodeClocks
+from tests.simulation.look import ViolationError
 from tests.simulation.machine import Machine
 from tests.simulation.office import Attacker, Office, make_trust
 from tests.simulation.peers import Library, Network, SimulatedPeer
@@ -136,22 +137,25 @@ class Stage:
         self._office = Office(world, self._network, scenario, self._truth)
         self._attacker = Attacker(world, self._truth, library)
         self._thief = Thief(world, scenario, self._truth, library, self._peers)
-        self._authorities = [
+        self._authorities: list[SimulatedAuthority] = [
             SimulatedAuthority(number, world, self._network, scenario, self._truth, self._clocks())
             for number in range(1, scenario.authorities + 1)
         ]
+        self._root = Root(
+            world, scenario, self._truth, self._office, self._authorities, self._thief
+        )
         self.promise = Promise(world, self._network, scenario, self._truth, self._authorities)
         setting = Setting(
             service="model",
             region="here",
             peers=tuple(names),
             quorum=scenario.quorum,
-            terms=Terms(scenario.ttl_ms, scenario.skew_ms, scenario.drift_ppm),
+            terms=Terms(scenario.ttl_ms, scenario.skew_ms, scenario.drift_ppm, scenario.freshness),
             poll_ms=scenario.poll_ms,
         )
         self.sidecars = [
             SimulatedSidecar(
-                f"sidecar{number}",
+                number,
                 world,
                 self._network,
                 scenario,
@@ -162,6 +166,14 @@ class Stage:
             )
             for number in range(1, scenario.sidecars + 1)
         ]
+
+        for peer in self._peers:
+            peer.published = self._published
+
+    def _published(self, peer: PeerId) -> None:
+        if self._scenario.hint_rate:
+            for sidecar in self.sidecars:
+                sidecar.hinted(peer)
 
     def play(self) -> None:
         """Faults first, then calm; ViolationError as soon as an invariant does not hold."""
@@ -187,12 +199,15 @@ class Stage:
         share, pace = rng.uniform(-1, 1), rng.uniform(-1, 1)
         if scenario.extreme_clocks:
             share, pace = rng.choice((-1.0, 1.0)), rng.choice((-1.0, 1.0))
+        if scenario.wild_clocks:
+            half_ns = WILD_NS
         return NodeClocks(
             self._world,
             offset_ns=int(share * half_ns),
             half_skew_ns=half_ns,
             rate_ppm=int(pace * scenario.drift_ppm),
             zero_ns=rng.randrange(10**15),
+            wild=scenario.wild_clocks,
         )
 
     def _plan_faults(self, until_ns: int) -> None:
@@ -201,7 +216,7 @@ class Stage:
             (scenario.crash_every_ms, lambda: rng.choice(self.sidecars).crash()),
             (scenario.authority_crash_every_ms, lambda: rng.choice(self._authorities).crash()),
             (scenario.wipe_every_ms, lambda: rng.choice(self._peers).wipe(world.now_ns)),
-            (scenario.step_every_ms, lambda: rng.choice(self.sidecars).step_clock()),
+            (scenario.step_every_ms, self._step_clock),
             (scenario.cut_every_ms, self._cut),
             (scenario.pause_every_ms, self._pause),
             (scenario.stop_every_ms, self._stop_machine),
@@ -214,11 +229,19 @@ class Stage:
             (scenario.twin_every_ms, self._office.twin),
             (scenario.theft_every_ms, self._thief.strike),
             (scenario.raid_every_ms, self._thief.raid),
+            (scenario.tamper_every_ms, self._thief.tamper),
+            (scenario.rotate_every_ms, self._root.rotate),
         ):
             if mean_ms:
                 world.every(mean_ms, until_ns, fault)
         if scenario.authority_stops:
             world.after(int(rng.uniform(0.3, 0.8) * until_ns), self._stop_authorities)
+
+    def _step_clock(self) -> None:
+        if self._scenario.wild_clocks and self._world.rng.random() < 0.3:
+            self._world.rng.choice(self._authorities).step_clock()
+        else:
+            self._world.rng.choice(self.sidecars).step_clock()
 
     def _cut(self) -> None:
         """Part some nodes from some peers, for a while."""
@@ -288,6 +311,8 @@ class Stage:
         for peer in self._peers:
             peer.lie, peer.raided = "", False
             peer.troubled_ns = self._world.now_ns
+        self._root.recover()
+        self._root.hand_over()
         for authority in self._authorities:
             authority.revive()
         self._office.republish()

@@ -11,8 +11,12 @@ from dataclasses import dataclass, fields
 from random import Random
 from typing import Any
 
-LIES = ("replay", "garbage", "mixed", "forge", "mute")
-THIEVES = ("beat", "halt", "epoch", "epoch+beat")
+from sidecar.core.lease import Freshness
+
+LIES = ("replay", "garbage", "mixed", "forge", "mute", "withhold", "cover")
+THIEVES = ("beat", "halt", "epoch", "epoch+beat", "epochs")
+FRESHNESS: tuple[Freshness, ...] = ("clock", "nonce", "both")
+ROTATED = ("beat", "epoch", "root", "halt", "any")
 CUTS = ("one", "minority", "majority", "authority", "all")
 
 
@@ -33,9 +37,15 @@ class Scenario:
     skew_ms: int
     drift_ppm: int
     extreme_clocks: bool
+    freshness: Freshness
+    reports: bool
+    beat_threshold: int
+    unacked_ms: int
+    roster: bool
     faults_ms: int
     calm_ms: int
     # the network and the peers
+    hint_rate: float
     delay_ms: float
     slow_rate: float
     loss_rate: float
@@ -56,6 +66,7 @@ class Scenario:
     stop_every_ms: int
     stop_synced: bool
     misset_every_ms: int
+    wild_clocks: bool
     torn_rate: float
     old_state_rate: float
     # who has stolen what
@@ -63,11 +74,16 @@ class Scenario:
     theft_every_ms: int
     raided: int
     raid_every_ms: int
+    tamper_every_ms: int
     # what people do
     advance_every_ms: int
     immediate_rate: float
     halt_every_ms: int
+    scoped_rate: float
     clear_every_ms: int
+    rotate_every_ms: int
+    rotated: str
+    revoke_rate: float
     attack_every_ms: int
     twin_every_ms: int
 
@@ -91,7 +107,10 @@ CALM: dict[str, Any] = {
     "immediate_rate": 0.0, "halt_every_ms": 0, "clear_every_ms": 0, "attack_every_ms": 0,
     "twin_every_ms": 0, "pause_every_ms": 0, "stop_every_ms": 0, "stop_synced": False,
     "misset_every_ms": 0, "torn_rate": 0.0, "old_state_rate": 0.0,
-    "thief": "beat", "theft_every_ms": 0, "raided": 1, "raid_every_ms": 0,
+    "thief": "beat", "theft_every_ms": 0, "raided": 1, "raid_every_ms": 0, "tamper_every_ms": 0,
+    "freshness": "clock", "reports": True, "beat_threshold": 1, "unacked_ms": 0, "roster": False,
+    "hint_rate": 0.0, "wild_clocks": False, "scoped_rate": 0.0, "rotate_every_ms": 0,
+    "rotated": "any", "revoke_rate": 0.0,
 }  # fmt: skip
 
 
@@ -137,12 +156,20 @@ def draw(seed: int, rng: Random, **fixed: Any) -> Scenario:
         """Swarm: the fault, or none of it."""
         return value if rng.random() < rate else type(value)()
 
+    authorities = rng.choice((1, 1, 2))
+    freshness = rng.choice(FRESHNESS)
+    reports = freshness != "clock" or rng.random() < 0.5
     options = {
         "seed": seed,
         "sidecars": rng.choice((1, 2, 2, 3)),
         "peers": peers,
         "quorum": peers // 2 + 1,
-        "authorities": rng.choice((1, 1, 2)),
+        "authorities": authorities,
+        "freshness": freshness,
+        "reports": reports,
+        "beat_threshold": rng.choice((1, authorities)),
+        "unacked_ms": sometimes(2 * ttl_ms if reports else 0, 0.3),
+        "roster": reports and rng.random() < 0.3,
         "ttl_ms": ttl_ms,
         "interval_ms": ttl_ms // 8,
         "poll_ms": ttl_ms // rng.choice((8, 12, 16)),
@@ -152,6 +179,7 @@ def draw(seed: int, rng: Random, **fixed: Any) -> Scenario:
         "extreme_clocks": rng.random() < 0.5,
         "faults_ms": rng.choice((10, 14, 18)) * ttl_ms // 2,
         "calm_ms": 5 * ttl_ms,
+        "hint_rate": sometimes(rng.choice((0.5, 1.0)), 0.3),
         "delay_ms": rng.choice((0.5, 2.0, ttl_ms / 100)),
         "slow_rate": sometimes(rng.choice((0.02, 0.1, 0.3))),
         "loss_rate": sometimes(rng.choice((0.01, 0.05, 0.2))),
@@ -170,19 +198,25 @@ def draw(seed: int, rng: Random, **fixed: Any) -> Scenario:
         "advance_every_ms": sometimes(ttl_ms * rng.choice((1, 2, 4)), 0.8),
         "immediate_rate": rng.choice((0.0, 0.5, 1.0)),
         "halt_every_ms": sometimes(ttl_ms * 4, 0.4),
+        "scoped_rate": sometimes(0.5),
         "clear_every_ms": sometimes(ttl_ms * 2, 0.7),
+        "rotate_every_ms": sometimes(ttl_ms * rng.choice((1, 3)), 0.3),
+        "rotated": rng.choice(ROTATED),
+        "revoke_rate": rng.choice((0.0, 0.5, 1.0)),
         "attack_every_ms": sometimes(ttl_ms, 0.4),
         "twin_every_ms": sometimes(ttl_ms * 8, 0.15),
         "pause_every_ms": sometimes(ttl_ms * rng.choice((1, 3)), 0.4),
         "stop_every_ms": sometimes(ttl_ms * 4, 0.25),
         "stop_synced": rng.random() < 0.5,
         "misset_every_ms": sometimes(ttl_ms * 4, 0.2),
+        "wild_clocks": freshness == "nonce" and rng.random() < 0.5,
         "torn_rate": sometimes(0.5),
         "old_state_rate": sometimes(0.5, 0.3),
         "thief": rng.choice(THIEVES),
         "theft_every_ms": sometimes(ttl_ms, 0.3),
         "raided": rng.choice((1, peers // 2 + 1, peers)),
         "raid_every_ms": sometimes(ttl_ms // 2, 0.25),
+        "tamper_every_ms": sometimes(ttl_ms // 2, 0.25),
     }
     unknown = fixed.keys() - options.keys()
     assert not unknown, f"no such option: {sorted(unknown)}"

@@ -82,13 +82,24 @@ class _Search:
 
     def _try(self, failure: Failure, change: dict[str, Any]) -> Failure | None:
         options = failure.options | change
-        if options == failure.options or options["quorum"] > options["peers"]:
+        if options == failure.options or _impossible(options):
             return None
         for seed in (failure.seed, *range(SEEDS - 1)):
             self._left -= 1
             if self._left >= 0 and self._fails(seed, options):
                 return Failure(seed, options)
         return None
+
+
+def _impossible(options: dict[str, Any]) -> bool:
+    """Whether no lease could ever be granted, or the options contradict each other."""
+    nonce = options["freshness"] != "clock" or options["roster"] or options["unacked_ms"]
+    return bool(
+        options["quorum"] > options["peers"]
+        or options["beat_threshold"] > options["authorities"]
+        or (nonce and not options["reports"])
+        or (options["wild_clocks"] and options["freshness"] != "nonce")
+    )
 
 
 def _astray(failure: Failure) -> list[str]:

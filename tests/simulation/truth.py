@@ -1,36 +1,49 @@
-"""What is true in a run, kept by the simulation alone: who signed what, and who was shown what.
+"""What is true in a run, kept by the simulation alone: who signed what, who holds which keys.
 
-Neither is known to the code under test; the checkers compare it with what that does.
+It is not known to the code under test; the checkers compare it with what that does. What one
+sidecar was shown is in `seen`.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from sidecar.core import layout, marks
-from sidecar.core.accepted import LATCHES_MAX
+import msgspec
+
+from sidecar.core import canonical, envelope, layout
 from sidecar.core.instant import Now
-from sidecar.core.lease import Lease
-from sidecar.core.objects import halt
+from sidecar.core.objects import beat, epoch, halt
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
-from sidecar.core.objects.halt import NO_HALTS, Halts
+from sidecar.core.objects.halt import NO_HALTS, Halts, Order
 from sidecar.core.objects.trust import Role, Trust
-from sidecar.core.quorum import PeerId
-from sidecar.core.snapshot import Hold
 from tests import builders
-from tests.simulation.peers import Found
+
+if TYPE_CHECKING:
+    from sidecar.signer import FileSigner
 
 Named = tuple[int, str]  # number and digest of an epoch
-IsLive = Callable[[Beat], bool]
+WHOLE = ("global", "service", "instance")  # scopes that stop whole sidecars
 
 
 @dataclass(frozen=True, slots=True)
 class SignedBeat:
-    """A beat that an authority's own key signed, when in true time, and whether it did itself."""
+    """A beat that a beat key really signed.
+
+    Attributes:
+        beat: What it says.
+        signed_ns: True time of the signature.
+        dated_ns: The same, or the time to come that it is dated for: until then no clock can tell
+            it from one that is signed later.
+        own: Whether an authority signed it, and nobody else with its key.
+        covers: Digests of the reports under its fleet root.
+    """
 
     beat: Beat
     signed_ns: int
+    dated_ns: int
     own: bool
+    covers: frozenset[str]
 
     @property
     def named(self) -> Named:
@@ -38,57 +51,176 @@ class SignedBeat:
         return (self.beat.says.epoch.seq, self.beat.says.epoch.sha256)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """When a report was made, and by which process: name and life of its machine, instance."""
+
+    process: tuple[str, int]
+    instance: str
+    true_ns: int
+    now: Now
+
+
 class Truth:
     """Everything that was really signed.
 
     Args:
-        trust: To read the objects; whoever calls `*_signed` has just made them.
+        pinned: The first trust document. Whoever calls `*_signed` has just made what they pass.
+
+    Attributes:
+        trust: The newest trust document.
+        trusts: All of them by version.
+        held: Role -> the keys that count under the newest one, in the hands of their owners.
+        ever: The same, with those that no longer count.
+        epochs: Number -> the epoch that people meant by it.
+        by_sha: Digest -> any epoch with enough signatures, also a thief's.
+        proofs: Bytes of a proof that an authority made -> digests of its beat and its report.
+        reports: Digest of a report -> who made it when.
+        halts: Every order.
+        pinned: The largest set of them that a beat named.
+        stolen: Whether somebody else has signed with a beat key.
+        troubled_ns: When the last order came, a rotation, or an epoch that ends another at once.
+        committed: Beats by issuer and number that w peers acknowledged.
+        restored: Issuers that went on from an older state file.
+        named_by: Issuer -> number of the epoch that it vouched for last.
+        vouched_by: Issuer -> digests of the epochs that it vouched for.
+        versions_by: Issuer -> version of the trust document that it vouched under last.
     """
 
-    def __init__(self, trust: Trust) -> None:
-        self.trust = trust
+    def __init__(self, pinned: Trust) -> None:
+        self.trust = pinned
+        self.trusts = {pinned.version: pinned}
+        self.held: dict[Role, list[FileSigner]] = {
+            role: builders.signers(role, count) for role, (count, _) in builders.ROLES.items()
+        }
+        self.ever = {role: list(keys) for role, keys in self.held.items()}
         self.beats: dict[str, SignedBeat] = {}
         self.beats_by_raw: dict[bytes, SignedBeat] = {}
-        self.vouched_ns: dict[Named, int] = {}
+        self.vouched: dict[Named, dict[str, tuple[int, int]]] = {}
         self.epochs: dict[int, Epoch] = {}
-        self.orders: dict[bytes, halt.Order] = {}
-        self.active: dict[str, tuple[str, ...]] = {NO_HALTS.sha256: ()}
-        self.halts = NO_HALTS
-        self.numbers: set[tuple[str, int]] = set()  # issuer and number of each beat of its own
-        self.stolen = False  # whether somebody else has signed with a beat key
-        self.troubled_ns = -1  # when the last order came, or an epoch that ends another at once
-        self.committed: set[tuple[str, int]] = set()  # those of them that w peers acknowledged
-        self.restored: set[str] = set()  # issuers that went on from an older state file
-        self.named_by: dict[str, int] = {}  # issuer -> number of the epoch it vouched for last
+        self.by_sha: dict[str, Epoch] = {}
+        self.signers: dict[str, frozenset[str]] = {}  # digest of an epoch or order -> key ids
+        self.rules: dict[str, str] = {}  # digest of an epoch -> name of its rule
         self.epochs_by_key: dict[str, tuple[Epoch, bytes]] = {}
-        self.halts_key = layout.halts_key(trust.domain)
-        self.beat_keys = {
-            layout.beat_key(trust.domain, key) for key in trust.role(Role.BEAT).keyids
-        }
+        self.orders: dict[bytes, Order] = {}
+        self.active: dict[str, tuple[Order, ...]] = {NO_HALTS.sha256: ()}
+        self.halts = self.pinned = NO_HALTS
+        self.proofs: dict[bytes, tuple[str, str]] = {}
+        self.reports: dict[str, Made] = {}
+        self.numbers: set[tuple[str, int]] = set()  # issuer and number of each beat of its own
+        self.stolen = False
+        self.troubled_ns = -1
+        self.committed: set[tuple[str, int]] = set()
+        self.restored: set[str] = set()
+        self.named_by: dict[str, int] = {}
+        self.vouched_by: dict[str, set[str]] = {}
+        self.versions_by: dict[str, int] = {}
+        self.halts_key = layout.halts_key(pinned.domain)
+        self.beat_keys: dict[str, str] = {}
+        self._readable: dict[tuple[str, int, int], bool] = {}
+        self._know_keys(pinned)
 
-    def beat_signed(self, raw: bytes, now_ns: int, *, own: bool = True) -> None:
+    def _know_keys(self, trust: Trust) -> None:
+        issuers = trust.role(Role.BEAT).keyids
+        self.beat_keys |= {layout.beat_key(trust.domain, key): key for key in issuers}
+
+    def trust_signed(self, raw: bytes, now_ns: int) -> Trust:
+        """Root signed the next trust document."""
+        self.trust = self.trust.rotate(raw, builders.NOW)
+        self.trusts[self.trust.version] = self.trust
+        self.troubled_ns = now_ns
+        self._know_keys(self.trust)
+        return self.trust
+
+    def beat_signed(
+        self,
+        raw: bytes,
+        now_ns: int,
+        *,
+        own: bool = True,
+        dated_ns: int = 0,
+        covers: Iterable[str] = (),
+    ) -> SignedBeat:
         """An authority, or somebody with its key, signed a beat."""
-        signed = SignedBeat(builders.open_beat(raw, self.trust), now_ns, own)
-        self.beats[signed.beat.sha256] = self.beats_by_raw[raw] = signed
+        payload = envelope.parse(raw, beat.MAX_BYTES).unverified_payload
+        made = Beat(canonical.digest(payload), canonical.load(payload, beat.Body, beat.MAX_BYTES))
+        signed = SignedBeat(made, now_ns, max(now_ns, dated_ns), own, frozenset(covers))
+        self.beats[made.sha256] = self.beats_by_raw[raw] = signed
         self.stolen = self.stolen or not own
         if own:
-            self.numbers.add((signed.beat.issuer, signed.beat.seq))
-        self.vouched_ns[signed.named] = max(now_ns, self.vouched_ns.get(signed.named, 0))
+            self.numbers.add((made.issuer, made.seq))
+        vouched = self.vouched.setdefault(signed.named, {})
+        really_ns, dated_ns = vouched.get(made.issuer, (0, 0))
+        vouched[made.issuer] = (max(really_ns, now_ns), max(dated_ns, signed.dated_ns))
+        return signed
 
-    def epoch_signed(self, raw: bytes, now_ns: int) -> Epoch:
-        """A threshold of epoch keys signed the next epoch."""
-        made = builders.open_epoch(raw, self.trust)
-        self.epochs[made.seq] = made
-        if made.says.activation.mode == "immediate":
+    def vouched_ns(self, named: Named, need: int, *, dated: bool) -> int:
+        """When the `need`th latest issuer vouched for an epoch for the last time; -1 for never."""
+        times = sorted((pair[dated] for pair in self.vouched.get(named, {}).values()), reverse=True)
+        return times[need - 1] if len(times) >= need else -1
+
+    def epoch_signed(self, raw: bytes, rule: str, now_ns: int, *, meant: bool = True) -> Epoch:
+        """A threshold of epoch keys signed an epoch.
+
+        Args:
+            raw: Its envelope.
+            rule: Name of the only rule of its policy.
+            now_ns: True time.
+            meant: Whether people did that, or a thief.
+        """
+        sealed = envelope.parse(raw, epoch.MAX_BYTES)
+        made = Epoch(canonical.digest(sealed.unverified_payload), epoch.reread(raw))
+        if meant:
+            self.epochs[made.seq] = made
+        self.by_sha[made.sha256] = made
+        self.rules[made.sha256] = rule
+        self.signers[made.sha256] = frozenset(key for key, _ in sealed.signatures)
+        if made.says.activation.mode == "immediate" or not meant:
             self.troubled_ns = now_ns
         self.epochs_by_key[layout.epoch_key(self.trust.domain, made.sha256)] = (made, raw)
         return made
 
-    def order_signed(self, order: halt.Order, now_ns: int) -> None:
+    def order_signed(self, raw: bytes, now_ns: int) -> Order:
         """A holder of the right keys signed a halt or a clear."""
+        order = halt.reread(raw)
+        sealed = envelope.parse(raw, halt.MAX_BYTES)
+        self.signers[order.sha256] = frozenset(key for key, _ in sealed.signatures)
         self.orders[order.raw] = order
         self.troubled_ns = now_ns
         self.halts = self.halts.union((order,))
+        return order
+
+    def readable(self, order: Order, since: int, version: int) -> bool:
+        """Whether somebody who walked trust from one version to another has to believe an order.
+
+        Reckoned once more: keys of the role now, and those that had it when the order was signed;
+        none that was revoked.
+        """
+        inputs = (order.sha256, since, version)
+        known = self._readable.get(inputs)
+        if known is None:
+            roles = (Role.HALT, Role.EPOCH, Role.ROOT) if order.says.clears is None else (
+                Role.RESUME,
+            )  # fmt: skip
+            known = any(self._enough(order, role, since, version) for role in roles)
+            self._readable[inputs] = known
+        return known
+
+    def permitted(self, order: Order, since: int, version: int) -> bool:
+        """Whether they may: where clocks show anything, an order counts by its keys alone."""
+        early = replace(order, says=msgspec.structs.replace(order.says, issued_at=0))
+        roles = (Role.RESUME,) if order.says.clears else (Role.HALT, Role.EPOCH, Role.ROOT)
+        return any(self._enough(early, role, since, version) for role in roles)
+
+    def _enough(self, order: Order, role: Role, since: int, version: int) -> bool:
+        now = self.trusts[version]
+        keys = set(now.keys[role])
+        for before in range(since, version):
+            left = self.trusts[before].keys[role].keys() - self.trusts[before + 1].keys[role].keys()
+            if order.says.issued_at <= self.trusts[before + 1].body.issued_at:
+                keys |= left
+        keys -= now.revoked
+        return len(keys & self.signers[order.sha256]) >= now.role(role).threshold
 
     def more(self, orders: Halts, raws: Iterable[bytes]) -> Halts:
         """A set of orders, and those among some bytes that were really signed."""
@@ -97,128 +229,11 @@ class Truth:
 
     def note_set(self, halts: Halts) -> None:
         """A set of orders that a beat may pin: which halts in it are in force."""
-        self.active.setdefault(halts.sha256, tuple(order.says.halt_id for order in halts.active))
+        self.active.setdefault(halts.sha256, halts.active)
+        if halts.seq > self.pinned.seq:
+            self.pinned = halts
 
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """When the reads of a round left: both clocks, true time, and whether the wall was right."""
-
-    now: Now
-    true_ns: int
-    right: bool
-
-
-@dataclass(slots=True)
-class Seen:
-    """What one sidecar has been shown, and what it has done.
-
-    Attributes:
-        rounds: Round -> peer -> epochs that a truly signed beat from it vouched for.
-        sent: Round -> when its reads were sent.
-        storing_round: The round in which the latest store was asked for; a lease that is published
-            was granted in it.
-        orders: Orders shown to this process or stored by one before it.
-        active, cleared: What they amount to.
-        heard: Issuer and number -> envelope of the first beat heard with it.
-        conflicts: Contradictions shown, as pairs of envelopes.
-        told: Genuine contradictions that it told of -> their evidence ids, restarts included.
-        evidence: Evidence ids of genuine contradictions that it told of, restarts included.
-        ahead: Epoch number -> the latest signed beat that was live when shown and vouches for it.
-        fetched: Numbers of epochs shown since the last lease.
-        used: Digests of beats that a lease has leaned on, restarts included.
-        holds: Those of the latest snapshot.
-        lease: What the latest snapshot carried.
-        lease_sent: When the reads behind it were sent.
-        best_seq: Highest epoch number behind a permit, restarts included.
-    """
-
-    rounds: dict[int, dict[PeerId, set[Named]]] = field(default_factory=dict)
-    sent: dict[int, Sent] = field(default_factory=dict)
-    storing_round: int = 0
-    orders: Halts = NO_HALTS
-    active: tuple[halt.Order, ...] = ()
-    cleared: frozenset[str] = frozenset()
-    heard: dict[tuple[str, int], bytes] = field(default_factory=dict)
-    conflicts: list[frozenset[bytes]] = field(default_factory=list)
-    ahead: dict[int, Beat] = field(default_factory=dict)
-    fetched: set[int] = field(default_factory=set)
-    told: dict[frozenset[bytes], str] = field(default_factory=dict)
-    evidence: set[str] = field(default_factory=set)
-    used: set[str] = field(default_factory=set)
-    holds: tuple[Hold, ...] = ()
-    lease: Lease | None = None
-    lease_sent: Sent | None = None
-    best_seq: int = 0
-
-    def restarted(self, stored: marks.Marks | None) -> None:
-        """Forget what a new process cannot know."""
-        self.rounds.clear()
-        self.sent.clear()
-        self.lease, self.holds = None, ()
-        self.heard, self.conflicts = {}, []
-        self._order(NO_HALTS)
-        self.ahead, self.fetched = {}, set()
-        if stored is not None:
-            self._order(NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts))
-            kept = [(_pair(*latch.envelopes), latch.evidence) for latch in stored.latches]
-            self.conflicts = [pair for pair, _ in kept]
-            for pair, evidence in kept:
-                self.told.setdefault(pair, evidence)
-            self.heard = {
-                (issuer, mark.seq): mark.envelope.encode() for issuer, mark in stored.beats.items()
-            }
-
-    def shown(
-        self, truth: Truth, round_number: int, peer: PeerId, found: Found, is_live: IsLive
-    ) -> None:
-        """A reply to the current round reaches the follower.
-
-        Args:
-            truth: What was signed.
-            round_number: Of the round.
-            peer: Who answered.
-            found: What.
-            is_live: Whether a beat is live by the clock of this sidecar, now. One from the future
-                is not: it forbids nothing until it is served again.
-        """
-        served = self.rounds.setdefault(round_number, {}).setdefault(peer, set())
-        for key, values in found.items():
-            if key in truth.beat_keys:
-                for raw in values:
-                    self._beat(truth.beats_by_raw.get(raw), raw, served, is_live)
-            elif key in truth.epochs_by_key:
-                epoch, raw = truth.epochs_by_key[key]
-                if values and values[0] == raw:
-                    self.fetched.add(epoch.seq)
-            elif key == truth.halts_key:
-                self._order(truth.more(self.orders, values))
-
-    def _order(self, orders: Halts) -> None:
-        if orders.seq != self.orders.seq:
-            self.orders = orders
-            # Reckoned here once more: the code under test has its own opinion about both.
-            self.cleared = frozenset(o.says.clears for o in orders.orders if o.says.clears)
-            self.active = tuple(
-                order
-                for order in orders.orders
-                if order.says.clears is None and order.says.halt_id not in self.cleared
-            )
-
-    def _beat(
-        self, signed: SignedBeat | None, raw: bytes, served: set[Named], is_live: IsLive
-    ) -> None:
-        if signed is None:
-            return
-        served.add(signed.named)
-        known = self.ahead.get(signed.named[0])
-        newer = known is None or known.says.issued_at < signed.beat.says.issued_at
-        if newer and is_live(signed.beat):
-            self.ahead[signed.named[0]] = signed.beat
-        first = self.heard.setdefault((signed.beat.issuer, signed.beat.seq), raw)
-        if first != raw and len(self.conflicts) < LATCHES_MAX:  # more are not kept, by design
-            self.conflicts.append(frozenset((first, raw)))
-
-
-def _pair(*envelopes: str) -> frozenset[bytes]:
-    return frozenset(raw.encode() for raw in envelopes)
+    def proved(self, found: Mapping[str, tuple[bytes, ...]]) -> Iterable[tuple[str, str]]:
+        """Digests of beat and report of the genuine proofs in a reply."""
+        raws = (raw for values in found.values() for raw in values)
+        return [self.proofs[raw] for raw in raws if raw in self.proofs]
