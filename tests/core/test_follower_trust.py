@@ -469,6 +469,22 @@ def test_an_extension_needs_a_newer_beat_of_each(pair: tuple[Rotating, Trust, Ep
     assert rig.lease.beat.says.issued_at == now(290).wall, "the older of the two"
 
 
+def test_what_one_issuer_gave_under_the_document_before_completes_no_lease(
+    pair: tuple[Rotating, Trust, Epoch],
+) -> None:
+    rig, two, epoch = pair
+    rig.round_of(0, *(beat_under(two, epoch, 1, 0, number=n) for n in (1, 2)))
+    rig.round_of(300, beat_under(two, epoch, 2, 290))
+    second = after(two, roles={**ROLES, Role.BEAT: (2, 2)})
+    rig.round_of(600, trusts=[second])
+    before = rig.lease
+    rig.round_of(900, beat_under(second, epoch, 2, 890, number=2))
+    assert rig.lease == before
+    rig.round_of(1200, beat_under(second, epoch, 3, 1190))
+    assert rig.lease is not None
+    assert rig.lease.beat.says.issued_at == now(890).wall
+
+
 def test_a_successor_with_a_higher_threshold_needs_more_issuers(serving: Rotating) -> None:
     second = after(TRUST, roles={**ROLES, Role.BEAT: (2, 2)})
     raw, epoch = epoch_under(second)
