@@ -30,8 +30,9 @@ help: ## list the targets
 demo: $(READY) ## peers, authority, sidecar and upstream on this machine; see the gate work (ARGS=...)
 	@$(VENV)/bin/epochgate demo $(ARGS)
 
+# All of them wait for sockets and clocks more than they compute, so one file per core at a time.
 test: $(READY) ## run the tests (ARGS="tests/core -k lease")
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(or $(ARGS),--numprocesses auto --dist loadfile)
 
 check: lint types layers coverage ## everything that must hold before a change is merged
 
@@ -52,7 +53,7 @@ format: $(READY) ## fix what ruff can fix, then format
 compiled: $(COMPILED)/.built ## build with the hot path compiled, and its tests beside it (needs a C compiler)
 
 test-compiled: $(COMPILED)/.built ## run the tests of the data plane against that build
-	@cd $(COMPILED) && $(CURDIR)/$(PY) -m pytest $(or $(ARGS),$(COMPILED_TESTS))
+	@cd $(COMPILED) && $(CURDIR)/$(PY) -m pytest $(or $(ARGS),--numprocesses auto --dist loadfile $(COMPILED_TESTS))
 
 coverage: $(READY) ## run the tests and report the lines and branches they miss
 	@rm -f .coverage .coverage.*
