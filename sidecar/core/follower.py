@@ -171,9 +171,7 @@ class Follower:
             good = all(self._granting.archive.add(key, raw) for raw in event.found.get(key, ()))
             this.fetched(event.peer, key, good=good)
         commands += self._conclude(now)
-        if not this.waiting:
-            commands += self._end(now)
-        return commands
+        return commands if this.waiting else [*commands, *self._end(now)]
 
     def _vote(self, event: ev.PeerReplied, now: Now) -> list[ev.Command]:
         this, meant = self._round, self._hearing.hear(event, now)
@@ -188,14 +186,12 @@ class Follower:
         return [*commands, *self._take_orders(meant.orders), *self._obey(meant.beats, now)]
 
     def _latch(self, conflict: ev.Conflict) -> list[ev.Command]:
-        if not self._accepted.latch(conflict):
-            return []
-        return [conflict, *self._publish(), *self._store(None)]
+        new = self._accepted.latch(conflict)
+        return [conflict, *self._publish(), *self._store(None)] if new else []
 
     def _take_orders(self, orders: Sequence[Order]) -> list[ev.Command]:
-        if not self._accepted.add_orders(orders):
-            return []
-        return [*self._publish(), *self._store(None)]
+        new = self._accepted.add_orders(orders)
+        return [*self._publish(), *self._store(None)] if new else []
 
     def _obey(self, beats: Sequence[Beat], now: Now) -> list[ev.Command]:
         holds = self._demanded(beats, now)
@@ -359,13 +355,9 @@ class Follower:
         return [ev.Store(self._accepted.generation, body)]
 
     def parting(self) -> bytes | None:
-        """What has to be stored before this process ends; None: everything is.
-
-        Restrictions are in force before they are stored. One that came last must not end here.
-        """
-        if self._storing is None and not self._accepted.dirty:
-            return None
-        return self._accepted.encode()
+        """What has to be stored before this process ends: restrictions are in force before."""
+        unstored = self._storing is not None or self._accepted.dirty
+        return self._accepted.encode() if unstored else None
 
     def _stored(self, event: ev.Stored | ev.StoreFailed, now: Now) -> list[ev.Command]:
         storing = self._storing

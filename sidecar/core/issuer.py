@@ -33,16 +33,8 @@ from enum import Enum
 from typing import assert_never
 
 from sidecar.core import canonical, issuing, layout
+from sidecar.core import events as ev
 from sidecar.core.cover import Cover
-from sidecar.core.events import (
-    PeerFailed,
-    PeerReplied,
-    ReadPeer,
-    Store,
-    Stored,
-    StoreFailed,
-    WakeAfter,
-)
 from sidecar.core.fleet import KEEP_MIN_MS, KEEP_TTLS, Census, Fleet, Member
 from sidecar.core.instant import Now, WallMs
 from sidecar.core.issued import Issued, State
@@ -156,11 +148,11 @@ class Issuer:
         match event:
             case BeatDue():
                 self._begin(now)
-            case PeerReplied() | PeerWrote() | PeerFailed():
+            case ev.PeerReplied() | PeerWrote() | ev.PeerFailed():
                 if event.round == self._step and event.peer in self._waiting:
                     self._waiting.remove(event.peer)
                     self._answered(event, now)
-            case Stored() | StoreFailed():
+            case ev.Stored() | ev.StoreFailed():
                 if self._phase is _Phase.STORING and event.generation == self._issued.generation:
                     self._stored(event, now)
             case Signed() | SignFailed():
@@ -178,7 +170,7 @@ class Issuer:
             self._overdue = True
             self._set(Fact.OVERDUE, f"a beat takes longer than {self._setting.interval_ms} ms")
             return
-        self._out.append(WakeAfter(self._setting.interval_ms))
+        self._out.append(ev.WakeAfter(self._setting.interval_ms))
         self._collect(now)
 
     def _collect(self, now: Now) -> None:
@@ -187,7 +179,8 @@ class Issuer:
         peers = tuple(self._views) or self._setting.peers
         self._enter(_Phase.COLLECTING, peers)
         self._out += [
-            ReadPeer(peer, self._step, (), keys, REPORTS_MAX_BYTES, writes=stale) for peer in peers
+            ev.ReadPeer(peer, self._step, (), keys, REPORTS_MAX_BYTES, writes=stale)
+            for peer in peers
         ]
         self._advance(now)
 
@@ -206,10 +199,10 @@ class Issuer:
         self._read(_Phase.READING, self._setting.peers, strings, self._viewer.hashes)
         self._advance(now)
 
-    def _answered(self, event: PeerReplied | PeerWrote | PeerFailed, now: Now) -> None:
+    def _answered(self, event: ev.PeerReplied | PeerWrote | ev.PeerFailed, now: Now) -> None:
         if isinstance(event, PeerWrote):
             self._acks.append(event.peer)
-        elif isinstance(event, PeerReplied):
+        elif isinstance(event, ev.PeerReplied):
             self._answers[event.peer] = event.found
         else:
             self._failed[event.peer] = event.kind
@@ -286,10 +279,10 @@ class Issuer:
             return
         self._phase = _Phase.STORING
         body = self._issued.body()
-        self._out.append(Store(self._issued.generation, body))
+        self._out.append(ev.Store(self._issued.generation, body))
 
-    def _stored(self, event: Stored | StoreFailed, now: Now) -> None:
-        if isinstance(event, Stored):
+    def _stored(self, event: ev.Stored | ev.StoreFailed, now: Now) -> None:
+        if isinstance(event, ev.Stored):
             self._issued.stored()
             self._set(Fact.STORE_FAILED, "")
             self._go_on(now)
@@ -324,12 +317,11 @@ class Issuer:
             self._sign()
 
     def _sign(self) -> None:
-        current, trust = self._issued.epoch, self.trust
+        current, trust, at = self._issued.epoch, self.trust, self._issued_at
         assert current is not None, "else it was refused"
         under = TrustRef(version=trust.version, sha256=trust.sha256)
         self._census = self._fleet.census(current, under, self._issued.halts)
-        said, at = self._census.said, self._issued_at
-        self._beat = says(trust, self._setting, self._issued, current, said, at)
+        self._beat = says(trust, self._setting, self._issued, current, self._census.said, at)
         payload = canonical.dump(self._beat)
         self._beat_sha256 = canonical.digest(payload)
         self._issued.signing(self._beat_sha256)
@@ -391,7 +383,7 @@ class Issuer:
     ) -> None:
         self._enter(phase, peers)
         for peer in peers:
-            self._out.append(ReadPeer(peer, self._step, strings, hashes, max_bytes))
+            self._out.append(ev.ReadPeer(peer, self._step, strings, hashes, max_bytes))
 
     def _write(self, phase: _Phase, lines: Mapping[PeerId, Iterable[WriteCommand]]) -> None:
         self._enter(phase, lines)
