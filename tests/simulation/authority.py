@@ -61,6 +61,7 @@ class SimulatedAuthority(Machine):
             interval_ms=scenario.interval_ms,
         )
         self._wake = 0
+        self._looked_ns = 0
         self._issuer: Issuer
 
     def start(self) -> None:
@@ -143,7 +144,10 @@ class SimulatedAuthority(Machine):
         self._restart()
 
     def _feed(self, event: Event) -> None:
-        self._carry_out(self._issuer.handle(event, self.clocks.now()), self._execute)
+        key, commands = self._truth.halts_key, self._issuer.handle(event, self.clocks.now())
+        if any(isinstance(item, events.ReadPeer) and key in item.hashes for item in commands):
+            self._looked_ns = self._world.now_ns
+        self._carry_out(commands, self._execute)
 
     def _execute(self, command: Command) -> None:
         match command:
@@ -214,5 +218,6 @@ class SimulatedAuthority(Machine):
         covered = [member.report.sha256 for member in self._issuer.covered]
         checkers.a5_the_root_covers_its_members(body, covered)
         raw = sign(command.payload_type, command.payload, self._signer)
-        self._truth.beat_signed(raw, self._world.now_ns, covers=covered)
+        # It vouches for what it saw, as of when it looked: however late it comes to its signature.
+        self._truth.beat_signed(raw, self._looked_ns, covers=covered)
         self._later(SIGN_NS, lambda: self._feed(Signed(raw)))
