@@ -199,7 +199,8 @@ def s1_epoch_was_vouched_for_within_ttl(look: Look, lease: Lease) -> None:
 def s4_a_quorum_agreed(look: Look, lease: Lease) -> None:
     """S4: in its round enough distinct peers served a signed beat for the epoch of the lease."""
     named = (lease.epoch_seq, lease.epoch_sha256)
-    most = sum(named in served for served in look.seen.rounds[look.seen.storing_round].values())
+    answers = look.seen.rounds.get(look.seen.storing_round, {})  # none at all, for one
+    most = sum(named in served for served in answers.values())
     if most < look.scenario.quorum or len(set(lease.peers)) < look.scenario.quorum:
         violated("S4", f"{look.name} has {most} peers behind its lease, not {look.scenario.quorum}")
 

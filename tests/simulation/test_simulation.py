@@ -70,11 +70,14 @@ def test_without_the_bug_its_scenario_breaks_nothing(planted: Planted) -> None:
 def test_a_verifier_that_believes_everything_grants_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The self-test of the verifier stops it before any lease: safe, and seen by L1."""
+    """The self-test of the verifier stops it before any lease: safe, and seen.
+
+    By L1, or by S5 where forged beats are taken for a contradiction first.
+    """
     monkeypatch.setattr(envelope, "verify", lambda public, message, signature: True)
     outcome = run(0, **{**CALM, **HOSTILE})
     assert outcome.decisions[PERMIT] == 0
-    assert outcome.invariant == "L1"
+    assert outcome.invariant in ("L1", "S5")
 
 
 def test_a_calm_world_permits_nearly_everything() -> None:
