@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection
 
 from sidecar.core.objects.beat import Beat
 
+EPOCHS_MAX = 64  # whoever holds a beat key can name any number
+
 
 class Horizon:
     """What was seen ahead.
@@ -24,19 +26,29 @@ class Horizon:
     """
 
     def __init__(self) -> None:
-        self.ahead: Beat | None = None
+        self._beats: dict[int, Beat] = {}  # by the number of the epoch that they name
         self._ended = 0  # leases under epochs below this number were ended at once
 
     def look(self, beat: Beat, live: Callable[[Beat], bool]) -> None:
         """Take a live beat."""
-        ahead = self.ahead
-        if ahead is None or not live(ahead) or _order_of(beat) > _order_of(ahead):
-            self.ahead = beat
+        # One for each epoch: what names the highest need not be what lives longest.
+        held = {seq: one for seq, one in self._beats.items() if live(one)}
+        named = beat.says.epoch.seq
+        known = held.get(named)
+        if known is None or beat.says.issued_at > known.says.issued_at:
+            held[named] = beat
+        while len(held) > EPOCHS_MAX:
+            del held[min(held)]
+        self._beats = held
+
+    @property
+    def ahead(self) -> Beat | None:
+        """The one that names the highest epoch."""
+        return self._beats[max(self._beats)] if self._beats else None
 
     def keep(self, issuers: Collection[str]) -> None:
         """Forget what others than these said lies ahead; what has ended stays ended."""
-        if self.ahead is not None and self.ahead.issuer not in issuers:
-            self.ahead = None
+        self._beats = {seq: one for seq, one in self._beats.items() if one.issuer in issuers}
 
     def end_below(self, epoch_seq: int) -> None:
         """An immediate epoch ends every lease below it."""
@@ -46,7 +58,3 @@ class Horizon:
         """Whether a newer epoch forbids a lease under this one."""
         ahead = 0 if self.ahead is None else self.ahead.says.epoch.seq
         return epoch_seq < max(ahead, self._ended)
-
-
-def _order_of(beat: Beat) -> tuple[int, int]:
-    return (beat.says.epoch.seq, beat.says.issued_at)

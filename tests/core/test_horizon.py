@@ -30,6 +30,15 @@ def test_a_higher_epoch_forbids_the_lower_one_and_not_itself() -> None:
     assert not seen(BELOW).forbids(1)
 
 
+def test_what_names_a_lower_one_is_not_forgotten_for_what_names_the_highest() -> None:
+    """A thief's beat for an epoch that nobody signed may be the first to grow old."""
+    third = builders.make_beat(TRUST, builders.make_epoch(TRUST, SECOND))
+    horizon = seen(ABOVE, third)
+    horizon.look(LATER, lambda one: one is not third)
+    assert horizon.ahead is ABOVE
+    assert horizon.forbids(1)
+
+
 def test_a_beat_that_is_dead_forbids_nothing_any_more() -> None:
     assert not seen(ABOVE, BELOW, dead=(ABOVE,)).forbids(1)
 
