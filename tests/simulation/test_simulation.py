@@ -70,14 +70,14 @@ def test_without_the_bug_its_scenario_breaks_nothing(planted: Planted) -> None:
 def test_a_verifier_that_believes_everything_grants_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The self-test of the verifier stops it before any lease: safe, and seen.
+    """The self-test of the verifier stops it before any lease: safe, and seen by L1.
 
-    By L1, or by S5 where forged beats are taken for a contradiction first.
+    Not at every seed: forged beats that are taken for a contradiction are seen first, by S5.
     """
     monkeypatch.setattr(envelope, "verify", lambda public, message, signature: True)
-    outcome = run(0, **{**CALM, **HOSTILE})
+    outcome = run(1, **{**CALM, **HOSTILE})
     assert outcome.decisions[PERMIT] == 0
-    assert outcome.invariant in ("L1", "S5")
+    assert outcome.invariant == "L1"
 
 
 def test_a_calm_world_permits_nearly_everything() -> None:
