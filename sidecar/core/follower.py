@@ -320,8 +320,8 @@ class Follower:
             return []
         self._round.deny(wrong)
         self._round.void = self._again = True
-        # What beats gave leaned on that clock, used or not: strictly newer ones give another.
-        self._granting.grants.keep()
+        # What beats gave leaned on that clock. Those that no lease leaned on are reckoned anew.
+        self._granting.grants.forget()
         held = self._pending or self._snapshot.lease is not None
         commands = self._drop(wrong) if held else []
         return commands if self._round.waiting else [*commands, ev.WakeAfter(0)]

@@ -111,7 +111,7 @@ class Granting:
         self.terms = self._setting.terms.within(trust.body.limits)
         self.quorum = max(self._setting.quorum, trust.body.quorum.r)
         self.archive = Archive(trust)
-        self.grants.keep()  # what was vouched for under another document begins no lease any more
+        self.grants.forget()  # what was vouched for under another document begins no lease any more
 
     def live(self, beat: Beat, now: Now) -> bool:
         """Whether a lease may lean on a beat, by the freshness that the terms ask for."""

@@ -36,7 +36,6 @@ best ones of that many (`Grants`).
 Source: Gray & Cheriton 1989 section 2; protocol b.1 (streams), b.6; hardening E-G3, E-G4.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -171,9 +170,9 @@ class Grants:
         fit.sort(key=lambda item: item.deadline, reverse=True)
         return tuple(fit[:need]) if len(fit) >= need else ()
 
-    def keep(self, issuers: Collection[str] = ()) -> None:
-        """Forget what other issuers gave."""
-        self._known = {key: item for key, item in self._known.items() if key in issuers}
+    def forget(self) -> None:
+        """What beats gave so far counts no more."""
+        self._known.clear()
 
 
 def together(granted: tuple[Lease, ...], agreement: Agreement, latest: WallMs) -> Lease:

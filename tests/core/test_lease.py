@@ -190,9 +190,9 @@ def test_what_a_beat_gave_for_another_epoch_counts_for_nothing() -> None:
     assert offered(beat()).best(other, 1) == ()
 
 
-def test_issuers_without_the_role_are_forgotten() -> None:
-    grants = offered(beat(number=2))
-    grants.keep((builders.signer(builders.Role.BEAT, 1).key_id,))
+def test_what_is_forgotten_counts_for_nothing() -> None:
+    grants = offered(beat())
+    grants.forget()
     assert grants.best(AGREED, 1) == ()
 
 

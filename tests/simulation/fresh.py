@@ -55,6 +55,7 @@ def ticked(seen: Seen, now: Now, true_ns: int, *, nonce: bool, ttl_ms: int) -> N
     apart_ms = abs(now.wall - before.wall - boot_ms)
     if boot_ms > TICK_MS + ttl_ms / 2 or (apart_ms > STEP_MS and not nonce):
         seen.stepped_ns = true_ns
+        seen.forget(true_ns)
 
 
 def i20_a_step_ends_a_lease(look: Look) -> None:

@@ -49,7 +49,9 @@ class Seen:
         told: Genuine contradictions that it told of -> their evidence ids, restarts included.
         evidence: Evidence ids of genuine contradictions that it told of, restarts included.
         ahead: Epoch number -> the latest signed beat that was live when shown and vouches for it.
-        offered: Digest of a beat -> when the reads left that first brought it to this process.
+        offered: Digest of a beat -> when the reads left that first brought it to this process, of
+            those that it has not forgotten since.
+        forgot_ns: True time at which it last had to forget what beats gave, -1 for never.
         fetched: Digests of epochs shown since the last lease.
         proved: Digest of a beat -> the report of this process that it covers, as proofs showed.
         used: Digests of beats that a lease has leaned on, restarts included.
@@ -77,6 +79,7 @@ class Seen:
     conflicts: list[frozenset[bytes]] = field(default_factory=list)
     ahead: dict[int, Beat] = field(default_factory=dict)
     offered: dict[str, Sent] = field(default_factory=dict)
+    forgot_ns: int = -1
     fetched: set[str] = field(default_factory=set)
     proved: dict[str, Made] = field(default_factory=dict)
     told: dict[frozenset[bytes], str] = field(default_factory=dict)
@@ -99,7 +102,8 @@ class Seen:
         self.lease, self.holds, self.ticked, self.stepped_ns = None, (), None, -1
         self.heard, self.conflicts = {}, []
         self._order(NO_HALTS)
-        self.ahead, self.fetched, self.proved, self.offered = {}, set(), {}, {}
+        self.ahead, self.fetched, self.proved = {}, set(), {}
+        self.forget(-1)
         if stored is not None:
             self._order(NO_HALTS.union(halt.reread(raw.encode()) for raw in stored.halts))
             kept = [(_pair(*latch.envelopes), latch.evidence) for latch in stored.latches]
@@ -110,9 +114,14 @@ class Seen:
                 (issuer, mark.seq): mark.envelope.encode() for issuer, mark in stored.beats.items()
             }
 
-    def adopted(self, before: Trust, after: Trust) -> None:
+    def forget(self, true_ns: int) -> None:
+        """No lease is reckoned any more from a beat of a round that began before."""
+        self.offered, self.forgot_ns = {}, true_ns
+
+    def adopted(self, before: Trust, after: Trust, true_ns: int) -> None:
         """Another trust document is in force: what it takes back is not held against anybody."""
         self.version = after.version
+        self.forget(true_ns)
         keys = after.keys[Role.BEAT]
         self.ahead = {seq: beat for seq, beat in self.ahead.items() if beat.issuer in keys}
         if before.keys[Role.EPOCH] != after.keys[Role.EPOCH]:
@@ -143,7 +152,8 @@ class Seen:
                 for signed in [
                     truth.beats_by_raw[raw] for raw in values if raw in truth.beats_by_raw
                 ]:
-                    self.offered.setdefault(signed.beat.sha256, sent)
+                    if sent.true_ns >= self.forgot_ns:
+                        self.offered.setdefault(signed.beat.sha256, sent)
                     self._beat(signed, values[0], served, doc, is_live)
             elif key in truth.epochs_by_key:
                 epoch, raw = truth.epochs_by_key[key]

@@ -26,7 +26,7 @@ def check_trust(look: Look) -> None:
         violated("T1", f"{look.name} goes back to trust {version} from {seen.version}")
     if version != seen.version:
         t3_stored_before_used(look, version)
-        seen.adopted(look.truth.trusts[seen.version], look.truth.trusts[version])
+        seen.adopted(look.truth.trusts[seen.version], look.truth.trusts[version], look.true_ns)
     t2_orders_were_signed_by_those_who_may(look)
 
 
