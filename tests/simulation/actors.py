@@ -119,6 +119,7 @@ class SimulatedSidecar(Machine):
 
     def _named(self, setting: Setting) -> Setting:
         """With an identity of this process."""
+        setting = replace(setting, instance=self.instance)  # else it takes every order for its own
         if not self._scenario.reports:
             return setting
         process, key = self.seen.process, self._key
@@ -133,7 +134,7 @@ class SimulatedSidecar(Machine):
             self.instance, key.key_id, key.public.hex(), boot_id, setting.service, setting.region,
             "simulated", seal,
         )  # fmt: skip
-        return replace(setting, instance=self.instance, identity=identity)
+        return replace(setting, identity=identity)
 
     def _nonce(self) -> bytes:
         return self._world.rng.randbytes(32) if self._scenario.reports else b""
