@@ -340,6 +340,7 @@ class Accepted:
                 latches=self._latches,
                 routes=self._route_text,
                 last_wall=self._last_wall,
+                former=marks.former(trust),
             )
         )
 

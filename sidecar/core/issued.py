@@ -93,12 +93,7 @@ def in_force(pinned: Trust, state: State | None, now: WallMs) -> Trust:
     """
     if state is None or state.trust is None or state.trust.version < pinned.version:
         return pinned
-    versions = range(state.trust.version - len(state.trusts) + 1, state.trust.version + 1)
-    kept = {
-        version: trust.parse(raw.encode(), now)
-        for version, raw in zip(versions, state.trusts, strict=True)
-        if version in (pinned.version, state.trust.version)
-    }
+    kept = _walked(state.trusts, now)
     newest = kept.get(state.trust.version, pinned)
     if kept.get(pinned.version, pinned) != pinned:
         raise ProtocolError(
@@ -108,6 +103,15 @@ def in_force(pinned: Trust, state: State | None, now: WallMs) -> Trust:
         detail = f"trust version {state.trust.version} that was used here is not there"
         raise ProtocolError(Reason.EQUIVOCATION, detail)
     return newest
+
+
+def _walked(raws: tuple[str, ...], now: WallMs) -> dict[int, Trust]:
+    # Step by step, not the last alone: only who walked there knows the keys of before, and can read
+    # the orders that these signed.
+    kept: list[Trust] = []
+    for raw in (raw.encode() for raw in raws):
+        kept.append(kept[-1].rotate(raw, now) if kept else trust.parse(raw, now))
+    return {document.version: document for document in kept}
 
 
 class Issued:

@@ -7,19 +7,24 @@ Rules:
   accept an older state than it had already refused.
 * The marked epoch and beats are kept as whole envelopes: a later object with the same number and
   other content is then evidence that anybody can check, also across a restart.
+* Keys that once gave orders are kept with the trust document: orders outlive them, and whoever
+  starts again must be able to read what it could read before.
 * The route table is kept too, so that health and metrics targets stay exempt after a restart while
   no quorum can be read. It opens nothing else.
 
 Source: protocol b.12; hardening E-R7.
 """
 
+from dataclasses import replace
+
 import msgspec
 
 from sidecar.core import canonical
 from sidecar.core.canonical import Count, Id16, Name, Sha256, Strict
+from sidecar.core.envelope import KeyId, PublicKey
 from sidecar.core.instant import WallMs
 from sidecar.core.objects import trust
-from sidecar.core.objects.trust import Trust, TrustRef
+from sidecar.core.objects.trust import Former, Role, Trust, TrustRef
 from sidecar.core.reason import BY_CODE, ProtocolError, Reason
 
 TYPE = "urn:epochgate:marks:v1"
@@ -45,10 +50,20 @@ class Latch(Strict, frozen=True):
     envelopes: tuple[str, ...]
 
 
+class FormerKey(Strict, frozen=True):
+    """A key that had a role of orders until a time, in ms since 1970. `public`: hex."""
+
+    role: Role
+    keyid: Sha256
+    public: Sha256
+    until: Count
+
+
 class Marks(Strict, frozen=True):
     """Everything that is stored. `beats` by issuer key id; `last_wall` in ms since 1970.
 
     `trust_envelope`: the trust document in force when it is not the pinned one, else null.
+    `former`: see `Trust.former`. Files of the version before this one have none.
     """
 
     type: str = msgspec.field(name="_type")
@@ -62,6 +77,7 @@ class Marks(Strict, frozen=True):
     latches: tuple[Latch, ...]
     routes: str | None
     last_wall: Count
+    former: tuple[FormerKey, ...] = ()
 
 
 def encode(marks: Marks) -> bytes:
@@ -112,11 +128,28 @@ def in_force(stored: Marks | None, pinned: Trust, now: WallMs) -> Trust:
         if made.sha256 != pinned.sha256:
             detail = f"marks were made under another version {made.version}"
             raise ProtocolError(Reason.EQUIVOCATION, detail)
-        return pinned
+        return _remembering(pinned, stored)
     if stored.trust_envelope is None:
         detail = f"marks were made under version {made.version}, this is {pinned.version}"
         raise ProtocolError(Reason.TRUST_WITHHELD, detail)
     kept = trust.parse(stored.trust_envelope.encode(), now)
     if (kept.version, kept.sha256, kept.domain) != (made.version, made.sha256, pinned.domain):
         raise ProtocolError(Reason.STATE_CORRUPT, "holds another trust document than it names")
-    return kept
+    return _remembering(kept, stored)
+
+
+def former(trust: Trust) -> tuple[FormerKey, ...]:
+    """What `Marks.former` says of a document that was walked to."""
+    return tuple(
+        FormerKey(role=role, keyid=key, public=item.public.hex(), until=item.until)
+        for role, keys in trust.former.items()
+        for key, item in sorted(keys.items())
+    )
+
+
+def _remembering(trust: Trust, stored: Marks) -> Trust:
+    found: dict[Role, dict[KeyId, Former]] = {}
+    for item in stored.former:
+        public = PublicKey(bytes.fromhex(item.public))
+        found.setdefault(item.role, {})[KeyId(item.keyid)] = Former(public, WallMs(item.until))
+    return replace(trust, former=found) if found else trust

@@ -17,7 +17,7 @@ from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import State
 from sidecar.signer import sign
-from tests import builders
+from tests import builders, rotation
 from tests.builders import ROLES, now
 from tests.core.test_follower import (
     FIRST,
@@ -197,6 +197,30 @@ def test_a_crash_after_the_store_goes_on_under_the_successor(serving: Rotating) 
     rig.objects = {**fetchable(FIRST_RAW), layout.epoch_key("test", epoch.sha256): raw}
     rig.round_of(600, beat_under(second, epoch, 2, 550))
     assert rig.lease is not None
+
+
+@pytest.mark.parametrize(
+    ("repinned", "issued_at", "orders"),
+    [
+        (False, TRUST.body.issued_at, 1),
+        (True, TRUST.body.issued_at, 1),
+        (False, builders.NOW + 1, 0),  # signed when the key was no halt key any more
+    ],
+)
+def test_a_halt_of_a_retired_key_is_read_after_a_restart(
+    *, repinned: bool, issued_at: int, orders: int
+) -> None:
+    second = rotation.successor(TRUST, {Role.HALT: rotation.others(Role.HALT)})
+    rig = Rotating()
+    rig.round_of(0, trusts=[second])
+    if repinned:
+        rig.trust = trust.parse(second.raw, builders.NOW)
+    rig = rig.crashed()
+    halt_key = layout.halts_key("test")
+    order = builders.order_bytes(TRUST, issued_at=issued_at)
+    rig.begin(300)
+    rig.feed(ev.PeerReplied(A, rig.round, {halt_key: (order,)}), now(300))
+    assert (rig.version, rig.gate.halts.seq) == (2, orders)
 
 
 def test_a_crash_before_the_store_goes_on_under_the_document_before(serving: Rotating) -> None:

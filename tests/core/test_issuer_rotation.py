@@ -113,6 +113,17 @@ def test_retired_key_stops_vouching_and_says_so_but_still_spreads_halts() -> Non
     assert all(len(peer.hashes[layout.halts_key(DOMAIN)]) == 1 for peer in world.peers.values())
 
 
+def test_halt_of_a_retired_key_is_read_and_named_also_after_a_restart() -> None:
+    world = World()
+    world.put_trust(rotation.successor(TRUST, {Role.HALT: rotation.others(Role.HALT)}))
+    world.must_beat()
+    world.restart()
+    world.put_order(PEERS[0], builders.order_bytes(TRUST, issued_at=TRUST.body.issued_at))
+    world.put_order(PEERS[0], builders.order_bytes(TRUST, issued_at=NOW + 1, number=2), "y")
+    said = world.must_beat().says
+    assert (said.trust.version, said.halts.seq, said.state) == (2, 1, "halt")
+
+
 def test_key_is_warned_of_and_then_stops_before_its_end() -> None:
     ends = NOW + 20_000
     world = World()

@@ -35,7 +35,7 @@ class Seen:
 
     Attributes:
         process: Name and life of its machine.
-        since: Version of the trust document that this process began with.
+        since: Version of the trust document from which it has walked, restarts included.
         version: Version of the one in force.
         stored_version: The highest that is durable, restarts included.
         rounds: Round -> peer -> epochs that a truly signed beat from it vouched for.
@@ -96,7 +96,9 @@ class Seen:
 
     def restarted(self, stored: marks.Marks | None, process: tuple[str, int], trust: Trust) -> None:
         """Forget what a new process cannot know."""
-        self.process, self.since, self.version = process, trust.version, trust.version
+        self.process, self.version = process, trust.version
+        if stored is None:
+            self.since = trust.version
         self.rounds.clear()
         self.sent.clear()
         self.lease, self.holds, self.ticked, self.stepped_ns = None, (), None, -1
