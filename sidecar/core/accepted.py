@@ -83,7 +83,7 @@ class Accepted:
         self._proved: Now | None = None  # what the wall clock must have shown by a boot time
         # What was pinned is in the pinned file; what came over the peers is nowhere else.
         self._carried = stored is not None and stored.trust_envelope is not None
-        self.epoch = None if stored is None else stored.epoch
+        self.epoch = None if stored is None else _floored(stored.epoch, trust, fallen=False)
         self.held_since: Now | None = None
         self.successor: Trust | None = None
         self.generation = 0 if stored is None else stored.generation
@@ -187,11 +187,8 @@ class Accepted:
         return _contradiction(Reason.EQUIVOCATION, named, (known.raw, successor.raw))
 
     def _marks_under(self, after: Trust) -> tuple[ObjectMark | None, dict[str, ObjectMark]]:
-        floor, mark = after.body.floors.epoch, self.epoch
-        fallen = mark is not None and self._trust.changed(after, Role.EPOCH)
-        if floor is not None and (mark is None or fallen or floor.seq > mark.seq):
-            mark = ObjectMark(seq=floor.seq, sha256=floor.sha256, envelope="")
-        return mark, _of(after, self._beats)
+        fallen = self._trust.changed(after, Role.EPOCH)
+        return _floored(self.epoch, after, fallen=fallen), _of(after, self._beats)
 
     def add_orders(self, orders: Iterable[Order]) -> bool:
         """Take verified orders; say whether any was new."""
@@ -346,6 +343,16 @@ class Accepted:
 
     def _raw(self, beat: Beat) -> bytes:
         return self._raws[beat.sha256]
+
+
+def _floored(mark: ObjectMark | None, trust: Trust, *, fallen: bool) -> ObjectMark | None:
+    # What root says about the past is final: also that another epoch was meant by this number.
+    floor = trust.body.floors.epoch
+    if floor is None or (mark is not None and mark.sha256 == floor.sha256):
+        return mark
+    if mark is not None and mark.seq > floor.seq and not fallen:
+        return mark
+    return ObjectMark(seq=floor.seq, sha256=floor.sha256, envelope="")
 
 
 def _proved_by(proved: Now, now: Now, terms: Terms) -> int:

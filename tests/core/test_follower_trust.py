@@ -425,6 +425,29 @@ def test_a_floor_above_the_mark_ends_what_is_below_it(serving: Rotating) -> None
     assert serving.gate.closed is Reason.EPOCH_SUPERSEDED
 
 
+@pytest.mark.parametrize("repinned", [False, True])
+def test_a_floor_that_means_another_epoch_by_the_marked_number_is_followed(
+    *, repinned: bool
+) -> None:
+    forged_raw = builders.epoch_bytes(TRUST, FIRST, activation=IMMEDIATE)
+    forged = builders.open_epoch(forged_raw, TRUST)
+    meant_raw, meant = epoch_under(TRUST)
+    rig = Rotating(objects=fetchable(FIRST_RAW, forged_raw))
+    rig.whole(0, beat(forged, 1))
+    assert rig.lease is not None
+    second = after(TRUST, floors=Floors(epoch=Mark(seq=2, sha256=meant.sha256), beat={}, halt=0))
+    if repinned:
+        rig.trust = trust.parse(second.raw, builders.NOW)
+        rig = rig.crashed()
+    else:
+        rig.round_of(300, trusts=[second])
+        assert rig.gate.closed is Reason.EPOCH_SUPERSEDED
+    rig.objects = fetchable(FIRST_RAW, meant_raw)
+    rig.round_of(600, beat_under(second, meant, 2, 590))
+    assert rig.lease is not None
+    assert rig.lease.epoch_sha256 == meant.sha256
+
+
 def test_an_immediate_epoch_of_stolen_keys_ends_nothing_for_good() -> None:
     """It ended the leases below it, until the keys that signed it lost their role."""
     raw = builders.epoch_bytes(TRUST, FIRST, activation=IMMEDIATE)
