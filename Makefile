@@ -21,7 +21,6 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
   --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
-WORKERS ?= 3
 COMPILED := build/compiled
 COMPILED_TESTS := tests/core tests/proxy tests/audit tests/telemetry tests/http tests/hostile
 
@@ -34,9 +33,9 @@ help: ## list the targets
 demo: $(READY) ## peers, authority, sidecar and upstream on this machine; see the gate work (ARGS=...)
 	@$(VENV)/bin/epochgate demo $(ARGS)
 
-# Some wait for sockets and clocks, some compute: three files at a time keep two cores busy.
+# They wait for sockets and clocks, and start many processes: one file per core at a time.
 test: $(READY) ## run the tests (ARGS="tests/core -k lease")
-	@$(PY) -m pytest $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile)
+	@$(PY) -m pytest $(or $(ARGS),--numprocesses auto --dist loadfile)
 
 check: lint types layers coverage ## everything that must hold before a change is merged
 
@@ -57,7 +56,7 @@ format: $(READY) ## fix what ruff can fix, then format
 compiled: $(COMPILED)/.built ## build with the hot path compiled, and its tests beside it (needs a C compiler)
 
 test-compiled: $(COMPILED)/.built ## run the tests of the data plane against that build
-	@cd $(COMPILED) && $(CURDIR)/$(PY) -m pytest $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile $(COMPILED_TESTS))
+	@cd $(COMPILED) && $(CURDIR)/$(PY) -m pytest $(or $(ARGS),--numprocesses auto --dist loadfile $(COMPILED_TESTS))
 
 coverage: $(READY) ## run the tests and report the lines and branches they miss
 	@rm -f .coverage .coverage.*

@@ -1,13 +1,29 @@
-"""Fixtures that several folders of tests share."""
+"""Fixtures that several folders of tests share, and what runs side by side."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.valkey import ValkeyServer
 
 ValkeyMaker = Callable[..., ValkeyServer]
+ONE_DEPLOYMENT = "tests/conformance/"
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """A file at a time to each process; a folder that shares one deployment as if it were one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return ONE_DEPLOYMENT if nodeid.startswith(ONE_DEPLOYMENT) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
+    """For `--dist loadfile`."""
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture

@@ -99,12 +99,15 @@ class Course:
     def failed(self, now: Now, reasons: Sequence[Reason]) -> list[Passage]:
         """A round ended and renewed nothing: the passage, if it is another than the one before."""
         codes = [reason.code for reason in reasons]
-        held = self.trail.steps
+        trail = self.trail
+        if list(reasons) == [Reason.STATE_UNWRITABLE] and len(trail.steps) == TELEMETRY:
+            trail = trail.then(now, {"reasons": []})  # the evaluation held, the disk did not
+        held = trail.steps
         number = len(held) + 1
         self.latest = Lifecycle(step=number, ok=False)
         spent_ms = _ms(held[-1][0], now)
         last = Step(number, ok=False, spent_ms=spent_ms, evidence={"reasons": codes})
-        return self._tell((number, tuple(codes)), (*self.trail.told(), last))
+        return self._tell((number, tuple(codes)), (*trail.told(), last))
 
     def _tell(self, key: object, steps: tuple[Step, ...]) -> list[Passage]:
         if key == self._told:

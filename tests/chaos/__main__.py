@@ -33,7 +33,9 @@ def main(words: list[str]) -> int:
     chosen = _arguments(words)
     if chosen.check is not None:
         return _recheck(chosen.check)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends every process, as Ctrl-C does
+    # Both end every process. A shell that starts this in the background has SIGINT ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     first = random.randrange(SEED_LIMIT) if chosen.seed is None else chosen.seed
     base = Path(tempfile.mkdtemp(prefix="epochgate-chaos-"))
     rows: list[Figures] = []

@@ -30,7 +30,7 @@ class Running:
         return self._results[name]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not the session: it takes as much as the tests beside it
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("conformance")
     deployment = Deployment(folder)

@@ -106,6 +106,13 @@ def test_a_failure_after_an_approval_in_the_same_round_names_the_step_after_the_
     assert told(course.failed(now(90), [Reason.EPOCH_SUPERSEDED]))[-1] == (steps.EVALUATION, False)
 
 
+def test_a_disk_that_fails_denies_the_approval() -> None:
+    course = Course()
+    through(course)
+    passages = course.failed(now(90), [Reason.STATE_UNWRITABLE])
+    assert told(passages)[-2:] == [(steps.EVALUATION, True), (steps.APPROVAL, False)]
+
+
 def test_a_process_begins_at_the_first_step() -> None:
     assert (Course().latest.step, Course().latest.ok) == (steps.INITIALIZATION, True)
     assert list(MIDDLE) == [2, 3, 4, 5, 6]

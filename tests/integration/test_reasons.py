@@ -15,6 +15,7 @@ import pytest
 
 from sidecar import clock
 from sidecar.core import canonical, layout, policy
+from sidecar.core import lifecycle as steps
 from sidecar.core.objects import beat, halt
 from sidecar.core.objects.epoch import Activation, Scope
 from sidecar.core.objects.trust import Revoked, Role, TrustRef
@@ -196,6 +197,8 @@ async def test_no_lease_is_published_that_was_not_stored(world: World) -> None:
     vouched(world)
     (world.sidecar.folder / "state" / "marks.new").mkdir()
     await denied_because(world, Reason.STATE_UNWRITABLE)
+    passages = [line["detail"] for line in world.sidecar.records() if line["type"] == "lifecycle"]
+    assert (passages[-1]["step"], passages[-1]["ok"]) == (steps.APPROVAL, False)
 
 
 @produces(Reason.SIG_INVALID)

@@ -7,7 +7,7 @@ that a check asked for.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,14 +154,20 @@ class Hand:
         body = canonical.dump(msgspec.structs.replace(self._authority(), **said))
         return sign(beat.PAYLOAD_TYPE, body, self._key)
 
-    def give(self, raw: bytes, *numbers: int) -> None:
-        """Give a beat to these peers, numbered from 0; to all when none is named."""
+    def give(self, raw: bytes, *numbers: int, proofs: Mapping[str, bytes] | None = None) -> None:
+        """Give a beat to these peers, numbered from 0; to all when none is named.
+
+        Args:
+            raw: Its envelope.
+            *numbers: Of the peers.
+            proofs: By instance. With the beat at once, or a busy machine would rarely see both.
+        """
         for number in numbers or range(len(self._peers)):
             shown = self.show(number, raw)
             if shown is None:
                 self._peers[number].delete(self.beat_key)
             else:
-                self._peers[number].put(self.beat_key, shown)
+                self._peers[number].put(self.beat_key, shown, self.proofs_key, proofs)
 
     def tell(self) -> None:
         """Sign one beat over the reports that there are, and give it to the peers."""
@@ -172,12 +178,12 @@ class Hand:
         fleet = beat.Fleet(root=root.hex(), size=size, expected=size, diverged=self.diverged)
         raw = self.sign_beat(**{"fleet": fleet, **self.changes})
         named = canonical.digest(envelope.parse(raw, beat.MAX_BYTES).unverified_payload)
+        proofs = {}
         for index, one in enumerate(covered):
             steps = tuple(item.hex() for item in merkle.path(tree, index))
             proof = report.Proof(beat=named, report=one.sha256, index=index, path=steps)
-            for peer in self._peers:
-                peer.put_field(self.proofs_key, one.says.instance, canonical.dump(proof))
-        self.give(raw)
+            proofs[one.says.instance] = canonical.dump(proof)
+        self.give(raw, proofs=proofs)
 
     def heard(self) -> list[int]:
         """How many reports it has seen of each instance."""

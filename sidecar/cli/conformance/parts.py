@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,19 @@ class Peer:
             }
         return {}
 
-    def put(self, key: str, value: bytes | str) -> None:
-        """Write a value, as somebody who has taken the peer over."""
-        self.client.set(key, value)
-
-    def put_field(self, key: str, field: str, value: bytes) -> None:
-        """Write a field of a hash, likewise."""
-        self.client.hset(key, field, value)
+    def put(
+        self,
+        key: str,
+        value: bytes | str,
+        table: str = "",
+        fields: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Write a value, and fields of a hash with it, as somebody who has taken the peer over."""
+        with self.client.pipeline() as batch:
+            if fields:
+                batch.hset(table, mapping=dict(fields))
+            batch.set(key, value)
+            batch.execute()
 
     def delete(self, *keys: str) -> None:
         """Remove keys."""

@@ -40,8 +40,7 @@ def test_a_peer_holds_what_it_is_given_and_says_nothing_when_it_is_gone(tmp_path
     with contextlib.closing(peer.client):
         with processes.ending(peer.process):
             peer.start()
-            peer.put("key", b"value")
-            peer.put_field("hash", "field", b"one")
+            peer.put("key", b"value", "hash", {"field": b"one"})
             assert peer.get("key") == b"value"
             assert peer.hash("hash") == {"field": b"one"}
             peer.delete("key")
