@@ -22,7 +22,7 @@ from sidecar.core.objects.trust import Revoked, Role, TrustRef
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.signer import sign
 from tests import builders
-from tests.integration.harness import TTL_MS, World
+from tests.integration.harness import LIMIT_S, TTL_MS, World
 from tests.integration.reasons import produces
 
 ALL = (0, 1, 2)
@@ -197,8 +197,14 @@ async def test_no_lease_is_published_that_was_not_stored(world: World) -> None:
     vouched(world)
     (world.sidecar.folder / "state" / "marks.new").mkdir()
     await denied_because(world, Reason.STATE_UNWRITABLE)
-    passages = [line["detail"] for line in world.sidecar.records() if line["type"] == "lifecycle"]
-    assert (passages[-1]["step"], passages[-1]["ok"]) == (steps.APPROVAL, False)
+    wanted = (steps.APPROVAL, False, {"reasons": ["EG406"]})
+    async with asyncio.timeout(LIMIT_S):
+        while wanted not in [
+            (said["step"], said["ok"], said["evidence"])
+            for line in world.sidecar.records()
+            if line["type"] == "lifecycle" and (said := line["detail"])
+        ]:
+            await asyncio.sleep(0.01)
 
 
 @produces(Reason.SIG_INVALID)

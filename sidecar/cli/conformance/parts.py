@@ -72,8 +72,8 @@ class Peer:
     ) -> None:
         """Write a value, and fields of a hash with it, as somebody who has taken the peer over."""
         with self.client.pipeline() as batch:
-            if fields:
-                batch.hset(table, mapping=dict(fields))
+            for field, held in (fields or {}).items():
+                batch.hset(table, field, held)
             batch.set(key, value)
             batch.execute()
 
