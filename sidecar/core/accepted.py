@@ -17,7 +17,7 @@ Rules:
 Source: protocol b.3 (4a, 4c, 6), b.9, b.10, b.11, b.12; TUF 1.0.34 section 5.3.11.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -88,6 +88,7 @@ class Accepted:
         self.successor: Trust | None = None
         self.generation = 0 if stored is None else stored.generation
         self.halts = NO_HALTS
+        self._taken: Sequence[Order] = ()
         self.routes = NO_ROUTES
         self.dirty = False
         if stored is not None:
@@ -190,9 +191,11 @@ class Accepted:
         fallen = self._trust.changed(after, Role.EPOCH)
         return _floored(self.epoch, after, fallen=fallen), _of(after, self._beats)
 
-    def add_orders(self, orders: Iterable[Order]) -> bool:
+    def add_orders(self, orders: Sequence[Order]) -> bool:
         """Take verified orders; say whether any was new."""
-        halts = self.halts.union(orders)
+        if orders is self._taken:
+            return False  # as most replies hold what the one before did
+        halts, self._taken = self.halts.union(orders), orders
         if halts.seq == self.halts.seq:
             return False
         self.halts = halts

@@ -130,10 +130,9 @@ class Follower:
     # -- a round ---------------------------------------------------------------------------------
 
     def _begin(self, event: ev.RoundDue | ev.Hinted, now: Now) -> list[ev.Command]:
-        if self._round.waiting:
-            self._again = True
+        self._again = bool(self._round.waiting)
+        if self._again or (isinstance(event, ev.Hinted) and event.peer is not None):
             return self._glance(event)
-        self._again = False
         peers = self._setting.peers
         self._round = Round(self._round.number + 1, now, event.jitter, peers)
         self._course.begin(now, self._ground)
@@ -144,7 +143,7 @@ class Follower:
         return [self._hearing.read(peer, self._round.number, writes) for peer in peers]
 
     def _glance(self, event: ev.RoundDue | ev.Hinted) -> list[ev.Command]:
-        """A peer that has answered says that something is new: orders do not wait for the rest."""
+        """A peer says that something is new: orders do not wait for the rest, a round does."""
         peer = event.peer if isinstance(event, ev.Hinted) else None
         if peer is None or peer in self._round.waiting or peer in self._glances:
             return []
@@ -155,9 +154,10 @@ class Follower:
         if event.peer not in self._glances:
             return []
         self._glances.discard(event.peer)
-        if isinstance(event, ev.PeerFailed):
-            return []
-        return self._take_orders(self._hearing.orders(event, now))
+        commands: list[ev.Command] = []
+        if isinstance(event, ev.PeerReplied):
+            commands += self._take_orders(self._hearing.orders(event, now))
+        return commands if self._round.waiting else [*commands, ev.WakeAfter(0)]
 
     def _answered(self, event: ev.PeerReplied | ev.PeerFailed, now: Now) -> list[ev.Command]:
         this = self._round

@@ -30,6 +30,7 @@ from sidecar.core.reason import ProtocolError, Reason
 
 FORGERIES_MAX = 16  # orders that fail to verify, per reply; the rest waits for the next round
 BEATS_MAX = 512  # byte strings remembered
+SETS_MAX = 8  # sets of orders remembered, in the order in which a peer gave them
 KNOWN_ORDERS_MAX = 8192  # digests remembered; above what one reply can hold
 
 K = TypeVar("K")
@@ -67,6 +68,7 @@ class Verifier:
         self._terms = terms
         self._beats: dict[bytes, Beat | Reason] = {}
         self._orders: dict[str, Order | Reason] = {}  # by the digest of the envelope
+        self._sets: list[tuple[tuple[bytes, ...], tuple[Order, ...]]] = []  # heard lately, all good
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -102,8 +104,20 @@ class Verifier:
             else:
                 stale.append((heard, raw))
                 faults.add(wrong)
-        orders = self._hear_orders(_values(found, hashes), now, faults)
-        return Heard(tuple(good), tuple(stale), tuple(orders), _sorted(faults))
+        orders = self._orders_among(tuple(_values(found, hashes)), now, faults)
+        return Heard(tuple(good), tuple(stale), orders, _sorted(faults))
+
+    def _orders_among(
+        self, raws: tuple[bytes, ...], now: WallMs, faults: set[Reason]
+    ) -> tuple[Order, ...]:
+        # Most replies hold the orders that one before did, hundreds perhaps; peers sort them apart.
+        for heard, orders in self._sets:
+            if heard == raws:
+                return orders
+        orders = tuple(self._hear_orders(raws, now, faults))
+        if len(orders) == len(raws):  # else what is wrong with the rest is told again
+            self._sets = [(raws, orders), *self._sets[: SETS_MAX - 1]]
+        return orders
 
     def _hear_orders(
         self, raws: Iterable[bytes], now: WallMs, faults: set[Reason]

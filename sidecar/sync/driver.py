@@ -5,7 +5,7 @@ Rules:
 * All events pass through one queue and one loop. An exception there ends the process: a follower
   with a bug must not go on answering for the gate, and without it the lease runs out.
 * One worker per peer, so one read outstanding per peer, and a slow one delays nobody else.
-* Hints (something changed, look now) only bring the next round forward. They are never believed,
+* Hints (something changed, look now) only bring the next look forward. They are never believed,
   and at most one round per `HINT_GAP_S` starts because of them.
 * Nothing here judges what was read.
 """

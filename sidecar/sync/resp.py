@@ -13,16 +13,22 @@ Why not redis-py's own parser: it reads whatever length the server announces, an
 Source: Redis serialization protocol, version 2; hardening E-R2, R05, R06.
 """
 
-import asyncio
 import re
-from typing import Final
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
 
 # The class that redis-py accepts for RESP2; only `on_connect` and `on_disconnect` of it are used.
 from redis._parsers.resp2 import _AsyncRESP2Parser
 
 from sidecar.core.fault import Fault, PeerError
 
+if TYPE_CHECKING:
+    import asyncio
+
 ELEMENTS_MAX = 4096  # of one array; a domain holds at most some hundred orders
+LINE_MAX_BYTES = 64 * 1024
+READ_BYTES = 64 * 1024
 GREETING_BYTES = 1024  # limit while connecting: replies to AUTH and SELECT
 DETAIL_LETTERS = 80  # of what a peer said, for people
 
@@ -45,12 +51,37 @@ class ErrorReplyError(PeerError):
     """The peer answered a command with an error; the connection is still in step."""
 
 
+class _More(Enum):
+    """More bytes are needed."""
+
+    MORE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """So many replies follow."""
+
+    count: int
+
+
 class Parser(_AsyncRESP2Parser):
-    """Reads replies of one connection. A status is text, a bulk string bytes."""
+    """Reads replies of one connection. A status is text, a bulk string bytes.
+
+    What has come is taken apart without a further await: an array of hundreds of orders is read
+    by each round of each sidecar.
+    """
 
     def __init__(self, socket_read_size: int) -> None:
         super().__init__(socket_read_size)
         self._left = GREETING_BYTES
+        self._held = bytearray()  # what has come and was not taken yet begins at `_at`
+        self._at = 0
+
+    def on_connect(self, connection: Any) -> None:  # noqa: ANN401, redis-py's
+        """Begin with a connection; what the one before left over is no part of it."""
+        super().on_connect(connection)  # type: ignore[no-untyped-call]
+        self._held.clear()
+        self._at = 0
 
     def limit(self, max_bytes: int) -> None:
         """How many bytes of text all following replies may hold together."""
@@ -66,31 +97,49 @@ class Parser(_AsyncRESP2Parser):
         Raises:
             PeerError: for an error reply, and for whatever is not one of the known shapes.
         """
+        while (head := self._take()) is _More.MORE:
+            await self._fill()
+        if not isinstance(head, _Array):
+            return head
+        if head.count > ELEMENTS_MAX:
+            raise PeerError(Fault.OVERSIZE, f"array of {head.count}, limit {ELEMENTS_MAX}")
+        found: list[Scalar] = []
+        while len(found) < head.count:
+            item = self._take()
+            if item is _More.MORE:
+                await self._fill()
+            elif isinstance(item, _Array):
+                raise PeerError(Fault.PROTOCOL, "unexpected reply: an array in an array")
+            else:
+                found.append(item)
+        return found
+
+    async def _fill(self) -> None:
         stream: asyncio.StreamReader | None = self._stream
         if stream is None or not self._connected:
             raise PeerError(Fault.CLOSED, "not connected")
-        try:
-            return await self._reply(stream)
-        except asyncio.IncompleteReadError as error:
-            raise PeerError(Fault.CLOSED, "the peer closed the connection") from error
-        except asyncio.LimitOverrunError as error:
-            raise PeerError(Fault.OVERSIZE, "a line that does not end") from error
+        more = await stream.read(READ_BYTES)
+        if not more:
+            raise PeerError(Fault.CLOSED, "the peer closed the connection")
+        del self._held[: self._at]
+        self._at = 0
+        self._held += more
 
-    async def _reply(self, stream: asyncio.StreamReader) -> Reply:
-        mark, rest = await _line(stream)
-        if mark != b"*":
-            return await self._scalar(stream, mark, rest)
-        count = _length(rest)
-        if count < 0:
-            return None
-        if count > ELEMENTS_MAX:
-            raise PeerError(Fault.OVERSIZE, f"array of {count}, limit {ELEMENTS_MAX}")
-        return [await self._scalar(stream, *await _line(stream)) for _ in range(count)]
-
-    async def _scalar(self, stream: asyncio.StreamReader, mark: bytes, rest: bytes) -> Scalar:
+    def _take(self) -> Scalar | _Array | _More:
+        held, at = self._held, self._at
+        end = held.find(b"\r\n", at)
+        if (len(held) if end < 0 else end) - at > LINE_MAX_BYTES:
+            raise PeerError(Fault.OVERSIZE, "a line that does not end")
+        if end < 0:
+            return _More.MORE
+        mark, rest = bytes(held[at : at + 1]), bytes(held[at + 1 : end])
+        if mark == b"$":
+            return self._bulk(_length(rest), end + 2)
+        self._at = end + 2
         match mark:
-            case b"$":
-                return await self._bulk(stream, _length(rest))
+            case b"*":
+                count = _length(rest)
+                return None if count < 0 else _Array(count)
             case b"+":
                 self._charge(len(rest))
                 return rest.decode("ascii", "replace")
@@ -101,24 +150,24 @@ class Parser(_AsyncRESP2Parser):
             case _:
                 raise PeerError(Fault.PROTOCOL, f"unexpected reply {_quote(mark + rest)}")
 
-    async def _bulk(self, stream: asyncio.StreamReader, length: int) -> bytes | None:
+    def _bulk(self, length: int, start: int) -> bytes | _More | None:
         if length < 0:
+            self._at = start
             return None
         self._charge(length)
-        body = await stream.readexactly(length + 2)
-        if not body.endswith(b"\r\n"):
+        held, end = self._held, start + length
+        if len(held) < end + 2:
+            self._left += length  # charged when it is there
+            return _More.MORE
+        if held[end : end + 2] != b"\r\n":
             raise PeerError(Fault.PROTOCOL, "a value does not end where it should")
-        return body[:-2]
+        self._at = end + 2
+        return bytes(held[start:end])
 
     def _charge(self, length: int) -> None:
         if length > self._left:
             raise PeerError(Fault.OVERSIZE, f"{length} bytes, {self._left} of the limit left")
         self._left -= length
-
-
-async def _line(stream: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    line = (await stream.readuntil(b"\r\n"))[:-2]
-    return line[:1], line[1:]
 
 
 def _length(digits: bytes) -> int:

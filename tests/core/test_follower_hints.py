@@ -29,10 +29,28 @@ def glanced(rig: Rig, ms: int, peer: PeerId = A) -> None:
     rig.feed(ev.PeerReplied(peer, GLANCE, shown(orders=[HALT])), now(ms))
 
 
-def test_a_hint_between_rounds_begins_one() -> None:
+def test_a_hint_between_rounds_reads_the_orders_of_that_peer_and_then_begins_one() -> None:
+    """A round reads all of all peers: a halt does not wait for that."""
+    rig = Rig()
+    rig.whole(0, beat(FIRST, 1))
+    (read,) = hint(rig, 100)
+    assert (read.peer, read.round, read.strings) == (A, GLANCE, ())
+    commands = rig.feed(ev.PeerReplied(A, GLANCE, shown(orders=[HALT])), now(110))
+    assert rig.gate.closed is Reason.HALT_GLOBAL
+    assert only(commands, ev.WakeAfter) == [ev.WakeAfter(0)]
+
+
+def test_a_round_begins_although_the_glance_before_it_failed() -> None:
     rig = Rig()
     rig.whole(0)
-    assert [read.peer for read in hint(rig, 100)] == list(PEERS)
+    hint(rig, 100)
+    assert rig.feed(ev.PeerFailed(A, GLANCE, "timeout"), now(110)) == [ev.WakeAfter(0)]
+
+
+def test_a_hint_of_nobody_between_rounds_begins_one() -> None:
+    rig = Rig()
+    rig.whole(0)
+    assert [read.peer for read in hint(rig, 100, None)] == list(PEERS)
 
 
 def test_a_hint_of_a_peer_that_has_answered_reads_its_orders_out_of_round(waiting: Rig) -> None:

@@ -208,7 +208,9 @@ def test_every_peer_gets_the_same_report_and_is_asked_for_its_proof(rig: Reporti
 
 def test_hints_without_end_make_no_more_than_one_report_per_poll(rig: Reporting) -> None:
     for ms in range(0, 200, 20):
-        rig.feed(ev.Hinted(0.5, bytes([ms]) * 32, peer=A), now(ms))
+        rig.feed(ev.Hinted(0.5, peer=A), now(ms))
+        assert only(rig.feed(ev.PeerFailed(A, 0, "timeout"), now(ms)), ev.WakeAfter)
+        rig.feed(ev.RoundDue(0.5, bytes([ms]) * 32), now(ms))
         rig.round += 1
         for peer in PEERS:
             rig.fail(peer, ms)

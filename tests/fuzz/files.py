@@ -145,7 +145,7 @@ def check_resp(data: bytes) -> None:
 async def _replies(pieces: Iterable[bytes]) -> tuple[list[Reply], Fault]:
     stream = asyncio.StreamReader(limit=LINE_MAX_BYTES)
     parser = Parser(socket_read_size=4096)
-    parser.on_connect(SimpleNamespace(_reader=stream, encoder=None))  # type: ignore[no-untyped-call]
+    parser.on_connect(SimpleNamespace(_reader=stream, encoder=None))
     found: list[Reply] = []
     fault = Fault.CLOSED
 

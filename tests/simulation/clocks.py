@@ -100,6 +100,9 @@ class NodeClocks:
 
     def stand_still(self, for_ns: int) -> None:
         """The machine does not run for a while: neither clock counts. Ask again afterwards."""
-        self._lost_ns += for_ns
-        self.stood_still_ns = self._world.now_ns + for_ns
-        self.set_wall(self._offset_ns - for_ns)
+        end_ns = self._world.now_ns + for_ns
+        # Stopped again while it stands still: only what goes beyond is lost, or time went back.
+        more_ns = max(0, end_ns - max(self._world.now_ns, self.stood_still_ns))
+        self._lost_ns += more_ns
+        self.stood_still_ns = max(end_ns, self.stood_still_ns)
+        self.set_wall(self._offset_ns - more_ns)

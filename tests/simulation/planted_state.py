@@ -1,6 +1,6 @@
 """More planted bugs: in what is stored, ordered and signed, and in what gives a thief its way."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -137,7 +137,7 @@ def halt_waits_for_the_round(patch: Patch) -> None:
     """An order is taken up, and published when the round ends."""
     add = Accepted.add_orders
 
-    def quietly(self: Accepted, orders: Iterable[Order]) -> bool:
+    def quietly(self: Accepted, orders: Sequence[Order]) -> bool:
         add(self, orders)
         return False
 

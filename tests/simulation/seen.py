@@ -53,7 +53,8 @@ class Seen:
             those that it has not forgotten since.
         forgot_ns: True time at which it last had to forget what beats gave, -1 for never.
         fetched: Digests of epochs shown since the last lease.
-        proved: Digest of a beat -> the report of this process that it covers, as proofs showed.
+        proved: Digest of a beat -> the report of this process that it covers, as a proof that came
+            with it showed.
         used: Digests of beats that a lease has leaned on, restarts included.
         taken: Digests of orders that snapshots have carried, restarts included.
         served: Digests of epochs that leases were for, restarts included.
@@ -165,9 +166,12 @@ class Seen:
                 self.ordered(truth, values)
 
     def _prove(self, truth: Truth, found: Found) -> None:
+        # A proof counts with its beat: without the root that this signs it proves nothing.
+        raws = (raw for values in found.values() for raw in values)
+        here = {truth.beats_by_raw[raw].beat.sha256 for raw in raws if raw in truth.beats_by_raw}
         for beat_sha256, report_sha256 in truth.proved(found):
             made = truth.reports.get(report_sha256)
-            if made is not None and made.process == self.process:
+            if beat_sha256 in here and made is not None and made.process == self.process:
                 self.proved[beat_sha256] = made
 
     def ordered(self, truth: Truth, raws: tuple[bytes, ...]) -> None:

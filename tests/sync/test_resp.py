@@ -21,7 +21,7 @@ def read(raw: bytes, limit: int | None = LIMIT) -> Reply:
         stream.feed_data(raw)
         stream.feed_eof()
         parser = Parser(socket_read_size=4096)
-        parser.on_connect(SimpleNamespace(_reader=stream, encoder=None))  # type: ignore[no-untyped-call]
+        parser.on_connect(SimpleNamespace(_reader=stream, encoder=None))
         if limit is not None:
             parser.limit(limit)
         return await parser.read_response()

@@ -15,7 +15,7 @@ Source: protocol b.1, b.10.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -125,8 +125,7 @@ def void(order: Order, trust: Trust) -> bool:
 
     Nobody can read it any more who has not stored it.
     """
-    sealed = envelope.parse(order.raw, MAX_BYTES)
-    if not trust.revoked.intersection(key for key, _ in sealed.signatures):
+    if trust.revoked.isdisjoint(_signers(order.raw)):
         return False
     try:
         open_order(order.raw, trust, WallMs(order.says.issued_at))
@@ -135,7 +134,12 @@ def void(order: Order, trust: Trust) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@lru_cache(maxsize=ORDERS_MAX)  # asked for all of them with each new one
+def _signers(raw: bytes) -> tuple[str, ...]:
+    return tuple(key for key, _ in envelope.parse(raw, MAX_BYTES).signatures)
+
+
+@dataclass(frozen=True)  # no slots: what is asked with every reply is reckoned once
 class Halts:
     """The grow-only set of orders.
 
@@ -150,12 +154,13 @@ class Halts:
         """How many orders there are: the number that a beat pins."""
         return len(self.orders)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Digest over the sorted digests of the orders, hex."""
-        return _digest_of(tuple(order.sha256 for order in self.orders))
+        digests = tuple(order.sha256 for order in self.orders)
+        return canonical.digest(canonical.encode(digests))
 
-    @property
+    @cached_property
     def active(self) -> tuple[Order, ...]:
         """Halts in force: neither cleared nor a drill."""
         cleared = self.cleared
@@ -167,12 +172,12 @@ class Halts:
             and order.says.halt_id not in cleared
         )
 
-    @property
+    @cached_property
     def stops_everything(self) -> bool:
         """Whether a global halt is in force."""
         return any(order.says.scope.kind == "global" for order in self.active)
 
-    @property
+    @cached_property
     def cleared(self) -> frozenset[str]:
         """Ids that a clear names: halts, or the evidence of a latched hold."""
         return frozenset(order.says.clears for order in self.orders if order.says.clears)
@@ -212,11 +217,6 @@ class Halts:
 
 def _about(order: Order) -> str:
     return order.says.clears or order.says.halt_id
-
-
-@lru_cache(maxsize=16)  # asked for with every beat heard; another answer only after an order
-def _digest_of(digests: tuple[str, ...]) -> str:
-    return canonical.digest(canonical.encode(digests))
 
 
 NO_HALTS = Halts()
