@@ -22,7 +22,11 @@ from sidecar.cli.peers import (
     show_acks,
 )
 from sidecar.cli.text import CliError
+from sidecar.core.instant import WallMs
+from sidecar.core.objects import halt as orders
 from sidecar.core.objects.halt import Halts, Order
+from sidecar.core.objects.trust import Trust
+from sidecar.core.reason import ProtocolError
 from sidecar.signer import Signer
 from sidecar.sync.peer import Peer
 
@@ -153,17 +157,25 @@ def _as_json(order: Order, found: Halts) -> dict[str, object]:
     }
 
 
+_Issued = tuple[Order, dict[str, str], str | None, str | None]  # results by peer, two doubts
+
+
 def _issue(to: Where, said: Said, keys: Sequence[Signer], output: str) -> None:
-    async def job(connected: Sequence[Peer]) -> tuple[Order, dict[str, str], str | None]:
+    async def job(
+        connected: Sequence[Peer],
+    ) -> tuple[Order, dict[str, str], str | None, str | None]:
         now = clock.now().wall
         made = ceremony.make_order(to.trust, _fresh_id(), said, keys, now)
+        # Stopping comes first: whether the keys still count is looked up afterwards.
         results = await rollout.publish(connected, rollout.order_commands(to.trust, made))
+        unread = await _unread(connected, to.trust, made, now)
         if said.clears is not None:
-            return made, results, None
-        return made, results, await scopes.doubt(connected, to.trust, said.kind, said.value, now)
+            return made, results, unread, None
+        doubt = await scopes.doubt(connected, to.trust, said.kind, said.value, now)
+        return made, results, unread, doubt
 
     try:
-        made, results, doubt = to.run(job)
+        made, results, unread, doubt = to.run(job)
     except CeremonyError as error:
         raise CliError(f"{_name(said)}: {error}", text.BAD_DATA) from None
     need = to.trust.body.quorum.w
@@ -173,6 +185,22 @@ def _issue(to: Where, said: Said, keys: Sequence[Signer], output: str) -> None:
     _judge(_name(said), show_acks(results, need, output, ids), need)
     if doubt is not None:
         click.echo(f"warning: halt: {doubt}", err=True)
+    if unread is not None:
+        why = f"{unread}; sign it again with a key that still has its role"
+        raise CliError(f"{_name(said)}: nobody believes it: {why}", text.BAD_DATA)
+
+
+async def _unread(connected: Sequence[Peer], pinned: Trust, made: Order, now: WallMs) -> str | None:
+    """Why sidecars do not believe an order: the file here may be older than what they go by."""
+    try:
+        current = await rollout.walk(connected, pinned, now)
+    except CeremonyError:
+        return None  # two documents follow one: who believes what is not known
+    try:
+        orders.open_order(made.raw, current, now)
+    except ProtocolError as error:
+        return f"trust version {current.version} is in force: {error}"
+    return None
 
 
 def _judge(name: str, acks: int, need: int) -> None:

@@ -9,8 +9,8 @@ from sidecar.cli.text import BAD_DATA, UNAVAILABLE, USAGE
 from sidecar.core import layout
 from sidecar.core.objects import halt
 from sidecar.core.objects.halt import NO_HALTS, Halts
-from sidecar.core.objects.trust import Role
-from tests import builders
+from sidecar.core.objects.trust import Revoked, Role
+from tests import builders, rotation
 from tests.cli.fleet import Fleet, make_fleet
 from tests.valkey import ValkeyServer
 
@@ -73,6 +73,22 @@ def test_no_peer_is_a_failure_that_says_so(fleet: Fleet) -> None:
     result = fleet.run(*stop(fleet))
     assert result.exit_code == UNAVAILABLE
     assert "no peer took it" in result.output
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_halt_of_a_key_that_was_revoked_since_is_an_error(fleet: Fleet, number: int) -> None:
+    """The file on this machine still names the key; sidecars have gone on."""
+    key = builders.signer(Role.HALT, 1).key_id
+    gone = Revoked(keyid=key, reason="stolen", at=clock.now().wall)
+    raw = rotation.successor_bytes(fleet.trust, revoked=(gone,))
+    fleet.servers[0].do("SET", layout.trust_key("test", 2), raw)
+    result = fleet.run("halt", *fleet.peers(), *fleet.keys(Role.HALT, number), "--reason", "why")
+    if number == 1:
+        assert result.exit_code == BAD_DATA
+        assert "halt: nobody believes it: trust version 2 is in force: EG604" in result.output
+        assert "sign it again with a key that still has its role" in result.output
+    else:
+        assert result.exit_code == 0
 
 
 def test_too_few_keys_clear_nothing(fleet: Fleet) -> None:
