@@ -10,7 +10,7 @@ before it,
 * the sidecar ran without a pause, could store, and its clocks were within their bounds and not set
   by more than a step;
 * no halt was in force, no epoch ended another at once, no trust document came, and nobody used a
-  stolen beat key.
+  stolen beat key, or enough stolen epoch keys.
 
 Then it has to be permitted. How many are not is told for each set of runs; without faults it is
 none.
@@ -68,7 +68,8 @@ class Promise:
 
     def _in_force(self, sidecar: Machine) -> bool:
         truth = self._truth
-        if truth.halts.active or truth.stolen or not self._long_ago(truth.troubled_ns):
+        attacked = truth.stolen or truth.forked
+        if truth.halts.active or attacked or not self._long_ago(truth.troubled_ns):
             return False
         good = sum(
             self._sound(authority) and self._share_a_quorum(sidecar, authority)

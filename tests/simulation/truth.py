@@ -79,6 +79,8 @@ class Truth:
         halts: Every order.
         pinned: The largest set of them that a beat named.
         stolen: Whether somebody else has signed with a beat key.
+        forked: Whether somebody else has signed with enough epoch keys: two epochs of one number
+            contradict each other, and whoever saw both is right to serve nobody until a clear.
         troubled_ns: When the last order came, a rotation, or an epoch that ends another at once.
         committed: Beats by issuer and number that w peers acknowledged.
         restored: Issuers that went on from an older state file.
@@ -108,7 +110,7 @@ class Truth:
         self.proofs: dict[bytes, tuple[str, str]] = {}
         self.reports: dict[str, Made] = {}
         self.numbers: set[tuple[str, int]] = set()  # issuer and number of each beat of its own
-        self.stolen = False
+        self.stolen = self.forked = False
         self.troubled_ns = -1
         self.committed: set[tuple[str, int]] = set()
         self.restored: set[str] = set()
@@ -172,6 +174,7 @@ class Truth:
         made = Epoch(canonical.digest(sealed.unverified_payload), epoch.reread(raw))
         if meant:
             self.epochs[made.seq] = made
+        self.forked = self.forked or not meant
         self.by_sha[made.sha256] = made
         self.rules[made.sha256] = rule
         self.signers[made.sha256] = frozenset(key for key, _ in sealed.signatures)
