@@ -4,6 +4,7 @@
                    |
                sequencer -> tree -> checkpoint    out of band
     reader, chain, recovery                        the way back: check what is there
+    prover, query                                  what others get to see of it
 
 Rules:
 

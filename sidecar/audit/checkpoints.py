@@ -41,9 +41,21 @@ def read(folder: Path, key: NoteKey) -> Checkpoint | None:
     Raises:
         ProtocolError: it is not one, not of this log, or not signed by this key.
     """
-    raw = _read(folder / CHECKPOINT)
-    if raw is None:
-        return None
+    raw = held(folder)
+    return None if raw is None else opened(raw, key)
+
+
+def held(folder: Path) -> bytes | None:
+    """The newest checkpoint as it stands in its file, unverified; None when there is none."""
+    return _read(folder / CHECKPOINT)
+
+
+def opened(raw: bytes, key: NoteKey) -> Checkpoint:
+    """What a checkpoint says.
+
+    Raises:
+        ProtocolError: it is not one, not of this log, or not signed by this key.
+    """
     made = checkpoint.parse(note.open_note(raw, {key.name: key}))
     if made.origin != key.name:
         raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, f"checkpoint is of the log {made.origin}")

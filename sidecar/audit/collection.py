@@ -43,7 +43,7 @@ def verify(
     by_name = {key.name: key for key in keys}
     reports: dict[Path, Report] = {}
     for folder in folders:
-        name = _says_it_is(folder)
+        name = says_it_is(folder)
         key = by_name.pop(name, None)
         if key is None:
             why = f"is the log {name or '?'}: no key was given for it, or another folder is it too"
@@ -74,6 +74,13 @@ def find_copies(reports: Mapping[Path, Report]) -> None:
             report.fault = report.fault or Fault(None, str(folder), why)
 
 
+def has_boot(folder: Path, boot: str) -> bool:
+    """Whether a process with that boot id wrote to a log: what decision ids begin with."""
+    wanted = f'"boot":"{boot}"'.encode()
+    paths = (path for path in segments.find(folder))
+    return any(wanted in line for path in paths for line in segments.read(path, 0))
+
+
 def _holds_log(folder: Path) -> bool:
     if any((folder / name).exists() for name in (checkpoints.CHECKPOINT, checkpoints.VKEY)):
         return True
@@ -83,7 +90,7 @@ def _holds_log(folder: Path) -> bool:
         return True  # there are some, and something is wrong with them
 
 
-def _says_it_is(folder: Path) -> str:
+def says_it_is(folder: Path) -> str:
     """The first line of its checkpoint; believed by nobody until a key of that name has signed."""
     try:
         with (folder / checkpoints.CHECKPOINT).open("rb") as file:

@@ -46,7 +46,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clear": ("sidecar.cli.halt:clear", "End a halt or a quarantine, signed by a threshold."),
     "evidence": ("sidecar.cli.evidence:evidence", "Show what a quarantined sidecar has proof of."),
     "policy": ("sidecar.cli.policy:policy", "Check and test policies and route tables."),
-    "audit": ("sidecar.cli.audit:audit", "Read, verify and prove audit records."),
+    "audit": ("sidecar.cli.audit:audit", "Read, verify and export audit records."),
+    "proof": ("sidecar.cli.proof:proof", "Prove one audit record to anybody, and check a proof."),
     "intercept": (
         "sidecar.cli.intercept:intercept",
         "Redirect the service's ports to the gate, and refuse what goes around it.",

@@ -107,6 +107,15 @@ def open_note(raw: bytes, keys: Mapping[str, NoteKey]) -> str:
     return text
 
 
+def unverified(raw: bytes) -> str:
+    """The text of a note that nobody has checked: to be shown, and believed for nothing.
+
+    Raises:
+        ProtocolError: NONCANONICAL or OVERSIZE.
+    """
+    return _split(raw)[0]
+
+
 def _split(raw: bytes) -> tuple[str, list[str]]:
     if len(raw) > MAX_BYTES:
         raise ProtocolError(Reason.OVERSIZE, f"{len(raw)} bytes, limit {MAX_BYTES}")

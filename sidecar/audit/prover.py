@@ -1,0 +1,128 @@
+"""Makes proofs and copies of a journal that somebody else can check without us.
+
+Both read the records under the newest checkpoint once, as a stream, and reckon their root on the
+way: what is not the very log that was signed is handed out in no form.
+
+Source: protocol 1.2; hardening P13.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.audit import checkpoints, segments
+from sidecar.core.log import merkle, proof
+from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.note import NoteKey
+from sidecar.core.log.tiles import Tiler
+from sidecar.core.log.tlog_proof import TlogProof
+from sidecar.core.reason import ProtocolError, Reason
+
+PROGRESS_RECORDS = 50_000
+
+Progress = Callable[[int, int], None]  # records and bytes so far
+
+
+class NotYetError(Exception):
+    """No checkpoint covers the record yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A record and its place.
+
+    Attributes:
+        record: Its bytes, without the newline.
+        proof: Under `checkpoint`.
+        checkpoint: What the log's key signed.
+    """
+
+    record: bytes
+    proof: TlogProof
+    checkpoint: Checkpoint
+
+
+def prove(folder: Path, index: int, key: NoteKey, progress: Progress | None = None) -> Proved:
+    """The proof that a record is in the log.
+
+    Args:
+        folder: Of the journal; it may be in use.
+        index: Of the record, from 0.
+        key: Of the log.
+        progress: Told now and then.
+
+    Raises:
+        NotYetError: the record lies behind the newest checkpoint, or there is none of either.
+        ProtocolError: the checkpoint is not signed by the key, or the records are not its own.
+        OSError: the folder cannot be read.
+    """
+    raw, signed = _signed(folder, key)
+    if index >= signed.size:
+        raise NotYetError(f"record {index}: the newest checkpoint covers {signed.size} records")
+    roots = proof.Roots(proof.inclusion(index, signed.size))
+    found = b""
+    for at, (line, leaf) in enumerate(_records(folder, signed, progress)):
+        if at == index:
+            found = line
+        roots.take(leaf if roots.wanted else None)
+    return Proved(found, TlogProof(index, tuple(roots.hashes()), raw), signed)
+
+
+def export(folder: Path, to: Path, key: NoteKey, progress: Progress | None = None) -> Checkpoint:
+    """Copy the log as static files of C2SP tlog-tiles, the checkpoint last.
+
+    Args:
+        folder: Of the journal; it may be in use.
+        to: Made when it does not exist; files of an older copy of the same log stay or are
+            replaced by the same bytes.
+        key: Of the log.
+        progress: Told now and then.
+
+    Raises:
+        NotYetError: there is no checkpoint.
+        ProtocolError: as for `prove`; then no checkpoint was written.
+        OSError: something cannot be read or written.
+    """
+    raw, signed = _signed(folder, key)
+    tiler = Tiler()
+    for line, leaf in _records(folder, signed, progress):
+        for name, content in tiler.take(line, leaf):
+            _write(to / name, content)
+    for name, content in tiler.rest():
+        _write(to / name, content)
+    _write(to / checkpoints.CHECKPOINT, raw)
+    return signed
+
+
+def _signed(folder: Path, key: NoteKey) -> tuple[bytes, Checkpoint]:
+    raw = checkpoints.held(folder)
+    if raw is None:
+        raise NotYetError("there is no checkpoint yet")
+    return raw, checkpoints.opened(raw, key)
+
+
+def _records(
+    folder: Path, signed: Checkpoint, progress: Progress | None
+) -> Iterator[tuple[bytes, bytes]]:
+    """The signed records with the hashes of their leaves; raises at the end if they are not."""
+    tree, size = merkle.Tree(), 0
+    for path in segments.find(folder):
+        for line in segments.read(path, 0):
+            if tree.size == signed.size or not line.endswith(b"\n"):
+                break
+            leaf = merkle.leaf_hash(line[:-1])
+            tree.append(leaf)
+            size += len(line)
+            yield line[:-1], leaf
+            if progress is not None and tree.size % PROGRESS_RECORDS == 0:
+                progress(tree.size, size)
+    if tree.size < signed.size:
+        detail = f"{tree.size} records, but the checkpoint says {signed.size}"
+        raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, detail)
+    if tree.root() != signed.root:
+        raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, "the records are not those of the checkpoint")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

@@ -1,0 +1,178 @@
+"""`epochgate proof`: one record as evidence that anybody can check, offline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from sidecar.audit import collection, prover
+from sidecar.audit.prover import NotYetError, Proved
+from sidecar.cli.journals import (
+    FILE,
+    FOLDER,
+    OUTPUT,
+    beside,
+    given,
+    line_of,
+    progress_of,
+)
+from sidecar.cli.text import (
+    BAD_DATA,
+    UNAVAILABLE,
+    UNVERIFIABLE,
+    VERIFICATION_FAILED,
+    CliError,
+    print_json,
+)
+from sidecar.core.log import bundle, record
+from sidecar.core.log.bundle import Bundle
+from sidecar.core.log.note import NoteKey
+from sidecar.core.reason import ProtocolError, Reason
+
+NOT_CHECKED = (
+    "the epoch, beat and trust document that the record names: they are not in this file",
+    "whether the log shows everybody the same records: nobody else has signed this checkpoint",
+)
+
+_KEYS = click.option("--key", "keys", multiple=True, help="Verifier key: name+id+base64.")
+_KEY_FILE = click.option("--key-file", type=FILE, help="File that holds it; one key per line.")
+
+
+@click.group(
+    epilog="Example: epochgate proof get /var/lib/epochgate/audit 9f3c0a11b2d4e5f6-17 -O proof.json"
+)
+def proof() -> None:
+    """Hand out one record of an audit log with its proof, and check what was handed out."""
+
+
+@proof.command(epilog="Example: epochgate proof get /var/lib/epochgate/audit 17 -O proof.json")
+@click.argument("folder", type=FOLDER)
+@click.argument("which")
+@click.option("-O", "out", type=click.Path(dir_okay=False, path_type=Path), help="Else stdout.")
+@click.option("--plain", is_flag=True, help="Only the .tlog-proof, for other programs.")
+@_KEYS
+@_KEY_FILE
+def get(
+    folder: Path,
+    which: str,
+    out: Path | None,
+    plain: bool,  # noqa: FBT001
+    keys: tuple[str, ...],
+    key_file: Path | None,
+) -> None:
+    """Prove the record WHICH of the audit log in FOLDER: a decision id, or an index.
+
+    A client finds the decision id in the answer to its request. A record can be proved as soon as a
+    checkpoint covers it, a second after it was written at the latest.
+    """
+    journal, index = _find(folder, which)
+    key = _key_of(journal, given(keys, key_file))
+    made = _proved(journal, index, key)
+    said = record.parse(made.record)
+    if not which.isdecimal() and getattr(said, "decision_id", None) != which:
+        raise CliError(f"no such decision: {which}; record {index} of {journal} is another")
+    content = made.proof.text() if plain else bundle.make(made.record, made.proof)
+    if out is None:
+        click.echo(content, nl=False)
+        return
+    out.write_bytes(content)
+    click.echo(f"record {index} of {made.checkpoint.size}, log {made.checkpoint.origin}: {out}")
+
+
+def _proved(journal: Path, index: int, key: NoteKey) -> Proved:
+    try:
+        return prover.prove(journal, index, key, progress_of())
+    except NotYetError as error:
+        raise CliError(f"not proved yet: {error}; try again in a second", UNAVAILABLE) from None
+    except ProtocolError as error:
+        raise CliError(f"not proved: {journal}: {error}", VERIFICATION_FAILED) from None
+
+
+def _find(folder: Path, which: str) -> tuple[Path, int]:
+    """The journal that holds a record, and its index there."""
+    journals = collection.find(folder)
+    boot, _, digits = which.rpartition("-")
+    if not digits.isdecimal() or len(digits) > len(str(2**53)):
+        raise click.UsageError(f"{which}: neither a decision id (boot-index) nor an index")
+    if not boot and len(journals) > 1:
+        names = ", ".join(path.name for path in journals)
+        raise click.UsageError(f"{folder} has several journals; name one of {names}, or an id")
+    holding = [path for path in journals if not boot or collection.has_boot(path, boot)]
+    if not holding:
+        raise CliError(f"no such decision: {which}: no journal in {folder} knows boot {boot}")
+    return holding[0], int(digits)
+
+
+def _key_of(journal: Path, known: Sequence[NoteKey]) -> NoteKey:
+    name = collection.says_it_is(journal)
+    key = next((key for key in known if key.name == name), None) if known else beside(journal)
+    if key is None:
+        raise CliError(f"no key: {journal} is the log {name or '?'}; give --key", UNVERIFIABLE)
+    return key
+
+
+@proof.command(epilog="Example: epochgate proof verify proof.json --key-file log.vkey")
+@click.argument("file", type=FILE)
+@_KEYS
+@_KEY_FILE
+@OUTPUT
+@click.pass_context
+def verify(
+    context: click.Context, file: Path, keys: tuple[str, ...], key_file: Path | None, output: str
+) -> None:
+    """Check the proof in FILE with nothing but the key of the log; say what was not checked.
+
+    Exit code 80: something is wrong. 81: no key of that log was given.
+    """
+    known = {key.name: key for key in given(keys, key_file)}
+    held = _read(file)
+    checked: list[str] = []
+    result, wrong = "verified", ""
+    try:
+        checked = bundle.check(held, known)
+    except ProtocolError as error:
+        unknown = error.reason is Reason.KEY_UNKNOWN
+        result, wrong = ("unverifiable" if unknown else "failed"), str(error)
+    if output == "json":
+        print_json({"result": result, "wrong": wrong or None, "checked": checked,
+                    "unchecked": NOT_CHECKED, **_described(held)})  # fmt: skip
+    else:
+        click.echo(f"{result}: {line_of(held.says)}")
+        for label, lines in (
+            ("wrong", [wrong] if wrong else []), ("checked", checked), ("not checked", NOT_CHECKED),
+        ):  # fmt: skip
+            for line in lines:
+                click.echo(f"  {label:<11}  {line}")
+    context.exit({"verified": 0, "failed": VERIFICATION_FAILED}.get(result, UNVERIFIABLE))
+
+
+@proof.command(epilog="Example: epochgate proof inspect proof.json")
+@click.argument("file", type=FILE)
+@OUTPUT
+def inspect(file: Path, output: str) -> None:
+    """Show what FILE says, without checking any of it."""
+    held = _read(file)
+    if output == "json":
+        print_json(_described(held))
+        return
+    click.echo(f"log     {held.claims.origin}, {held.claims.size} records")
+    click.echo(f"index   {held.proof.index}, {len(held.proof.hashes)} hashes to the root")
+    click.echo(f"record  {line_of(held.says)}")
+    click.echo("nothing of this was checked; see: epochgate proof verify")
+
+
+def _described(held: Bundle) -> dict[str, object]:
+    return {
+        "log": {"origin": held.claims.origin, "size": held.claims.size},
+        "index": held.proof.index,
+        "record": msgspec.to_builtins(held.says),
+    }
+
+
+def _read(file: Path) -> Bundle:
+    try:
+        with file.open("rb") as stream:
+            return bundle.parse(stream.read(bundle.MAX_BYTES + 1))
+    except ProtocolError as error:
+        raise CliError(f"not a proof: {file}: {error.detail}", BAD_DATA) from None
