@@ -92,6 +92,9 @@ class Sequencer:
         clock: Both clocks.
         place: Places a hold at the gate.
         lift: Lifts a passing hold.
+
+    Attributes:
+        head: The newest checkpoint that is durable here, or None.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Sequencer:
         self._tree = Tree() if recovery is None else recovery.chain.tree
         signed = None if recovery is None else recovery.checkpoint
         self._signed_size = 0 if signed is None else signed.size
+        self.head = signed
         self._signed_wall_ms = 0
         self._signed_count = 0
         self._next_checkpoint_ns = 0
@@ -239,7 +243,7 @@ class Sequencer:
         self._clean_ns = trip.began.boot
         self._count_sync(took_us)
         if trip.carries is not None:
-            self._signed_size = trip.carries.size
+            self.head, self._signed_size = trip.carries, trip.carries.size
             self._signed_wall_ms = now.wall
             self._signed_count += 1
             period_ns = self._settings.checkpoint_period_ms * NS_PER_MS

@@ -281,6 +281,16 @@ ADVICE: dict[str, Advice] = {
         "Records wait longer for the disk than audit.unsyncedMax.",
         "Disk latency: epochgate_audit_sync_duration_seconds.",
     ),
+    "EG706": Advice(
+        "A peer remembers a checkpoint of this log whose records are others than those on disk.",
+        "Keep the folder and `HGET eg:{domain}:heads <log>` of each peer as evidence; then give "
+        "the pod a new state and audit folder.",
+    ),
+    "EG707": Advice(
+        "A peer remembers a checkpoint of this log that covers more records than there are.",
+        "An older copy was put back, or records were deleted: keep the folder and what the peers "
+        "remember as evidence; then give the pod a new state and audit folder.",
+    ),
     "EG801": Advice(
         "Fewer peers than the quorum serve a fresh beat for one epoch.",
         "`epochgate status`: the last result of each peer, and the network to those that fail.",

@@ -10,6 +10,7 @@ Rules:
 * Age is counted on the authority's boot clock from when a report was first seen here. What a
   sidecar says about the time decides nothing: its clock may be the thing that is wrong.
 * What was dropped is remembered for some time: an old copy on a peer must not bring it back.
+* A log that became shorter, or another of the same length, is told: see `_log_after`.
 * A closed roster counts the keys that the epoch lists, and nobody else. An instance that a halt
   names is left out of the tree: nothing proves freshness to it any more.
 
@@ -26,7 +27,7 @@ from sidecar.core.log import merkle
 from sidecar.core.objects import beat, report
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import Halts
-from sidecar.core.objects.report import Report
+from sidecar.core.objects.report import AuditHead, Report
 from sidecar.core.objects.trust import Mark, TrustRef
 from sidecar.core.reason import ProtocolError
 
@@ -46,11 +47,15 @@ class Member:
         report: Verified.
         key_id: Of the instance's key, in full.
         seen_at: Boot clock of the authority when it first saw this report.
+        log: Head of the longest audit log that it has reported, or None.
+        shrunk: How its log came to be less than that, or other than it was; empty: it did not.
     """
 
     report: Report
     key_id: KeyId
     seen_at: BootNs
+    log: AuditHead | None = None
+    shrunk: str = ""
 
     @property
     def name(self) -> str:
@@ -138,6 +143,11 @@ class Fleet:
         names, self._unlisted = tuple(self._unlisted), {}
         return names
 
+    @property
+    def shrunk(self) -> str:
+        """Whose audit log is less than it was, or another, for people; empty: nobody's."""
+        return ", ".join(f"{one.name}: {one.shrunk}" for one in self.members if one.shrunk)
+
     def census(self, current: Epoch, under: TrustRef, halts: Halts) -> Census:
         """Whom the next beat covers.
 
@@ -184,8 +194,8 @@ class Fleet:
         except ProtocolError:
             return False
         self.verified += 1
-        new = Member(found, found.key_id, now)
-        held = self._members.get(new.key_id) or self._gone.get(new.key_id)
+        held = self._members.get(found.key_id) or self._gone.get(found.key_id)
+        new = Member(found, found.key_id, now, *_log_after(held, found.says))
         if held is not None and not _newer(found.says, held.report.says):
             # A process that began with its clock set back: it counts once the one before is silent.
             same = found.says.boot_id == held.report.says.boot_id
@@ -210,6 +220,20 @@ class Fleet:
                 del self._gone[key_id]
         while len(self._gone) > INSTANCES_MAX:
             del self._gone[next(iter(self._gone))]
+
+
+def _log_after(held: Member | None, says: report.Body) -> tuple[AuditHead | None, str]:
+    # A log only grows. A sidecar whose folder was emptied or put back does not know what it has
+    # lost: whoever remembers the longest one does. It stays so: more records do not bring back any.
+    was, shrunk = (None, "") if held is None else (held.log, held.shrunk)
+    now = says.audit
+    if now is None or was is None or now.origin != was.origin:
+        return now or was, shrunk
+    if now.size < was.size:
+        return was, f"{now.size} records, had {was.size}"
+    if now.size == was.size and now.root != was.root:
+        return was, f"other records under number {was.size}"
+    return now, shrunk
 
 
 def _newer(one: report.Body, other: report.Body) -> bool:

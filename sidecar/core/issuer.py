@@ -104,7 +104,7 @@ class Issuer:
         self._fleet = Fleet(trust.domain, keep_ms)
         self._census: Census | None = None
         self._cover = Cover(trust.domain, setting.key_id)
-        self._reports_key = layout.reports_key(trust.domain)
+        self._reports = layout.reports_key(trust.domain)
         self._phase = _Phase.IDLE
         self._step = 0
         self._waiting: set[PeerId] = set()
@@ -174,7 +174,7 @@ class Issuer:
         self._collect(now)
 
     def _collect(self, now: Now) -> None:
-        keys, stale = (self._reports_key,), self._cover.tidy(self._fleet.unlisted())
+        keys, stale = (self._reports,), self._cover.tidy(self._fleet.unlisted())
         # Not of who was silent in the last look: the look that follows waits for them again.
         peers = tuple(self._views) or self._setting.peers
         self._enter(_Phase.COLLECTING, peers)
@@ -187,8 +187,8 @@ class Issuer:
     def _collected(self, now: Now) -> None:
         failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._failed.items()))
         self._set(Fact.REPORTS_UNREAD, failed)
-        held = [found.get(self._reports_key, ()) for found in self._answers.values()]
-        self._fleet.look(held, now)
+        self._fleet.look([found.get(self._reports, ()) for found in self._answers.values()], now)
+        self._set(Fact.LOG_SHRUNK, self._fleet.shrunk)
         self._look(now)
 
     def _look(self, now: Now) -> None:

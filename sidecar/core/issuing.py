@@ -53,6 +53,7 @@ class Fact(Enum):
     KEY_EXPIRED = "key-expired"  # our key's life has ended, or is about to
     KEY_EXPIRING = "key-expiring"  # our key's life ends soon
     REPORTS_UNREAD = "reports-unread"  # a peer did not give the fleet's reports
+    LOG_SHRUNK = "log-shrunk"  # an instance reports less of its audit log than before
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,11 @@ def proofs_key(domain: str, key_id: str) -> str:
     return f"{_prefix(domain)}:proof:{key_id[:KEY_ID_LETTERS]}"
 
 
+def heads_key(domain: str) -> str:
+    """Hash: name of an audit log -> its newest checkpoint that this peer was given."""
+    return f"{_prefix(domain)}:heads"
+
+
 def field_name(key: str, field: str) -> str:
     """How one field of a hash is named among what was found."""
     return f"{key}\n{field}"  # no key holds a newline

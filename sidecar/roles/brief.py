@@ -7,6 +7,7 @@ use for them.
 
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
@@ -78,8 +79,13 @@ class Report(msgspec.Struct, frozen=True):
 
 def settings_for(config: SidecarConfig, index: int) -> object:
     """The configuration of one worker, packed."""
-    audit = replace(config.audit, dir=config.audit.dir / f"worker-{index}")
+    audit = replace(config.audit, dir=log_folder(config, index))
     return handover.pack(replace(config, audit=audit, sync=replace(config.sync, peers=())))
+
+
+def log_folder(config: SidecarConfig, index: int) -> Path:
+    """Where one worker writes its log."""
+    return config.audit.dir / f"worker-{index}"
 
 
 def send(channel: socket.socket, brief: Brief) -> None:

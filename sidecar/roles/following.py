@@ -1,20 +1,27 @@
 """What makes a sidecar follow its peers: a driver around a follower that knows its marks."""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from sidecar import __version__, clock, signer
 from sidecar.config.sections import SidecarConfig
 from sidecar.core import layout, marks
+from sidecar.core.envelope import PublicKey
 from sidecar.core.events import Standing, Told
 from sidecar.core.follower import Follower, Setting
 from sidecar.core.gate import Gate
 from sidecar.core.lease import Terms
+from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.objects import report
+from sidecar.core.objects.report import AuditHead
 from sidecar.core.objects.trust import Trust
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Hold, HoldKind
+from sidecar.roles.heads import Heads
+from sidecar.roles.opening import open_peers
 from sidecar.roles.start import fresh_bytes
 from sidecar.signer import FileSigner
 from sidecar.sync.driver import Driver
@@ -70,6 +77,32 @@ def open_driver(
     )  # fmt: skip
 
 
+def open_heads(
+    config: SidecarConfig,
+    trust: Trust,
+    who: Identity,
+    logs: Mapping[str, Path],
+    gate: Gate,
+    log: Log,
+) -> Heads:
+    """What tells the peers the heads of logs, by their names, and asks for them first."""
+    return Heads(
+        logs, PublicKey(bytes.fromhex(who.public)), trust.domain,
+        open_peers(config.sync.peers, config.sync.timeout_ms),
+        place=gate.place, log=log, draw=fresh_bytes,
+        period_s=config.audit.checkpoint_period_ms / 1000,
+    )  # fmt: skip
+
+
+async def follow(driver: Driver | None, heads: Heads) -> None:
+    """Ask what peers remember of the logs, then follow them, and keep them informed."""
+    await heads.recall()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(heads.run())
+        if driver is not None:
+            tasks.create_task(driver.run())
+
+
 def _in_force(stored: marks.Marks | None, pinned: Trust) -> Trust | ProtocolError:
     try:
         return marks.in_force(stored, pinned, clock.now().wall)
@@ -102,8 +135,16 @@ def identity(config: SidecarConfig, key: FileSigner) -> Identity:
     )
 
 
-def standing(metrics: Metrics) -> Standing:
-    """What the data plane says about itself in reports: requests finished, by result."""
+def standing(metrics: Metrics, head: Checkpoint | None) -> Standing:
+    """What other parts say about themselves in reports: requests finished, the log's head.
+
+    Args:
+        metrics: Count requests by result.
+        head: Newest checkpoint of the log of this process: who reads the report remembers it.
+    """
     whole = figures.together(metrics.requests, metrics.others())
     assert isinstance(whole, Counter), "as the one that was given"
-    return Standing({labels[0].replace("_", "-"): count for labels, count in whole.values.items()})
+    counters = {labels[0].replace("_", "-"): count for labels, count in whole.values.items()}
+    if head is None:
+        return Standing(counters)
+    return Standing(counters, AuditHead(origin=head.origin, size=head.size, root=head.root.hex()))

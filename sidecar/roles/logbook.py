@@ -25,8 +25,9 @@ INSTANCE_KEY = "instance.key"
 
 @dataclass(frozen=True, slots=True)
 class Logbook:
-    """What writes the log of one process."""
+    """What writes the log of one process. `origin`: its name."""
 
+    origin: str
     journal: Journal
     recorder: Recorder
     sequencer: Sequencer
@@ -87,7 +88,7 @@ def open_logbook(
     sequencer = Sequencer(
         journal, key, origin, settings, clock=clock.now, place=gate.place, lift=gate.lift
     )
-    return Logbook(journal, recorder, sequencer)
+    return Logbook(origin, journal, recorder, sequencer)
 
 
 def _journal(settings: sections.Audit) -> Journal:

@@ -70,7 +70,7 @@ class Parts:
 
     def standing(self) -> Standing:
         """What goes into the reports."""
-        return following.standing(self.metrics)
+        return following.standing(self.metrics, self.logbook.sequencer.head)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The answer to /metrics; what others count is fetched now."""
@@ -104,6 +104,10 @@ async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None
         config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
         identity=parts.identity, standing=parts.standing,
     )  # fmt: skip
+    logs_here = {parts.logbook.origin: config.audit.dir}
+    heads = following.open_heads(
+        config, parts.trust, parts.identity, logs_here, parts.gate, parts.log
+    )
     app = admin.build(
         not_ready=parts.observer.not_ready, state=parts.state, metrics=parts.exposition
     )
@@ -113,8 +117,7 @@ async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None
             last = tasks.create_task(parts.logbook.run())
             others = [tasks.create_task(parts.transitions.watch(parts.gate))]
             others.append(tasks.create_task(parts.measuring.run(driver)))
-            if driver is not None:
-                others.append(tasks.create_task(driver.run()))
+            others.append(tasks.create_task(following.follow(driver, heads)))
             await _serve(parts, stop)
             for task in others:
                 task.cancel()
@@ -124,6 +127,7 @@ async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None
         await runner.cleanup()
         for peer in peers.values():
             peer.close()
+        heads.close()
         parts.logbook.journal.close()
     parts.log.info(logs.STOPPED)
 

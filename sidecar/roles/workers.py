@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sidecar import __version__, clock, shared
 from sidecar.config import check
@@ -121,7 +122,7 @@ class Parts:
 
     def standing(self) -> Standing:
         """What goes into the reports, over all processes."""
-        return following.standing(self.metrics)
+        return following.standing(self.metrics, self.logbook.sequencer.head)
 
     def share(self, snapshot: Snapshot) -> None:
         """Show a snapshot to every worker."""
@@ -209,6 +210,9 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
         config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
         identity=parts.identity, standing=parts.standing,
     )  # fmt: skip
+    heads = following.open_heads(
+        config, parts.trust, parts.identity, _logs(parts), parts.gate, parts.log
+    )
     app = admin.build(not_ready=parts.not_ready, state=parts.state, metrics=parts.exposition)
     runner = await listen(app, config.status, parts.log)
     try:
@@ -218,8 +222,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
             last = tasks.create_task(parts.logbook.run())
             others = [tasks.create_task(parts.transitions.watch(parts.gate))]
             others.append(tasks.create_task(parts.measuring.run(driver)))
-            if driver is not None:
-                others.append(tasks.create_task(driver.run()))
+            others.append(tasks.create_task(following.follow(driver, heads)))
             crew = [tasks.create_task(worker.keep()) for worker in parts.workers]
             parts.log.info(logs.LISTENING, address=str(_address(config, parts.entry.socks)))
             await stop.wait()
@@ -235,6 +238,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
         await runner.cleanup()
         for peer in peers.values():
             peer.close()
+        heads.close()
         parts.logbook.journal.close()
 
 
@@ -269,7 +273,7 @@ def _build(
     def brief_for(index: int, reports: int) -> Brief:
         return Brief(
             index=index,
-            origin=checkpoint.origin(trust.domain, f"{name}-worker-{index}"),
+            origin=_worker_origin(trust, name, index),
             trust=trust.sha256,
             settings=brief.settings_for(config, index),
             fence_key=None if entry.fence_key is None else entry.fence_key.hex(),
@@ -287,6 +291,20 @@ def _build(
     metrics.others = parts.figures
     observers += [parts.share, transitions.look]
     return parts
+
+
+def _worker_origin(trust: Trust, name: str, index: int) -> str:
+    return checkpoint.origin(trust.domain, f"{name}-worker-{index}")
+
+
+def _logs(parts: Parts) -> Mapping[str, Path]:
+    """Every log that is written here, by its name."""
+    name, config = parts.identity.instance, parts.config
+    workers = {
+        _worker_origin(parts.trust, name, worker.index): brief.log_folder(config, worker.index)
+        for worker in parts.workers
+    }
+    return {parts.logbook.origin: config.audit.dir / FOLLOWER, **workers}
 
 
 def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -> None:

@@ -82,6 +82,7 @@ async def test_records_are_signed_by_a_checkpoint_over_their_tree(
     signed = checkpoints.read(folder, KEY)
     assert signed is not None
     assert (signed.size, signed.root, signed.origin) == (5, tree.root(), ORIGIN)
+    assert sequence.head == signed
     assert reader.verify(folder, KEY).verified
 
 

@@ -47,6 +47,59 @@ def empty() -> Fleet:
     return Fleet("test", KEEP_MS)
 
 
+# --- their logs
+
+
+def head(size: int, root: str = "a", origin: str = "epochgate/test/pod") -> report.AuditHead:
+    return report.AuditHead(origin=origin, size=size, root=root * 64)
+
+
+def reported(made: Fleet, *heads: report.AuditHead | None) -> str:
+    """What is said of the logs after one process has reported these heads, one after the other."""
+    for number, one in enumerate(heads, start=1):
+        made.look([[raw(seq=number, audit=one)]], builders.now())
+    return made.shrunk
+
+
+def test_a_log_that_grows_or_stands_still_is_as_it_should_be(empty: Fleet) -> None:
+    assert reported(empty, None, head(3), head(3), None, head(9, "b"), None) == ""
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [
+        (head(2), "2 records, had 3"),
+        (head(0), "0 records, had 3"),
+        (head(3, "b"), "other records under number 3"),
+    ],
+)
+def test_a_log_that_lost_records_or_has_others_is_told_with_its_instance(
+    empty: Fleet, after: report.AuditHead, says: str
+) -> None:
+    assert reported(empty, head(3), after) == f"{name(1)}: {says}"
+
+
+def test_more_records_do_not_bring_back_any(empty: Fleet) -> None:
+    assert reported(empty, head(5), head(1), head(4), head(9)) == f"{name(1)}: 4 records, had 5"
+
+
+def test_an_older_report_that_is_served_again_says_nothing_of_a_log(empty: Fleet) -> None:
+    empty.look([[raw(seq=2, audit=head(5))]], builders.now())
+    empty.look([[raw(seq=1, audit=head(3))]], builders.now())
+    assert empty.shrunk == ""
+
+
+def test_the_log_of_a_new_key_begins_anew(empty: Fleet) -> None:
+    assert reported(empty, head(5), head(1, origin="epochgate/test/other")) == ""
+
+
+def test_a_restart_between_two_reports_does_not_hide_a_loss(empty: Fleet) -> None:
+    """Who puts an older folder back has to restart the sidecar for it."""
+    empty.look([[raw(boot_id="a" * 32, sent_at=NOW, audit=head(5))]], builders.now())
+    empty.look([[raw(boot_id="b" * 32, sent_at=NOW + 1, audit=head(2))]], builders.now(1))
+    assert empty.shrunk == f"{name(1)}: 2 records, had 5"
+
+
 # --- what counts
 
 

@@ -172,6 +172,15 @@ def test_peer_whose_reports_cannot_be_read_still_counts_for_everything_else(kind
     assert Fact.REPORTS_UNREAD in world.told()
 
 
+def test_log_that_lost_records_is_told_once_and_stays_told() -> None:
+    world = World()
+    for seq, size in ((1, 9), (2, 4), (3, 20)):
+        head = report.AuditHead(origin="epochgate/test/pod", size=size, root="a" * 64)
+        world.put_report(1, seq=seq, audit=head)
+        world.must_beat()
+    assert world.told().count(Fact.LOG_SHRUNK) == 1
+
+
 def test_peer_that_lets_nobody_delete_takes_beats_all_the_same() -> None:
     """Its ACL is from before there was a fleet."""
     world = World()

@@ -404,6 +404,9 @@ async def test_a_sidecar_writes_its_report_and_reads_its_proof(
     assert wrote
     assert found == {layout.field_name(proofs, "one"): (b"proof",)}
     assert (await writer.read((), (reports,), 1000, b"t3"))[reports] == (b"report",)
+    heads = layout.heads_key(DOMAIN)
+    want = ReadPeer(PeerId("p"), 1, (), (), 1000, (), (("HSET", heads, "log", b"head"),))
+    assert await reader.ask(want, b"t4") == ({}, True)
     for side in (reader, writer):
         side.close()
 

@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from sidecar import clock
+from sidecar.audit import checkpoints, segments
 from sidecar.core import accepted, marks
+from sidecar.core.log.merkle import Tree, leaf_hash
 from sidecar.core.objects.epoch import Telemetry
 from sidecar.core.objects.report import Report
 from sidecar.core.reason import Reason
@@ -43,6 +45,32 @@ async def until_renewed(world: World) -> None:
             if lease is not None and lease["beat"]["seq"] == world.hand.seq:
                 return
             await asyncio.sleep(0.01)
+
+
+# -- what a report holds
+
+
+async def test_a_report_names_the_head_of_the_audit_log(world: World) -> None:
+    """Who reads reports then knows what the log held, whatever becomes of its folder."""
+    await world.open()
+    covering = Covering()
+    async with asyncio.timeout(15):
+        while True:
+            covering.look(world.hand.clients, world.hand.trust.domain)
+            heads = [one.says.audit for made in covering.made.values() for one in made]
+            if heads and heads[-1] is not None and heads[-1].size > 0:
+                break
+            await asyncio.sleep(0.01)
+    said = heads[-1]
+    key = checkpoints.read_vkey(world.sidecar.journal)
+    assert key is not None
+    assert said.origin == key.name
+    lines = [line for path in segments.find(world.sidecar.journal)
+             for line in path.read_bytes().splitlines()]  # fmt: skip
+    tree = Tree()
+    for line in lines[: said.size]:
+        tree.append(leaf_hash(line))
+    assert (tree.size, tree.root().hex()) == (said.size, said.root)
 
 
 # -- nonces

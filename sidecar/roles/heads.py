@@ -1,0 +1,152 @@
+"""The heads of this sidecar's logs on every peer: told all the time, and asked for at start.
+
+Rules:
+
+* A peer is asked before it is told, so that what it remembers is never overwritten unread.
+* What it remembers counts when this instance's own key has signed it for the log of that name. A
+  peer that invents something, or remembers nothing, changes nothing.
+* A log that holds less than a peer remembers, or something else, latches the gate (EG707, EG706).
+  Then no peer is told anything any more: what they remember is the evidence.
+* Nobody waits for a slow peer here: the first round of leases needs answers of the same peers.
+
+Who holds the whole folder and all peers can still make all of them forget: see README, limits.
+Source: hardening E-J9; protocol b.13.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidecar.audit import checkpoints, past
+from sidecar.core import layout
+from sidecar.core.envelope import PublicKey
+from sidecar.core.events import ReadPeer, WriteCommand
+from sidecar.core.fault import PeerError
+from sidecar.core.log.note import MAX_BYTES as NOTE_MAX_BYTES
+from sidecar.core.log.note import NoteKey
+from sidecar.core.quorum import PeerId
+from sidecar.core.reason import ProtocolError
+from sidecar.core.snapshot import Hold, HoldKind
+from sidecar.sync.peer import Peer
+from sidecar.telemetry.logs import Log
+
+if TYPE_CHECKING:
+    from sidecar.core.log.checkpoint import Checkpoint
+
+NO_ROUND = 0
+
+
+class Heads:
+    """Tells peers what the logs hold, and holds the gate when they knew better.
+
+    Args:
+        logs: Name of each log -> its folder.
+        public: Of the key that signs them.
+        domain: Of the fleet.
+        peers: By id; connections of their own.
+        place: Places a hold at the gate.
+        log: Told why.
+        draw: Randomness: `draw(n)` gives n bytes.
+        period_s: From one telling to the next, seconds.
+    """
+
+    def __init__(
+        self,
+        logs: Mapping[str, Path],
+        public: PublicKey,
+        domain: str,
+        peers: Mapping[PeerId, Peer],
+        *,
+        place: Callable[[Hold], None],
+        log: Log,
+        draw: Callable[[int], bytes],
+        period_s: float,
+    ) -> None:
+        self._logs = {NoteKey(name, public): folder for name, folder in logs.items()}
+        self._key = layout.heads_key(domain)
+        self._peers = peers
+        self._place = place
+        self._log = log
+        self._draw = draw
+        self._period_s = period_s
+        self._told: dict[PeerId, tuple[WriteCommand, ...]] = {}  # whoever was asked
+        self._sound: set[tuple[NoteKey, Checkpoint]] = set()
+        self._wrong = False
+
+    async def recall(self) -> None:
+        """Ask every peer once, all at a time; whoever does not answer is asked again by `run`."""
+        await asyncio.gather(*(self._ask(peer) for peer in self._peers))
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while not self._wrong:
+            await asyncio.gather(*(self._visit(peer) for peer in self._peers))
+            await asyncio.sleep(self._period_s)
+
+    def close(self) -> None:
+        """Let go of the peers."""
+        for peer in self._peers.values():
+            peer.close()
+
+    async def _visit(self, peer: PeerId) -> None:
+        if peer in self._told:
+            await self._tell(peer)
+        else:
+            await self._ask(peer)
+
+    async def _ask(self, peer: PeerId) -> None:
+        fields = tuple((self._key, key.name) for key in self._logs)
+        found = await self._exchange(peer, fields, ())
+        if found is None:
+            return
+        judged = [
+            await self._judge(peer, key, folder, raw)
+            for key, folder in self._logs.items()
+            for raw in found.get(layout.field_name(self._key, key.name), ())
+        ]
+        if all(judged):
+            self._told.setdefault(peer, ())
+
+    async def _judge(self, peer: PeerId, key: NoteKey, folder: Path, raw: bytes) -> bool:
+        """Hold what a peer remembers against a log; False: it could not be read."""
+        try:
+            remembered = checkpoints.opened(raw, key)
+        except ProtocolError:
+            return True  # not ours: anybody who may write there can have put it there
+        if (key, remembered) in self._sound:
+            return True
+        try:
+            await asyncio.to_thread(past.compare, folder, remembered)
+        except ProtocolError as error:
+            self._wrong = True
+            self._log.complain(f"audit log, as peer {peer} remembers it", folder, error)
+            self._place(Hold(error.reason, HoldKind.LATCHED))
+        except OSError as error:
+            self._log.complain("audit log", folder, error)
+            return False
+        else:
+            self._sound.add((key, remembered))
+        return True
+
+    async def _tell(self, peer: PeerId) -> None:
+        lines = tuple(
+            ("HSET", self._key, key.name, raw)
+            for key, folder in self._logs.items()
+            if (raw := checkpoints.held(folder)) is not None
+        )
+        if lines == self._told[peer] or self._wrong:
+            return
+        if await self._exchange(peer, (), lines) is not None:
+            self._told[peer] = lines
+
+    async def _exchange(
+        self, peer: PeerId, fields: tuple[tuple[str, str], ...], writes: tuple[WriteCommand, ...]
+    ) -> Mapping[str, tuple[bytes, ...]] | None:
+        limit = NOTE_MAX_BYTES * len(self._logs)
+        want = ReadPeer(peer, NO_ROUND, (), (), limit, fields, writes)
+        try:
+            found, _ = await self._peers[peer].ask(want, self._draw(16))
+        except PeerError:
+            return None
+        return found
