@@ -9,23 +9,28 @@ Source: hardening E-J9; protocol b.13.
 
 from pathlib import Path
 
-from sidecar.audit import segments
+from sidecar.audit import checkpoints, segments
 from sidecar.core.log import merkle
 from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.note import NoteKey
 from sidecar.core.reason import ProtocolError, Reason
 
 
-def compare(folder: Path, remembered: Checkpoint) -> None:
+def compare(folder: Path, remembered: Checkpoint, key: NoteKey) -> None:
     """Check that a log continues what it once was; reads it up to there.
 
     Args:
         folder: Of the journal; it may be in use, and longer.
         remembered: Verified to be signed by the log's own key.
+        key: That key.
 
     Raises:
         ProtocolError: AUDIT_TRUNCATED or AUDIT_INCONSISTENT.
         OSError: it cannot be read.
     """
+    # The usual case: whoever opens a journal holds its records against this very checkpoint.
+    if _newest(folder, key) == remembered:
+        return
     tree = merkle.Tree()
     for path in segments.find(folder):
         for line in segments.read(path, 0):
@@ -40,3 +45,10 @@ def compare(folder: Path, remembered: Checkpoint) -> None:
         raise ProtocolError(
             Reason.AUDIT_INCONSISTENT, f"its first {remembered.size} records are not those signed"
         )
+
+
+def _newest(folder: Path, key: NoteKey) -> Checkpoint | None:
+    try:
+        return checkpoints.read(folder, key)
+    except ProtocolError:
+        return None  # damaged: that is found, and told, where the journal is opened

@@ -289,7 +289,8 @@ ADVICE: dict[str, Advice] = {
     "EG707": Advice(
         "A peer remembers a checkpoint of this log that covers more records than there are.",
         "An older copy was put back, or records were deleted: keep the folder and what the peers "
-        "remember as evidence; then give the pod a new state and audit folder.",
+        "remember as evidence; then give the pod a new state and audit folder. A volume that keeps "
+        "spec.state.dir has to keep spec.audit.dir, too.",
     ),
     "EG801": Advice(
         "Fewer peers than the quorum serve a fresh beat for one epoch.",

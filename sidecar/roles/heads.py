@@ -7,7 +7,8 @@ Rules:
   peer that invents something, or remembers nothing, changes nothing.
 * A log that holds less than a peer remembers, or something else, latches the gate (EG707, EG706).
   Then no peer is told anything any more: what they remember is the evidence.
-* Nobody waits for a slow peer here: the first round of leases needs answers of the same peers.
+* Files are read in a thread: a disk that hangs must not hold the event loop. One that fails is said
+  once, and tried again; that it closes the gate is the journal's business.
 
 Who holds the whole folder and all peers can still make all of them forget: see README, limits.
 Source: hardening E-J9; protocol b.13.
@@ -73,6 +74,7 @@ class Heads:
         self._told: dict[PeerId, tuple[WriteCommand, ...]] = {}  # whoever was asked
         self._sound: set[tuple[NoteKey, Checkpoint]] = set()
         self._wrong = False
+        self._unread = ""  # why a log could not be read, the last time
 
     async def recall(self) -> None:
         """Ask every peer once, all at a time; whoever does not answer is asked again by `run`."""
@@ -81,17 +83,23 @@ class Heads:
     async def run(self) -> None:
         """Go on until cancelled."""
         while not self._wrong:
-            await asyncio.gather(*(self._visit(peer) for peer in self._peers))
+            lines = await asyncio.to_thread(self._lines)
+            await asyncio.gather(*(self._visit(peer, lines) for peer in self._peers))
             await asyncio.sleep(self._period_s)
+
+    async def part(self) -> None:
+        """Tell once more, when the last checkpoints are written."""
+        lines = await asyncio.to_thread(self._lines)
+        await asyncio.gather(*(self._tell(peer, lines) for peer in self._told))
 
     def close(self) -> None:
         """Let go of the peers."""
         for peer in self._peers.values():
             peer.close()
 
-    async def _visit(self, peer: PeerId) -> None:
+    async def _visit(self, peer: PeerId, lines: tuple[WriteCommand, ...]) -> None:
         if peer in self._told:
-            await self._tell(peer)
+            await self._tell(peer, lines)
         else:
             await self._ask(peer)
 
@@ -117,24 +125,36 @@ class Heads:
         if (key, remembered) in self._sound:
             return True
         try:
-            await asyncio.to_thread(past.compare, folder, remembered)
+            await asyncio.to_thread(past.compare, folder, remembered, key)
         except ProtocolError as error:
             self._wrong = True
             self._log.complain(f"audit log, as peer {peer} remembers it", folder, error)
             self._place(Hold(error.reason, HoldKind.LATCHED))
         except OSError as error:
-            self._log.complain("audit log", folder, error)
+            self._say_unread(folder, error)
             return False
         else:
             self._sound.add((key, remembered))
         return True
 
-    async def _tell(self, peer: PeerId) -> None:
-        lines = tuple(
-            ("HSET", self._key, key.name, raw)
-            for key, folder in self._logs.items()
-            if (raw := checkpoints.held(folder)) is not None
-        )
+    def _lines(self) -> tuple[WriteCommand, ...]:
+        found: list[WriteCommand] = []
+        for key, folder in self._logs.items():
+            try:
+                raw = checkpoints.held(folder)
+            except OSError as error:
+                self._say_unread(folder, error)
+                continue
+            if raw is not None:
+                found.append(("HSET", self._key, key.name, raw))
+        return tuple(found)
+
+    def _say_unread(self, folder: Path, error: OSError) -> None:
+        if str(error) != self._unread:
+            self._unread = str(error)
+            self._log.complain("audit log", folder, error)
+
+    async def _tell(self, peer: PeerId, lines: tuple[WriteCommand, ...]) -> None:
         if lines == self._told[peer] or self._wrong:
             return
         if await self._exchange(peer, (), lines) is not None:

@@ -123,6 +123,7 @@ async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None
                 task.cancel()
             parts.logbook.end()
             await last
+            await heads.part()
     finally:
         await runner.cleanup()
         for peer in peers.values():

@@ -231,6 +231,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
                 task.cancel()
             parts.logbook.end()
             await last
+            await heads.part()
     finally:
         for worker in parts.workers:
             worker.kill()

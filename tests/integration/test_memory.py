@@ -71,6 +71,14 @@ async def test_it_remembers_the_log_of_each_process(world: World) -> None:
     assert len(endings) == 2, "of workers and of who follows"
 
 
+async def test_the_last_checkpoint_is_remembered_when_it_ends(world: World) -> None:
+    await world.open()
+    await told(world)
+    world.sidecar.end()
+    held = checkpoints.held(world.sidecar.journal)
+    assert [list(remembered(world, peer).values()) for peer in range(3)] == [[held]] * 3
+
+
 async def test_a_restart_goes_on_from_what_they_remember(world: World) -> None:
     await world.open()
     before = size(await told(world))
