@@ -121,6 +121,17 @@ def halts(followers: int, count: int, rounds: int, out: Path, form: str) -> None
     _show(bench.run(followers, count, rounds, out), form)
 
 
+@main.command(epilog="\b\nExample:\n  python -m benchmarks audit --records 1000000 -o json")
+@click.option("--rounds", "count", type=click.IntRange(1), default=ROUNDS, show_default=True)
+@click.option("--records", type=click.IntRange(2), default=200_000, show_default=True)
+@_options
+def audit(count: int, records: int, out: Path, form: str) -> None:
+    """The audit log out of band, and whoever checks it."""
+    from benchmarks import audit as bench  # noqa: PLC0415 (imported when used)
+
+    _show(bench.run(count, records, out), form)
+
+
 @main.command(epilog="\b\nExample:\n  python -m benchmarks simulate --rounds 5 -o json")
 @click.option("--rounds", "count", type=click.IntRange(1), default=ROUNDS, show_default=True)
 @click.option("--scenarios", type=click.IntRange(1), default=SCENARIOS, show_default=True)

@@ -56,7 +56,7 @@ def run(rounds: int, loops: int, folder: Path) -> dict[str, object]:
     before = machine.load()
     measured: list[figures.Round] = []
     with machine.pinned(machine.cores()[1]), tempfile.TemporaryDirectory() as scratch:
-        snapshots = {count: _snapshot(count) for count in RULES}
+        snapshots = {count: snapshot(count) for count in RULES}
         for number in range(1, rounds + 1):
             click.echo(f"decide: round {number} of {rounds}", err=True)
             bench = _Path(Path(scratch) / str(number), snapshots[SHOWN_RULES])
@@ -165,7 +165,7 @@ class _Path:
         self._journal.fresh.clear()
 
 
-def _snapshot(count: int) -> Snapshot:
+def snapshot(count: int) -> Snapshot:
     """A running sidecar's snapshot: signed trust, epoch and beat, `count` rules."""
     now = clock.now()
     under, epoch_keys, beat_key = _trust(now.wall)

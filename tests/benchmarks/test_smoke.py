@@ -68,6 +68,15 @@ def test_fleetbeat_covers_every_instance_that_reports(tmp_path: Path) -> None:
     assert all(value > 0 for found in kept["rounds"] for value in found.values())
 
 
+def test_audit_checks_and_proves_what_it_wrote(tmp_path: Path) -> None:
+    done = run("audit", "--rounds", "2", "--records", "60", "--out", str(tmp_path), "-o", "json")
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("audit-*.json")
+    kept = json.loads(path.read_text())
+    assert [target["number"] for target in kept["targets"]] == [14]
+    assert all(value > 0 for found in kept["rounds"] for value in found.values())
+
+
 def test_the_request_is_what_it_is_said_to_be() -> None:
     assert len(request.HEADERS) == 13
     assert len(request.body()) == request.BODY_BYTES == int(request.HEADERS["Content-Length"])
