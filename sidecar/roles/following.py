@@ -96,6 +96,8 @@ def open_heads(
 
 async def follow(driver: Driver | None, heads: Heads) -> None:
     """Ask what peers remember of the logs, then follow them, and keep them informed."""
+    if driver is not None:
+        driver.show()
     await heads.recall()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(heads.run())

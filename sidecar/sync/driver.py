@@ -95,9 +95,13 @@ class Driver:
         self._saving: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    def show(self) -> None:
+        """Publish what is known without any peer: halts, holds, and targets that are exempt."""
+        self._publish(self._follower.snapshot)
+
     async def run(self) -> None:
         """Follow the peers until cancelled, then store what is not stored yet."""
-        self._publish(self._follower.snapshot)
+        self.show()
         try:
             async with asyncio.TaskGroup() as tasks:
                 for peer in self._peers:
