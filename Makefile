@@ -22,7 +22,9 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 COMPILED := build/compiled
-COMPILED_TESTS := tests/core tests/proxy tests/audit tests/telemetry tests/http tests/hostile
+# Of what is compiled, and of what runs on it.
+COMPILED_TESTS := tests/proxy tests/audit tests/telemetry tests/http tests/hostile/test_floods.py \
+  tests/core/log $(foreach one,gate head lease paths snapshot follower,tests/core/test_$(one).py)
 
 .PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate \
   simulate-long model late chaos fuzz fuzz-differential bench lock venv clean
@@ -122,7 +124,7 @@ $(VENV)/.locked: requirements-dev.lock
 	echo "making $(VENV) with $$found ($$("$$found" -c 'import platform; print(platform.python_version())'))"; \
 	"$$found" -m venv $(VENV)
 	@echo "installing the packages of requirements-dev.lock, hashes checked"
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --no-compile --require-hashes -r requirements-dev.lock
 	@touch $@
 
 $(VENV)/.fuzzer: requirements-fuzz.lock $(READY)

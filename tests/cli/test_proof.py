@@ -77,7 +77,7 @@ def test_inspect_says_that_it_checks_nothing(file: Path) -> None:
     assert "nothing of this was checked" in done.stdout
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.data())
 def test_no_changed_bit_verifies(file: Path, tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(file.read_bytes())
