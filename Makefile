@@ -124,7 +124,7 @@ $(VENV)/.locked: requirements-dev.lock
 	echo "making $(VENV) with $$found ($$("$$found" -c 'import platform; print(platform.python_version())'))"; \
 	"$$found" -m venv $(VENV)
 	@echo "installing the packages of requirements-dev.lock, hashes checked"
-	@$(PIP) install --quiet --no-compile --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
 $(VENV)/.fuzzer: requirements-fuzz.lock $(READY)

@@ -156,8 +156,9 @@ async def rig() -> AsyncIterator[Rig]:
 
 
 async def test_a_lease_is_published_after_its_marks_are_saved(rig: Rig) -> None:
-    await rig.rounds(2)
-    assert rig.snapshot.lease is not None
+    async with asyncio.timeout(10):
+        while rig.snapshot.lease is None:  # a slow disk may outlast some rounds
+            await rig.rounds(1)
     assert rig.saved_at_publish == 1
 
 
