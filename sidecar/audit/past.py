@@ -32,11 +32,8 @@ def compare(folder: Path, remembered: Checkpoint, key: NoteKey) -> None:
     if _newest(folder, key) == remembered:
         return
     tree = merkle.Tree()
-    for path in segments.find(folder):
-        for line in segments.read(path, 0):
-            if tree.size == remembered.size or not line.endswith(b"\n"):
-                break
-            tree.append(merkle.leaf_hash(line[:-1]))
+    for line in segments.whole(folder, remembered.size):
+        tree.append(merkle.leaf_hash(line))
     if tree.size < remembered.size:
         raise ProtocolError(
             Reason.AUDIT_TRUNCATED, f"{tree.size} records, but {remembered.size} were signed once"

@@ -106,16 +106,13 @@ def _records(
 ) -> Iterator[tuple[bytes, bytes]]:
     """The signed records with the hashes of their leaves; raises at the end if they are not."""
     tree, size = merkle.Tree(), 0
-    for path in segments.find(folder):
-        for line in segments.read(path, 0):
-            if tree.size == signed.size or not line.endswith(b"\n"):
-                break
-            leaf = merkle.leaf_hash(line[:-1])
-            tree.append(leaf)
-            size += len(line)
-            yield line[:-1], leaf
-            if progress is not None and tree.size % PROGRESS_RECORDS == 0:
-                progress(tree.size, size)
+    for line in segments.whole(folder, signed.size):
+        leaf = merkle.leaf_hash(line)
+        tree.append(leaf)
+        size += len(line) + 1
+        yield line, leaf
+        if progress is not None and tree.size % PROGRESS_RECORDS == 0:
+            progress(tree.size, size)
     if tree.size < signed.size:
         detail = f"{tree.size} records, but the checkpoint says {signed.size}"
         raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, detail)

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from sidecar import durable
@@ -93,6 +94,17 @@ def read(path: Path, start: int) -> Iterator[bytes]:
         file.seek(start)
         while line := file.readline(LINE_MAX):
             yield line
+
+
+def whole(folder: Path, count: int) -> Iterator[bytes]:
+    """The first `count` whole lines of a journal, without their newlines; fewer if there are fewer.
+
+    Raises:
+        ProtocolError: AUDIT_CHAIN_BREAK when a segment is missing.
+        OSError: one cannot be read.
+    """
+    lines = (line for path in find(folder) for line in read(path, 0))
+    return islice((line[:-1] for line in lines if line.endswith(b"\n")), count)
 
 
 def torn(path: Path, offset: int) -> Torn | None:

@@ -118,7 +118,6 @@ class Sequencer:
         self._lift = lift
         self._tree = Tree() if recovery is None else recovery.chain.tree
         signed = None if recovery is None else recovery.checkpoint
-        self._signed_size = 0 if signed is None else signed.size
         self.head = signed
         self._signed_wall_ms = 0
         self._signed_count = 0
@@ -131,6 +130,10 @@ class Sequencer:
         self._stopping = asyncio.Event()
         self._news = asyncio.Event()  # a record after a time without any, or the end
         journal.waiting = self._news.set
+
+    @property
+    def _signed_size(self) -> int:
+        return 0 if self.head is None else self.head.size
 
     @property
     def gauges(self) -> Gauges:
@@ -243,7 +246,7 @@ class Sequencer:
         self._clean_ns = trip.began.boot
         self._count_sync(took_us)
         if trip.carries is not None:
-            self.head, self._signed_size = trip.carries, trip.carries.size
+            self.head = trip.carries
             self._signed_wall_ms = now.wall
             self._signed_count += 1
             period_ns = self._settings.checkpoint_period_ms * NS_PER_MS

@@ -16,12 +16,14 @@ from sidecar.audit.prover import NotYetError
 from sidecar.audit.reader import Report
 from sidecar.cli.journals import (
     CLEAR,
-    FILE,
     FOLDER,
+    KEY_FILE,
+    KEYS,
     MB,
     OUTPUT,
     beside,
     given,
+    key_of,
     line_of,
     plain,
     progress_of,
@@ -54,8 +56,8 @@ audit.add_command(stats)
     epilog="Example: epochgate audit verify /var/lib/epochgate/audit --key-file log.vkey"
 )
 @click.argument("folder", type=FOLDER)
-@click.option("--key", "keys", multiple=True, help="Verifier key of the log: name+id+base64.")
-@click.option("--key-file", type=FILE, help="File that holds it; one key per line.")
+@KEYS
+@KEY_FILE
 @OUTPUT
 @click.pass_context
 def verify(
@@ -144,8 +146,8 @@ def tail_(folder: Path, count: int, follow: bool, output: str) -> None:  # noqa:
 @audit.command(epilog="Example: epochgate audit export /var/lib/epochgate/audit /srv/www/log")
 @click.argument("folder", type=FOLDER)
 @click.argument("to", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--key", "keys", multiple=True, help="Verifier key of the log: name+id+base64.")
-@click.option("--key-file", type=FILE, help="File that holds it; one key per line.")
+@KEYS
+@KEY_FILE
 def export(folder: Path, to: Path, keys: tuple[str, ...], key_file: Path | None) -> None:
     """Copy the journal in FOLDER to TO as the static files of C2SP tlog-tiles.
 
@@ -157,10 +159,7 @@ def export(folder: Path, to: Path, keys: tuple[str, ...], key_file: Path | None)
     known = given(keys, key_file)
     folders = collection.find(folder)
     for journal in folders:
-        name = collection.says_it_is(journal)
-        key = next((one for one in known if one.name == name), None) if known else beside(journal)
-        if key is None:
-            raise CliError(f"no key: {journal} is the log {name or '?'}; give --key", UNVERIFIABLE)
+        key = key_of(journal, known)
         place = to if len(folders) == 1 else to / journal.name
         try:
             made = prover.export(journal, place, key, progress_of())

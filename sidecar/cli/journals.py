@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from sidecar.audit import checkpoints
-from sidecar.cli.text import BAD_DATA, CliError
+from sidecar.audit import checkpoints, collection
+from sidecar.cli.text import BAD_DATA, UNVERIFIABLE, CliError
 from sidecar.core.log import note
 from sidecar.core.log.note import NoteKey
 from sidecar.core.log.record import Outcome, Record, StateChange
@@ -24,6 +24,19 @@ CLEAR = "\r\x1b[K"  # back to the start of the line, and empty it
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.option("-o", "output", type=click.Choice(["text", "json"]), default="text")
+
+
+KEYS = click.option("--key", "keys", multiple=True, help="Verifier key of the log: name+id+base64.")
+KEY_FILE = click.option("--key-file", type=FILE, help="File that holds it; one key per line.")
+
+
+def key_of(journal: Path, known: Sequence[NoteKey]) -> NoteKey:
+    """The key of a log among those that were given; where none was, the one beside it."""
+    name = collection.says_it_is(journal)
+    key = next((one for one in known if one.name == name), None) if known else beside(journal)
+    if key is None:
+        raise CliError(f"no key: {journal} is the log {name or '?'}; give --key", UNVERIFIABLE)
+    return key
 
 
 def given(keys: Sequence[str], key_file: Path | None) -> list[NoteKey]:

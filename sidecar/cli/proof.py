@@ -1,6 +1,5 @@
 """`epochgate proof`: one record as evidence that anybody can check, offline."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,9 +10,11 @@ from sidecar.audit.prover import NotYetError, Proved
 from sidecar.cli.journals import (
     FILE,
     FOLDER,
+    KEY_FILE,
+    KEYS,
     OUTPUT,
-    beside,
     given,
+    key_of,
     line_of,
     progress_of,
 )
@@ -35,9 +36,6 @@ NOT_CHECKED = (
     "whether the log shows everybody the same records: nobody else has signed this checkpoint",
 )
 
-_KEYS = click.option("--key", "keys", multiple=True, help="Verifier key: name+id+base64.")
-_KEY_FILE = click.option("--key-file", type=FILE, help="File that holds it; one key per line.")
-
 
 @click.group(
     epilog="Example: epochgate proof get /var/lib/epochgate/audit 9f3c0a11b2d4e5f6-17 -O proof.json"
@@ -51,8 +49,8 @@ def proof() -> None:
 @click.argument("which")
 @click.option("-O", "out", type=click.Path(dir_okay=False, path_type=Path), help="Else stdout.")
 @click.option("--plain", is_flag=True, help="Only the .tlog-proof, for other programs.")
-@_KEYS
-@_KEY_FILE
+@KEYS
+@KEY_FILE
 def get(
     folder: Path,
     which: str,
@@ -67,7 +65,7 @@ def get(
     checkpoint covers it, a second after it was written at the latest.
     """
     journal, index = _find(folder, which)
-    key = _key_of(journal, given(keys, key_file))
+    key = key_of(journal, given(keys, key_file))
     made = _proved(journal, index, key)
     said = record.parse(made.record)
     if not which.isdecimal() and getattr(said, "decision_id", None) != which:
@@ -104,18 +102,10 @@ def _find(folder: Path, which: str) -> tuple[Path, int]:
     return holding[0], int(digits)
 
 
-def _key_of(journal: Path, known: Sequence[NoteKey]) -> NoteKey:
-    name = collection.says_it_is(journal)
-    key = next((key for key in known if key.name == name), None) if known else beside(journal)
-    if key is None:
-        raise CliError(f"no key: {journal} is the log {name or '?'}; give --key", UNVERIFIABLE)
-    return key
-
-
 @proof.command(epilog="Example: epochgate proof verify proof.json --key-file log.vkey")
 @click.argument("file", type=FILE)
-@_KEYS
-@_KEY_FILE
+@KEYS
+@KEY_FILE
 @OUTPUT
 @click.pass_context
 def verify(

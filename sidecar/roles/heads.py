@@ -73,6 +73,7 @@ class Heads:
         self._period_s = period_s
         self._told: dict[PeerId, tuple[WriteCommand, ...]] = {}  # whoever was asked
         self._sound: set[tuple[NoteKey, Checkpoint]] = set()
+        self._judging = asyncio.Lock()  # peers remember the same: it is read once
         self._wrong = False
         self._unread = ""  # why a log could not be read, the last time
 
@@ -108,11 +109,12 @@ class Heads:
         found = await self._exchange(peer, fields, ())
         if found is None:
             return
-        judged = [
-            await self._judge(peer, key, folder, raw)
-            for key, folder in self._logs.items()
-            for raw in found.get(layout.field_name(self._key, key.name), ())
-        ]
+        async with self._judging:
+            judged = [
+                await self._judge(peer, key, folder, raw)
+                for key, folder in self._logs.items()
+                for raw in found.get(layout.field_name(self._key, key.name), ())
+            ]
         if all(judged):
             self._told.setdefault(peer, ())
 
