@@ -335,5 +335,8 @@ def _authority(values: Mapping[str, Any]) -> AuthorityConfig:
         peers=values["peers"],
         beat=sections.Beat(**_section(values, AUTHORITY, "beat")),
         status=values["listen.status"],
+        witness_key_file=values["keys.witness"],
+        log_key_file=values["keys.log"],
+        public=values["listen.public"],
         log_level=values["log.level"],
     )

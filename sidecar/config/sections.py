@@ -312,6 +312,9 @@ class AuthorityConfig:
         beat_key_file: This replica's own beat key.
         peers: Where to publish.
         status: Read-only listener: probes, metrics, state.
+        witness_key_file: Cosigns the heads of audit logs; None: this replica is no witness.
+        log_key_file: Signs the governance log; None: none is kept.
+        public: Where witness and governance log answer; None: nowhere.
     """
 
     trust_file: Path
@@ -320,4 +323,7 @@ class AuthorityConfig:
     peers: tuple[PeerAddress, ...]
     beat: Beat
     status: Address
+    witness_key_file: Path | None = None
+    log_key_file: Path | None = None
+    public: Address | None = None
     log_level: str = "info"

@@ -315,7 +315,10 @@ AUTHORITY_FIELDS: tuple[Field, ...] = (
         Unit.DURATION,
         {"ttl": (100, 24 * _HOUR), "interval": (10, _HOUR), "publish": (1, _MINUTE)},
     ),
+    Field("keys.witness", Unit.FILE, "Cosigns the heads of audit logs; needs listen.public."),
+    Field("keys.log", Unit.FILE, "Signs the governance log: what this replica saw and did."),
     Field("listen.status", Unit.ADDRESS, _STATUS, default=sections.Address("127.0.0.1", 17012)),
+    Field("listen.public", Unit.ADDRESS, "Where the witness and the governance log answer."),
     _LEVEL,
 )
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from sidecar import __version__, clock, signer
-from sidecar.authority import fleet
+from sidecar.authority import fleet, public
 from sidecar.authority.publisher import Publisher
 from sidecar.config import read
 from sidecar.core.issuing import BeatEnded, Tell
@@ -47,14 +47,17 @@ async def run_authority(path: Path) -> None:
         ),
         metrics=vouching.AuthorityMetrics(publisher.counts).render,
     )
-    runner = await listen(app, config.status, log)
+    runners = [await listen(app, config.status, log)]
     try:
+        if config.public is not None:
+            runners.append(await listen(public.build(()), config.public, log, "public"))
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(publisher.run())
             await stop.wait()
             task.cancel()
     finally:
-        await runner.cleanup()
+        for runner in runners:
+            await runner.cleanup()
         for peer in peers.values():
             peer.close()
     log.info(logs.STOPPED)

@@ -1,4 +1,4 @@
-"""Connections and the status port: what the processes that face peers and people open."""
+"""Connections and ports: what the processes that face peers and people open."""
 
 from aiohttp import web
 
@@ -15,15 +15,24 @@ def open_peers(addresses: tuple[PeerAddress, ...], timeout_ms: int) -> dict[Peer
     return {PeerId(address.id): Peer(address, timeout_ms) for address in addresses}
 
 
-async def listen(app: web.Application, where: Address, log: Log) -> web.AppRunner:
-    """Open the status port.
+async def listen(
+    app: web.Application, where: Address, log: Log, port: str = "status"
+) -> web.AppRunner:
+    """Open the status port, or the public one.
+
+    Args:
+        app: What answers there.
+        where: Of spec.listen.
+        log: Told the address in use.
+        port: Its name under spec.listen.
 
     Raises:
         StartError: it is taken.
     """
     try:
-        runner, port = await admin.start(app, where)
+        runner, number = await admin.start(app, where)
     except OSError as error:
-        raise StartError(f"status port: {where}: {why(error)}; change spec.listen.status") from None
-    log.info(logs.STATUS_LISTENING, address=str(Address(where.host, port)))
+        raise StartError(f"{port} port: {where}: {why(error)}; change spec.listen.{port}") from None
+    said = logs.STATUS_LISTENING if port == "status" else logs.PUBLIC_LISTENING
+    log.info(said, address=str(Address(where.host, number)))
     return runner

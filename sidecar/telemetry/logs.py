@@ -26,6 +26,7 @@ _LEVELS = {
 # Event names. What is not here is not logged.
 STARTED = "started"
 STATUS_LISTENING = "status_listening"
+PUBLIC_LISTENING = "public_listening"
 LISTENING = "listening"
 DRAINING = "draining"
 COMPLAINT = "complaint"
