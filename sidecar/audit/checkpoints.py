@@ -2,6 +2,7 @@
 
 * `checkpoint`: a C2SP signed note. Replaced atomically: temporary file, fsync, rename, fsync of the
   folder. There is always exactly one, old or new.
+* `cosigned`: the newest one that enough witnesses have cosigned, with their signatures.
 * `log.vkey`: the verifier key as text, for whoever runs `epochgate audit verify` here. It proves
   nothing about somebody who could replace both files; give verifiers the key another way.
 """
@@ -10,13 +11,16 @@ from pathlib import Path
 
 from sidecar import durable
 from sidecar.audit import segments
-from sidecar.core.log import checkpoint, note
+from sidecar.core.instant import WallMs
+from sidecar.core.log import checkpoint, cosignature, note
 from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.cosignature import Witnesses
 from sidecar.core.log.note import NoteKey
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.signer import Signer
 
 CHECKPOINT = "checkpoint"
+COSIGNED = "cosigned"  # not `checkpoint.…`: what replaces the two is made beside them by that name
 VKEY = "log.vkey"
 
 
@@ -60,6 +64,41 @@ def opened(raw: bytes, key: NoteKey) -> Checkpoint:
     if made.origin != key.name:
         raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, f"checkpoint is of the log {made.origin}")
     return made
+
+
+def write_cosigned(folder: Path, raw: bytes) -> None:
+    """Replace the newest cosigned checkpoint, durably.
+
+    Raises:
+        OSError: the old one still stands.
+    """
+    durable.replace(folder / COSIGNED, raw, segments.FILE_MODE)
+
+
+def held_cosigned(folder: Path) -> bytes | None:
+    """The newest cosigned checkpoint as it stands in its file, unverified, or None."""
+    return _read(folder / COSIGNED)
+
+
+def cosigned(folder: Path, key: NoteKey, by: Witnesses, now: WallMs) -> Checkpoint | None:
+    """The newest checkpoint that enough witnesses have cosigned; None: none has been.
+
+    Args:
+        folder: Of the journal.
+        key: Of the log.
+        by: Who may cosign, and how many have to.
+        now: Wall clock, for the end of their keys.
+
+    Raises:
+        ProtocolError: it is none of this log, or a signature of a known key fails.
+        OSError: it cannot be read.
+    """
+    raw = held_cosigned(folder)
+    if raw is None:
+        return None
+    made = opened(raw, key)
+    _, found = cosignature.find(raw, by.usable(now))
+    return made if len(found) >= by.threshold else None
 
 
 def write_vkey(folder: Path, key: NoteKey) -> None:

@@ -43,7 +43,7 @@ class Proved:
 
 
 def prove(folder: Path, index: int, key: NoteKey, progress: Progress | None = None) -> Proved:
-    """The proof that a record is in the log.
+    """The proof that a record is in the log, under a cosigned checkpoint where one covers it.
 
     Args:
         folder: Of the journal; it may be in use.
@@ -56,7 +56,7 @@ def prove(folder: Path, index: int, key: NoteKey, progress: Progress | None = No
         ProtocolError: the checkpoint is not signed by the key, or the records are not its own.
         OSError: the folder cannot be read.
     """
-    raw, signed = _signed(folder, key)
+    raw, signed = _cosigned(folder, index, key) or _signed(folder, key)
     if index >= signed.size:
         raise NotYetError(f"record {index}: the newest checkpoint covers {signed.size} records")
     roots = proof.Roots(proof.inclusion(index, signed.size))
@@ -92,6 +92,13 @@ def export(folder: Path, to: Path, key: NoteKey, progress: Progress | None = Non
         _write(to / name, content)
     _write(to / checkpoints.CHECKPOINT, raw)
     return signed
+
+
+def _cosigned(folder: Path, index: int, key: NoteKey) -> tuple[bytes, Checkpoint] | None:
+    """The checkpoint that witnesses have cosigned, if it covers a record."""
+    raw = checkpoints.held_cosigned(folder)
+    signed = None if raw is None else checkpoints.opened(raw, key)
+    return None if raw is None or signed is None or signed.size <= index else (raw, signed)
 
 
 def _signed(folder: Path, key: NoteKey) -> tuple[bytes, Checkpoint]:

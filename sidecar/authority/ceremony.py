@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sidecar import signer
-from sidecar.core import canonical, envelope, policy, routes, scoped
+from sidecar.core import admission, canonical, envelope, policy, routes, scoped
 from sidecar.core.envelope import PublicKey
-from sidecar.core.instant import WallMs
+from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
 from sidecar.core.objects import epoch, halt, trust
 from sidecar.core.objects.epoch import NO_DEMANDS, Epoch, Runtime
@@ -122,6 +122,9 @@ class EpochPlan:
         instances: Ids of instance keys, a closed roster; none: it is open.
         max_unacked_ms: How long reports may go unacknowledged; 0 demands nothing.
         max_diverged: How many instances may hold another state; None demands nothing.
+        max_checkpoint_age_ms: How long a record of an audit log may go without a signed checkpoint
+            over it; 0 demands nothing.
+        max_audit_unacked_ms: The same, without one that enough witnesses have cosigned.
         removes: What the epoch before listed and this one does not: service:NAME, route:NAME,
             policy:NAME.
         reason: Why, for people.
@@ -139,6 +142,8 @@ class EpochPlan:
     instances: tuple[str, ...] = ()
     max_unacked_ms: int = 0
     max_diverged: int | None = None
+    max_checkpoint_age_ms: int = 0
+    max_audit_unacked_ms: int = 0
     removes: tuple[str, ...] = ()
     reason: str = ""
 
@@ -166,6 +171,7 @@ def make_epoch(
         body = epoch.statement(_predicate(plan, under, prev, now))
         raw = signer.sign(epoch.PAYLOAD_TYPE, body, *keys)
         made = open_epoch(raw, under, now)
+        admission.of_audit(made, under, Now(BootNs(0), now))
         if plan.tenants and scoped.unenforceable(made, routes.parse(plan.routes)) is not None:
             raise CeremonyError("an epoch for tenants needs a route table with attributes.tenant")
     except ProtocolError as error:
@@ -356,7 +362,11 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         telemetry=epoch.Telemetry(
             max_unacked_ms=plan.max_unacked_ms, max_diverged=plan.max_diverged
         ),
-        audit=epoch.Audit(max_checkpoint_age_ms=0, max_unacked_ms=0, overflow="contain"),
+        audit=epoch.Audit(
+            max_checkpoint_age_ms=plan.max_checkpoint_age_ms,
+            max_unacked_ms=plan.max_audit_unacked_ms,
+            overflow="contain",
+        ),
         halts_sha256=halt.NO_HALTS.sha256,
         gov_log=LogHead(
             origin=f"epochgate/{under.domain}/governance", size=0, root=EMPTY_ROOT.hex()

@@ -281,13 +281,26 @@ ADVICE: dict[str, Advice] = {
         "Records wait longer for the disk than audit.unsyncedMax.",
         "Disk latency: epochgate_audit_sync_duration_seconds.",
     ),
+    "EG704": Advice(
+        "A record of the audit log went longer without a signed checkpoint over it than the "
+        "epoch's audit.max_checkpoint_age_ms says.",
+        "Disk latency, and audit.checkpointPeriod: it has to be well below what the epoch demands.",
+    ),
+    "EG705": Advice(
+        "A record of the audit log went longer without a checkpoint that enough witnesses have "
+        "cosigned than the epoch's audit.max_unacked_ms says.",
+        "Whether audit.witnesses names them and they answer (log lines about a witness; "
+        "audit.acked in /v1/state); the demand has to be well above audit.checkpointPeriod.",
+    ),
     "EG706": Advice(
-        "A peer remembers a checkpoint of this log whose records are others than those on disk.",
+        "A peer or a witness remembers a checkpoint of this log whose records are others than "
+        "those on disk.",
         "Keep the folder and `HGET eg:{domain}:heads <log>` of each peer as evidence; then give "
         "the pod a new state and audit folder.",
     ),
     "EG707": Advice(
-        "A peer remembers a checkpoint of this log that covers more records than there are.",
+        "A peer or a witness remembers a checkpoint of this log that covers more records than "
+        "there are.",
         "An older copy was put back, or records were deleted: keep the folder and what the peers "
         "remember as evidence; then give the pod a new state and audit folder. A volume that keeps "
         "spec.state.dir has to keep spec.audit.dir, too.",

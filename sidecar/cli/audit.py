@@ -14,6 +14,7 @@ import msgspec
 from sidecar.audit import checkpoints, collection, prover, reader, tail
 from sidecar.audit.prover import NotYetError
 from sidecar.audit.reader import Report
+from sidecar.cli import witnesses
 from sidecar.cli.journals import (
     CLEAR,
     FOLDER,
@@ -50,6 +51,7 @@ def audit() -> None:
 
 audit.add_command(query)
 audit.add_command(stats)
+audit.add_command(witnesses.policy)
 
 
 @audit.command(

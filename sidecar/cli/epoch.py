@@ -75,6 +75,11 @@ def epoch() -> None:
               help="How long reports may go unacknowledged.")  # fmt: skip
 @click.option("--max-diverged", type=click.IntRange(0), show_default="no limit",
               help="How many instances may hold another state.")  # fmt: skip
+@click.option("--max-checkpoint-age", "max_checkpoint_age_ms", default=0, type=DURATION,
+              show_default="no limit",
+              help="How long a record of the audit log may go unsigned.")  # fmt: skip
+@click.option("--max-audit-unacked", "max_audit_unacked_ms", default=0, type=DURATION,
+              show_default="no limit", help="The same, without enough witnesses.")  # fmt: skip
 @click.option("--remove", "removes", multiple=True, metavar="KIND:NAME",
               help="What the epoch before lists and this one does not: route:NAME, service:NAME, "
                    "policy:NAME; repeat it.")  # fmt: skip
@@ -237,6 +242,10 @@ def _row(one: Epoch) -> list[object]:
     ]  # fmt: skip
 
 
+def _ms(value: int) -> str | None:
+    return f"{value} ms" if value else None
+
+
 def _show(one: Epoch, output: str) -> None:
     if output == "json":
         text.print_json(_as_json(one))
@@ -255,11 +264,10 @@ def _show(one: Epoch, output: str) -> None:
         ("tenants", ", ".join(said.scope.tenants) or "all"),
         ("enforcement", said.enforcement),
         ("instances", len(said.scope.instances) or "open"),
-        (
-            "max unacked",
-            f"{said.telemetry.max_unacked_ms} ms" if said.telemetry.max_unacked_ms else None,
-        ),
+        ("max unacked", _ms(said.telemetry.max_unacked_ms)),
         ("max diverged", said.telemetry.max_diverged),
+        ("max checkpoint age", _ms(said.audit.max_checkpoint_age_ms)),
+        ("max audit unacked", _ms(said.audit.max_unacked_ms)),
         ("removes", ", ".join(said.removes) or None),
         ("policy", f"{said.policy.sha256} ({said.policy.size} bytes)"),
         ("routes", f"{said.routes.sha256} ({said.routes.size} bytes)"),

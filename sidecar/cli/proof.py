@@ -1,12 +1,14 @@
 """`epochgate proof`: one record as evidence that anybody can check, offline."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from sidecar.audit import collection, prover
 from sidecar.audit.prover import NotYetError, Proved
+from sidecar.cli import witnesses
 from sidecar.cli.journals import (
     FILE,
     FOLDER,
@@ -31,9 +33,10 @@ from sidecar.core.log.bundle import Bundle
 from sidecar.core.log.note import NoteKey
 from sidecar.core.reason import ProtocolError, Reason
 
-NOT_CHECKED = (
-    "the epoch, beat and trust document that the record names: they are not in this file",
-    "whether the log shows everybody the same records: nobody else has signed this checkpoint",
+NOT_IN_FILE = "the epoch, beat and trust document that the record names: they are not in this file"
+NO_WITNESS = (
+    "whether the log shows everybody the same records: no witness was named; give a --trust that "
+    "names some"
 )
 
 
@@ -106,31 +109,45 @@ def _find(folder: Path, which: str) -> tuple[Path, int]:
 @click.argument("file", type=FILE)
 @KEYS
 @KEY_FILE
+@witnesses.named
 @OUTPUT
 @click.pass_context
 def verify(
-    context: click.Context, file: Path, keys: tuple[str, ...], key_file: Path | None, output: str
+    context: click.Context,
+    /,
+    file: Path,
+    keys: tuple[str, ...],
+    key_file: Path | None,
+    output: str,
+    **named: Any,  # noqa: ANN401, the options of `witnesses.named`
 ) -> None:
     """Check the proof in FILE with nothing but the key of the log; say what was not checked.
+
+    With --trust, where it names witnesses, or with --witness, enough of them have to have cosigned
+    the checkpoint: then the log has shown them the same records.
 
     Exit code 80: something is wrong. 81: no key of that log was given.
     """
     known = {key.name: key for key in given(keys, key_file)}
+    by = witnesses.wanted(**named)
     held = _read(file)
     checked: list[str] = []
+    unchecked = [NOT_IN_FILE] if by else [NOT_IN_FILE, NO_WITNESS]
     result, wrong = "verified", ""
     try:
         checked = bundle.check(held, known)
+        if by is not None:
+            checked.append(witnesses.check(held.proof.checkpoint, by))
     except ProtocolError as error:
         unknown = error.reason is Reason.KEY_UNKNOWN
         result, wrong = ("unverifiable" if unknown else "failed"), str(error)
     if output == "json":
         print_json({"result": result, "wrong": wrong or None, "checked": checked,
-                    "unchecked": NOT_CHECKED, **_described(held)})  # fmt: skip
+                    "unchecked": unchecked, **_described(held)})  # fmt: skip
     else:
         click.echo(f"{result}: {line_of(held.says)}")
         for label, lines in (
-            ("wrong", [wrong] if wrong else []), ("checked", checked), ("not checked", NOT_CHECKED),
+            ("wrong", [wrong] if wrong else []), ("checked", checked), ("not checked", unchecked),
         ):  # fmt: skip
             for line in lines:
                 click.echo(f"  {label:<11}  {line}")

@@ -46,7 +46,7 @@ def within_file(values: Mapping[str, Any], where: Mapping[str, str]) -> list[Pro
         where: Origin by full path.
     """
     found = [*_peers(values), *_sync(values), *_sizes(values), *_listen(values)]
-    found += _integrity(values)
+    found += [*_integrity(values), *_witnesses(values)]
     return [
         Problem(f"spec.{path}", message, where.get(f"spec.{path}", "")) for path, message in found
     ]
@@ -151,6 +151,17 @@ def _integrity(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     if period and max_age and max_age < 2 * period:
         least = f"must be at least twice integrity.period, {2 * period} ms"
         found.append(("integrity.maxAge", f"{least}, or one late look would contain"))
+    return found
+
+
+def _witnesses(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    urls: dict[str, int] = {}
+    for index, one in enumerate(values.get("audit.witnesses") or ()):
+        if urls.setdefault(one.url, index) != index:
+            found.append((f"audit.witnesses[{index}].url", f"{one.url} is named twice"))
+    if values.get("keys.witness") and not values.get("listen.public"):
+        found.append(("keys.witness", "needs listen.public: nobody could ask this witness"))
     return found
 
 

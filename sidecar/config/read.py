@@ -16,7 +16,7 @@ Source: codebases 8.5; conventions 11-B.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,7 +25,7 @@ from sidecar.config import document, sections, value
 from sidecar.config.check import within_file
 from sidecar.config.document import Items, Node, Scalar, Table
 from sidecar.config.problem import ConfigError, Problem
-from sidecar.config.sections import AuthorityConfig, MeasuredFile, SidecarConfig
+from sidecar.config.sections import AuthorityConfig, MeasuredFile, SidecarConfig, WitnessAddress
 from sidecar.config.table import (
     API_VERSION,
     AUTHORITY,
@@ -268,7 +268,7 @@ class _Reading:
         if len(self.problems) > before:
             return None
         try:
-            return value.peer(said) if field.unit is Unit.PEERS else MeasuredFile(**said)
+            return _ROWS[field.unit](said)
         except ValueError as error:
             self.problems.append(Problem(path, str(error), node.origin))
             return None
@@ -278,6 +278,13 @@ class _Reading:
         if "audit.dir" in self.fields and self.values.get("audit.dir") is None and state:
             self.values["audit.dir"] = state / "audit"
             self._note(self.fields["audit.dir"], "spec.audit.dir", state / "audit", _DEFAULT)
+
+
+_ROWS: Mapping[Unit, Callable[[Mapping[str, Any]], object]] = {
+    Unit.PEERS: value.peer,
+    Unit.FILES: lambda said: MeasuredFile(**said),
+    Unit.WITNESSES: lambda said: WitnessAddress(**said),
+}
 
 
 def _text(path: Path) -> str:

@@ -32,6 +32,7 @@ _PATTERNS = {
     Unit.LISTEN: "^(unix:.+|.+:[0-9]{1,5})$",
     Unit.PORTS: "^[0-9]{1,5}(-[0-9]{1,5})?$",
     Unit.URL: "^rediss?://",
+    Unit.HTTP: "^https?://",
 }
 
 
@@ -97,7 +98,7 @@ def _value(field: Field) -> dict[str, Any]:
     value["description"] = _about(field)
     if field.default is not None:
         default = list(field.default) if isinstance(field.default, tuple) else field.default
-        as_it_is = field.unit in (*_PLAIN, Unit.FLAG, Unit.PORTS, Unit.FILES)
+        as_it_is = field.unit in (*_PLAIN, Unit.FLAG, Unit.PORTS, Unit.FILES, Unit.WITNESSES)
         value["default"] = default if as_it_is else field.show(default)
     return value
 

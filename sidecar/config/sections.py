@@ -180,6 +180,13 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessAddress:
+    """Where a witness is asked: what its addresses begin with."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """The audit log on disk.
 
@@ -189,6 +196,7 @@ class Audit:
         sync_period_ms: How often the file is flushed to the disk.
         unsynced_max_ms: Age of un-flushed records at which the gate is held (EG703).
         checkpoint_period_ms: How often a signed checkpoint is written while records arrive.
+        witnesses: Who is asked to cosign these; who of them counts is in the trust document.
     """
 
     dir: Path
@@ -196,6 +204,7 @@ class Audit:
     sync_period_ms: int = 20
     unsynced_max_ms: int = 2_000
     checkpoint_period_ms: int = 1_000
+    witnesses: tuple[WitnessAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ AUTHORITY = "AuthorityConfig"
 LEVELS = ("debug", "info", "warning", "error")
 PEERS_MAX = 15  # as many as a trust document can name
 PORTS_MAX = 64  # numbers or ranges in one list
+WITNESSES_MAX = 15  # with the log's own, as many signatures as a checkpoint may bear
 FILES_MAX = 16  # to be measured; a folder counts once; all of them have to fit into a report
 LOOPBACK = ("strict", "standard")
 FRESHNESS = ("clock", "nonce", "both")
@@ -50,9 +51,11 @@ class Unit(Enum):
     LOOPBACK = "loopback"
     FRESHNESS = "freshness"
     URL = "url"
+    HTTP = "http url"
     TEXT = "text"
     PEERS = "peers"
     FILES = "files"
+    WITNESSES = "witnesses"
     COUNT = "count"
     WORKERS = "count or auto"
     DURATION = "_ms"
@@ -100,7 +103,7 @@ class Field:
         """A value as it would be written in the file."""
         if self.unit is Unit.FLAG:
             return "true" if value else "false"
-        if self.unit in (Unit.PORTS, Unit.FILES) and isinstance(value, tuple):
+        if self.unit in (Unit.PORTS, Unit.FILES, Unit.WITNESSES) and isinstance(value, tuple):
             return show_ports(value)
         if self.unit is Unit.WORKERS and value == 0:
             return AUTO
@@ -155,10 +158,17 @@ MEASURED = (
     Field("path", Unit.FILE, "The file, or a folder with everything in it.", required=True),
 )
 
+WITNESS = (
+    Field(
+        "url", Unit.HTTP, "What its addresses begin with: http://host[:port][/path].", required=True
+    ),
+)
+
 # Lists of tables: the keys of one, and how many there may be.
 TABLES: Mapping[Unit, tuple[tuple[Field, ...], int, int]] = {
     Unit.PEERS: (PEER, 1, PEERS_MAX),
     Unit.FILES: (MEASURED, 0, FILES_MAX),
+    Unit.WITNESSES: (WITNESS, 0, WITNESSES_MAX),
 }
 
 _TRUST = Field("trust.file", Unit.FILE, "The pinned trust document.", required=True)
@@ -256,6 +266,12 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
             "unsyncedMax": (1, _MINUTE),
             "checkpointPeriod": (10, _HOUR),
         },
+    ),
+    Field(
+        "audit.witnesses",
+        Unit.WITNESSES,
+        "Who is asked to cosign checkpoints; who of them counts is in the trust document.",
+        default=(),
     ),
     dataclasses.replace(
         _number(sections.Drain, "drain.delay", Unit.DURATION, 0, 10 * _MINUTE),

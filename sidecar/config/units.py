@@ -139,6 +139,24 @@ def peer_url(text: str) -> PeerUrl:
     return PeerUrl(host, port or REDIS_PORT, int(db), username, parts.scheme == "rediss")
 
 
+def http_url(text: str) -> str:
+    """`http://host[:port][/path]`, or `https://`; without a slash at its end."""
+    wanted = "must be http://host[:port][/path] or https://..."
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(wanted) from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user or password: this file is shown, copied and logged")
+    if parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise ValueError(f"{wanted}, without query or fragment")
+    host = parts.hostname or ""
+    if not (_IPV6 if ":" in host else _HOST).fullmatch(host) or port == 0:
+        raise ValueError(wanted)
+    return text.rstrip("/")
+
+
 def show_duration(value_ms: int) -> str:
     """Milliseconds in the largest unit that loses nothing."""
     return _in_unit(value_ms, _DURATION)

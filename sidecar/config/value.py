@@ -20,6 +20,7 @@ _READERS: Mapping[Unit, Callable[[str], object]] = {
     Unit.FLAG: units.flag,
     Unit.PORTS: units.port_range,
     Unit.URL: units.peer_url,
+    Unit.HTTP: units.http_url,
 }
 _NUMBERS = {
     Unit.DURATION: units.duration,

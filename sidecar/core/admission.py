@@ -2,8 +2,8 @@
 
 Rules:
 
-* Every demand that an epoch can state is judged here or makes it inadmissible (EG205). None is
-  ignored.
+* Every demand that an epoch can state is judged here, where it can be measured, or makes the epoch
+  inadmissible (EG205). None is ignored.
 * Demands about reports are judged where a lease would be granted. A running lease is not taken away
   for them: it lapses within ttl.
 * While a fleet moves from one epoch to the next nearly all of it differs. So divergence counts only
@@ -18,6 +18,7 @@ from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.objects import epoch
 from sidecar.core.objects.beat import Fleet
 from sidecar.core.objects.epoch import Epoch
+from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Reporter
 from sidecar.core.setting import Setting
@@ -50,6 +51,22 @@ def of_scope(found: Epoch, setting: Setting, now: Now) -> None:
     roster, identity = found.says.scope.instances, setting.identity
     if roster and (identity is None or identity.key_id not in roster):
         raise ProtocolError(Reason.SERVICE_NOT_AUTHORIZED, "the roster does not list this instance")
+
+
+def of_audit(found: Epoch, trust: Trust, now: Now) -> None:
+    """Whether there can be as many witnesses as the epoch asks for.
+
+    How far the log lags behind is judged where it is written: `audit/lag.py`.
+
+    Raises:
+        ProtocolError: PROFILE_UNSUPPORTED.
+    """
+    if not found.says.audit.max_unacked_ms:
+        return
+    have, need = len(trust.usable(Role.WITNESS, now.wall)), trust.role(Role.WITNESS).threshold
+    if have < need:
+        detail = f"asks for {need} witnesses of the audit log, the trust document has {have}"
+        raise ProtocolError(Reason.PROFILE_UNSUPPORTED, detail)
 
 
 def of_reports(found: Epoch, telling: Telling, now: Now) -> None:

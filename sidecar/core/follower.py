@@ -88,9 +88,8 @@ class Follower:
         self._passing: tuple[Hold, ...] = ()  # what the latest beats ask for
         self._storing: _Storing | None = None
         self._unstored = False  # whether the latest store failed
-        self._snapshot = self._accepted.imposed(
-            Snapshot(trust_version=trust.version, routes=self._accepted.routes)
-        )
+        first = Snapshot(routes=self._accepted.routes).under(trust)
+        self._snapshot = self._accepted.imposed(first)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -222,7 +221,7 @@ class Follower:
         self._granting.under(after)
         self._hearing.under(after)
         self._round.void = True  # its votes were judged by the document before
-        self._snapshot = replace(self._snapshot, trust_version=after.version)
+        self._snapshot = self._snapshot.under(after)
         current = self._snapshot.lease
         if current is not None:
             mark = self._accepted.epoch

@@ -160,6 +160,7 @@ class Granting:
         if isinstance(found, Missing):
             return found
         admission.of_scope(found, self._setting, now)
+        admission.of_audit(found, self.trust, now)
         policy = self.archive.policy(found.says.policy)
         if isinstance(policy, Missing):
             return policy

@@ -95,6 +95,8 @@ class Reason(Enum):
     AUDIT_CHAIN_BREAK = ("EG701", "audit-chain-break", "Audit log is damaged", 503, False)
     AUDIT_UNWRITABLE = ("EG702", "audit-unwritable", "Audit log cannot be written", 503, True)
     AUDIT_BACKPRESSURE = ("EG703", "audit-backpressure", "Audit log is falling behind", 503, True)
+    CHECKPOINT_STALE = ("EG704", "checkpoint-stale", "Audit log is not signed in time", 503, True)
+    CHECKPOINT_UNACKED = ("EG705", "checkpoint-unacked", "Audit log lacks witnesses", 503, True)
     AUDIT_INCONSISTENT = ("EG706", "audit-inconsistent", "Audit log was rewritten", 503, False)
     AUDIT_TRUNCATED = ("EG707", "audit-truncated", "Audit log lost records", 503, False)
 

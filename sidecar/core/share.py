@@ -26,8 +26,10 @@ import msgspec
 
 from sidecar.core import canonical, policy, routes
 from sidecar.core.canonical import Strict
+from sidecar.core.envelope import PublicKey
 from sidecar.core.instant import BootNs, WallMs
 from sidecar.core.lease import Freshness, Lease
+from sidecar.core.log.cosignature import Witnesses
 from sidecar.core.objects import beat, epoch
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
@@ -87,6 +89,8 @@ class _Shared(Strict, frozen=True):
     absent: str
     epoch: _Epoch | None
     trust_version: int
+    witnesses: dict[str, int | None]
+    witnesses_needed: int
     policy: _Blob
     routes: _Blob
     scoped: _Scoped | None
@@ -104,6 +108,8 @@ def encode(snapshot: Snapshot) -> bytes:
             absent=snapshot.absent.code,
             epoch=None if said is None else _Epoch(sha256=said.sha256, says=said.says),
             trust_version=snapshot.trust_version,
+            witnesses={key.hex(): end for key, end in snapshot.witnesses.keys.items()},
+            witnesses_needed=snapshot.witnesses.threshold,
             policy=_Blob(sha256=snapshot.policy.sha256, size=len(snapshot.policy.raw)),
             routes=_Blob(sha256=snapshot.routes.sha256, size=len(snapshot.routes.raw)),
             scoped=None if snapshot.scoped is None else _from_scoped(snapshot.scoped),
@@ -137,6 +143,7 @@ def decode(raw: bytes, before: Snapshot) -> Snapshot:
             absent=BY_CODE[said.absent],
             epoch=None if said.epoch is None else Epoch(said.epoch.sha256, said.epoch.says),
             trust_version=said.trust_version,
+            witnesses=_to_witnesses(said),
             policy=_policy(said.policy, blobs[: said.policy.size], before.policy),
             routes=_routes(said.routes, blobs[said.policy.size :], before.routes),
             scoped=None if said.scoped is None else _to_scoped(said.scoped, before.scoped),
@@ -201,6 +208,11 @@ def _to_lease(said: _Lease) -> Lease:
         WallMs(said.wall_deadline),
         said.anchor,
     )
+
+
+def _to_witnesses(said: _Shared) -> Witnesses:
+    keys = {PublicKey(bytes.fromhex(key)): end for key, end in said.witnesses.items()}
+    return Witnesses(keys, said.witnesses_needed)
 
 
 def _within_bounds(snapshot: Snapshot) -> Snapshot:

@@ -22,8 +22,10 @@ from enum import Enum, IntEnum
 
 from sidecar.core.instant import Now
 from sidecar.core.lease import Lease
+from sidecar.core.log.cosignature import NO_WITNESSES, Witnesses
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts
+from sidecar.core.objects.trust import Trust
 from sidecar.core.policy import DENY_ALL, Policy
 from sidecar.core.reason import Reason
 from sidecar.core.routes import NO_ROUTES, Routes
@@ -74,6 +76,7 @@ class Snapshot:
         absent: Why there is no lease; what a denial says while `lease` is None.
         epoch: The verified epoch, kept when the lease is gone.
         trust_version: Version of the trust document in force.
+        witnesses: Who may cosign heads of the audit log under it, and how many have to.
         policy: Compiled rules of the epoch.
         routes: Compiled route table of the epoch.
         halts: Every order known.
@@ -87,6 +90,7 @@ class Snapshot:
     absent: Reason = Reason.STARTING
     epoch: Epoch | None = None
     trust_version: int = 0
+    witnesses: Witnesses = NO_WITNESSES
     policy: Policy = DENY_ALL
     routes: Routes = NO_ROUTES
     halts: Halts = NO_HALTS
@@ -101,6 +105,10 @@ class Snapshot:
         if self.holds:
             return self.holds[0].reason
         return self.absent if self.lease is None else None
+
+    def under(self, trust: Trust) -> "Snapshot":
+        """This snapshot under a trust document."""
+        return replace(self, trust_version=trust.version, witnesses=trust.witnesses)
 
     def held(self, *holds: Hold) -> "Snapshot":
         """This snapshot with more holds, hardest first."""

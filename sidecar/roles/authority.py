@@ -12,6 +12,7 @@ from sidecar.authority.publisher import Publisher
 from sidecar.config import read
 from sidecar.core.issuing import BeatEnded, Tell
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.roles import cosigning
 from sidecar.roles.opening import listen, open_peers
 from sidecar.roles.start import StartError, stopping, verified
 from sidecar.telemetry import admin, logs, vouching
@@ -40,6 +41,7 @@ async def run_authority(path: Path) -> None:
     except ProtocolError as error:
         how = f"{error.reason.title}; name a key of role beat in spec.keys.beat"
         raise StartError(f"beat key: {config.beat_key_file}: {how}") from None
+    served = cosigning.routes(config, publisher, log)
     app = admin.build(
         not_ready=lambda: None if publisher.counts.committed else Reason.NOT_SYNCED,
         state=lambda: vouching.state(
@@ -50,7 +52,7 @@ async def run_authority(path: Path) -> None:
     runners = [await listen(app, config.status, log)]
     try:
         if config.public is not None:
-            runners.append(await listen(public.build(()), config.public, log, "public"))
+            runners.append(await listen(public.build(served), config.public, log, "public"))
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(publisher.run())
             await stop.wait()

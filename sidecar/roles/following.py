@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from aiohttp import ClientSession
 
 from sidecar import __version__, clock, signer
 from sidecar.config.sections import SidecarConfig
@@ -23,14 +26,44 @@ from sidecar.core.snapshot import Hold, HoldKind
 from sidecar.roles.heads import Heads
 from sidecar.roles.opening import open_peers
 from sidecar.roles.start import fresh_bytes
+from sidecar.roles.witnessing import Witnessing
 from sidecar.signer import FileSigner
 from sidecar.sync.driver import Driver
 from sidecar.sync.peer import Peer
 from sidecar.sync.store import MarksStore
+from sidecar.sync.witness import WitnessClient, open_session
 from sidecar.telemetry import figures
 from sidecar.telemetry.logs import Log
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.series import Counter
+
+PART_S = 2.0  # for witnesses, when a sidecar ends
+
+
+@dataclass(frozen=True, slots=True)
+class Remembering:
+    """Whoever remembers what the logs of this sidecar hold."""
+
+    heads: Heads
+    witnessing: Witnessing
+    session: ClientSession
+
+    async def recall(self) -> None:
+        """Ask all of them."""
+        await asyncio.gather(self.heads.recall(), self.witnessing.recall())
+
+    async def run(self) -> None:
+        """Tell all of them, until cancelled."""
+        await asyncio.gather(self.heads.run(), self.witnessing.run())
+
+    async def part(self) -> None:
+        """Tell them once more, when the last checkpoints are written."""
+        await asyncio.gather(self.heads.part(), self.witnessing.part(PART_S))
+
+    async def close(self) -> None:
+        """Let go of them."""
+        self.heads.close()
+        await self.session.close()
 
 
 def open_driver(
@@ -77,30 +110,37 @@ def open_driver(
     )  # fmt: skip
 
 
-def open_heads(
+def open_remembering(
     config: SidecarConfig,
     trust: Trust,
     who: Identity,
     logs: Mapping[str, Path],
     gate: Gate,
     log: Log,
-) -> Heads:
-    """What tells the peers the heads of logs, by their names, and asks for them first."""
-    return Heads(
-        logs, PublicKey(bytes.fromhex(who.public)), trust.domain,
-        open_peers(config.sync.peers, config.sync.timeout_ms),
+) -> Remembering:
+    """Who remembers the heads of logs, by their names: every peer, and the witnesses."""
+    public = PublicKey(bytes.fromhex(who.public))
+    heads = Heads(
+        logs, public, trust.domain, open_peers(config.sync.peers, config.sync.timeout_ms),
         place=gate.place, log=log, draw=fresh_bytes,
         period_s=config.audit.checkpoint_period_ms / 1000,
     )  # fmt: skip
+    session = open_session()
+    witnessing = Witnessing(
+        logs, public, [WitnessClient(one.url, session) for one in config.audit.witnesses],
+        trusted=lambda: gate.snapshot.witnesses, place=gate.place, log=log, clock=clock.now,
+        period_s=min(1.0, config.audit.checkpoint_period_ms / 4000),
+    )  # fmt: skip
+    return Remembering(heads, witnessing, session)
 
 
-async def follow(driver: Driver | None, heads: Heads) -> None:
-    """Ask what peers remember of the logs, then follow them, and keep them informed."""
+async def follow(driver: Driver | None, others: Remembering) -> None:
+    """Ask what others remember of the logs, then follow the peers, and keep all informed."""
     if driver is not None:
         driver.show()
-    await heads.recall()
+    await others.recall()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(heads.run())
+        tasks.create_task(others.run())
         if driver is not None:
             tasks.create_task(driver.run())
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from sidecar import __version__, clock, signer
 from sidecar.audit.journal import Journal
+from sidecar.audit.lag import Lag
 from sidecar.audit.recorder import Recorder
 from sidecar.audit.sequencer import Sequencer
 from sidecar.config import sections
 from sidecar.core.canonical import Json
 from sidecar.core.gate import Gate
+from sidecar.core.log.note import NoteKey
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import Hold, HoldKind
 from sidecar.roles.start import StartError, fresh_bytes, why
@@ -31,17 +33,22 @@ class Logbook:
     journal: Journal
     recorder: Recorder
     sequencer: Sequencer
+    lag: Lag
 
     async def run(self) -> None:
         """Work until `end`, then write the last checkpoint."""
-        await self.sequencer.run()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self.lag.run())
+            await self.sequencer.run()
+            watching.cancel()
 
     def state(self) -> dict[str, int]:
         """What /v1/state shows of it."""
         gauges = self.sequencer.gauges
         return {
             "records": gauges.records, "size": gauges.size, "durable": gauges.durable,
-            "checkpoint_size": gauges.checkpoint_size, "backlog": gauges.backlog,
+            "checkpoint_size": gauges.checkpoint_size, "acked": self.lag.acked,
+            "backlog": gauges.backlog,
         }  # fmt: skip
 
     def end(self) -> None:
@@ -88,7 +95,12 @@ def open_logbook(
     sequencer = Sequencer(
         journal, key, origin, settings, clock=clock.now, place=gate.place, lift=gate.lift
     )
-    return Logbook(origin, journal, recorder, sequencer)
+    lag = Lag(
+        journal, NoteKey(origin, key.public),
+        head=lambda: sequencer.head, snapshot=lambda: gate.snapshot,
+        place=gate.place, lift=gate.lift, clock=clock.now, watched=bool(settings.witnesses),
+    )  # fmt: skip
+    return Logbook(origin, journal, recorder, sequencer, lag)
 
 
 def _journal(settings: sections.Audit) -> Journal:

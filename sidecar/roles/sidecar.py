@@ -105,7 +105,7 @@ async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None
         identity=parts.identity, standing=parts.standing,
     )  # fmt: skip
     logs_here = {parts.logbook.origin: config.audit.dir}
-    heads = following.open_heads(
+    remembering = following.open_remembering(
         config, parts.trust, parts.identity, logs_here, parts.gate, parts.log
     )
     app = admin.build(
@@ -117,18 +117,18 @@ async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None
             last = tasks.create_task(parts.logbook.run())
             others = [tasks.create_task(parts.transitions.watch(parts.gate))]
             others.append(tasks.create_task(parts.measuring.run(driver)))
-            others.append(tasks.create_task(following.follow(driver, heads)))
+            others.append(tasks.create_task(following.follow(driver, remembering)))
             await _serve(parts, stop)
             for task in others:
                 task.cancel()
             parts.logbook.end()
             await last
-            await heads.part()
+            await remembering.part()
     finally:
         await runner.cleanup()
         for peer in peers.values():
             peer.close()
-        heads.close()
+        await remembering.close()
         parts.logbook.journal.close()
     parts.log.info(logs.STOPPED)
 
@@ -156,7 +156,7 @@ def _build(loaded: Loaded[SidecarConfig]) -> Parts:
     seal = new_key(config.fence_key_file)
     proxy = descriptors.fitted(config.proxy, log)
     server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal))
-    observers += [server.gate_changed, transitions.look]
+    observers += [server.gate_changed, transitions.look, book.lag.changed]
     who = following.identity(config, key)
     return Parts(
         config, trust, who, log, gate, book, metrics, observer, transitions, measuring, server,

@@ -123,7 +123,7 @@ class Worker:
             descriptors.fitted(config.proxy, self.log), self.gate, clock.now, self.logbook.recorder,
             observer, sealing(key), socks=socks,
         )  # fmt: skip
-        observers += [self.server.gate_changed, self.transitions.look]
+        observers += [self.server.gate_changed, self.transitions.look, self.logbook.lag.changed]
         self.feed = Feed(channel, shared.Reader(brief.snapshots), self.gate, self.log)
         self._reports = shared.Writer(brief.reports, alone=False)
 

@@ -210,7 +210,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
         config, parts.trust, peers, parts.gate, parts.log, parts.transitions.told,
         identity=parts.identity, standing=parts.standing,
     )  # fmt: skip
-    heads = following.open_heads(
+    remembering = following.open_remembering(
         config, parts.trust, parts.identity, _logs(parts), parts.gate, parts.log
     )
     app = admin.build(not_ready=parts.not_ready, state=parts.state, metrics=parts.exposition)
@@ -222,7 +222,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
             last = tasks.create_task(parts.logbook.run())
             others = [tasks.create_task(parts.transitions.watch(parts.gate))]
             others.append(tasks.create_task(parts.measuring.run(driver)))
-            others.append(tasks.create_task(following.follow(driver, heads)))
+            others.append(tasks.create_task(following.follow(driver, remembering)))
             crew = [tasks.create_task(worker.keep()) for worker in parts.workers]
             parts.log.info(logs.LISTENING, address=str(_address(config, parts.entry.socks)))
             await stop.wait()
@@ -231,7 +231,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
                 task.cancel()
             parts.logbook.end()
             await last
-            await heads.part()
+            await remembering.part()
     finally:
         for worker in parts.workers:
             worker.kill()
@@ -239,7 +239,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
         await runner.cleanup()
         for peer in peers.values():
             peer.close()
-        heads.close()
+        await remembering.close()
         parts.logbook.journal.close()
 
 
@@ -290,7 +290,7 @@ def _build(
         entry, workers,
     )  # fmt: skip
     metrics.others = parts.figures
-    observers += [parts.share, transitions.look]
+    observers += [parts.share, transitions.look, book.lag.changed]
     return parts
 
 

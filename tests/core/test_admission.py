@@ -1,5 +1,6 @@
 """What an epoch demands of a sidecar is met, or nothing is served under it."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,10 @@ from sidecar.core import admission
 from sidecar.core.admission import Telling
 from sidecar.core.instant import Now
 from sidecar.core.lease import Terms
+from sidecar.core.log.cosignature import Witnesses
 from sidecar.core.objects.beat import Fleet
-from sidecar.core.objects.epoch import Epoch, Scope, Telemetry
+from sidecar.core.objects.epoch import Audit, Epoch, Scope, Telemetry
+from sidecar.core.objects.trust import Revoked, Role
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Reporter
@@ -156,3 +159,37 @@ def test_a_fleet_may_differ_while_it_settles_and_where_nobody_asks() -> None:
     assert fleet(wants(max_diverged=0), None, 10**6, diverged=5) is None
     assert fleet(wants(), now(), 10**6, diverged=5) is None
     assert fleet(wants(max_diverged=0), now(), 8001, diverged=1) is Reason.FLEET_DIVERGENCE
+
+
+@pytest.mark.parametrize(
+    ("keys", "threshold", "ends", "reason"),
+    [
+        (0, 1, None, Reason.PROFILE_UNSUPPORTED),
+        (1, 1, None, None),
+        (2, 2, None, None),
+        (1, 1, NOW + 1, None),
+        (1, 1, NOW, Reason.PROFILE_UNSUPPORTED),
+    ],
+)
+def test_an_epoch_that_asks_for_witnesses_needs_as_many_as_have_to_cosign(
+    keys: int, threshold: int, ends: int | None, reason: Reason | None
+) -> None:
+    ended = {} if ends is None else {Role.WITNESS: ends}
+    roles = {**builders.ROLES, Role.WITNESS: (keys, threshold)}
+    trust = builders.make_trust(roles=roles, not_after=ended)
+    wanted = epoch(audit=Audit(max_checkpoint_age_ms=0, max_unacked_ms=1, overflow="contain"))
+    with nullcontext() if reason is None else pytest.raises(ProtocolError) as caught:
+        admission.of_audit(wanted, trust, now())
+    assert reason is None or caught.value.reason is reason
+    admission.of_audit(epoch(), trust, now())  # whoever demands nothing needs nobody
+
+
+def test_the_witnesses_of_a_trust_document_are_those_not_revoked() -> None:
+    one, two = builders.signers(Role.WITNESS, 2)
+    gone = Revoked(keyid=two.key_id, reason="", at=NOW)
+    roles = {**builders.ROLES, Role.WITNESS: (2, 2)}
+    trust = builders.make_trust(roles=roles, revoked=(gone,), not_after={Role.WITNESS: 7})
+    assert trust.witnesses == Witnesses({one.public: 7}, 2)
+    wanted = epoch(audit=Audit(max_checkpoint_age_ms=0, max_unacked_ms=1, overflow="contain"))
+    with pytest.raises(ProtocolError):
+        admission.of_audit(wanted, trust, now())

@@ -12,7 +12,9 @@ from sidecar.core.gate import Denial, Exempt, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.lease import Lease
+from sidecar.core.log.cosignature import Witnesses
 from sidecar.core.objects.halt import NO_HALTS
+from sidecar.core.objects.trust import Role
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.scoped import Scoped
@@ -29,6 +31,7 @@ ROUTES = (
     routes.parse(builders.ROUTES),
     routes.parse(builders.routes_bytes(attributes={"model": "x-model", "tenant": "x-tenant"})),
 )
+WITNESS_KEYS = [key.public for key in builders.signers(Role.WITNESS, 3)]
 YEARS_NS = 2**60  # of uptime: beyond what canonical JSON can carry
 
 leases = st.builds(
@@ -56,6 +59,11 @@ snapshots = st.builds(
     absent=st.sampled_from(Reason),
     epoch=st.sampled_from([None, EPOCH, OBSERVED]),
     trust_version=st.integers(0, 9),
+    witnesses=st.builds(
+        Witnesses,
+        st.dictionaries(st.sampled_from(WITNESS_KEYS), st.none() | st.integers(0, 2**50)),
+        st.integers(1, 3),
+    ),
     policy=st.sampled_from(POLICIES),
     routes=st.sampled_from(ROUTES),
     scoped=st.none() | scopeds,

@@ -80,7 +80,7 @@ def seal(text: str, key: NoteKey, signature: bytes) -> str:
         signature: 64 bytes, Ed25519 over the text.
     """
     assert text.endswith("\n"), "a note text ends in a newline"
-    return f"{text}\n— {key.name} {base64.b64encode(key.id + signature).decode()}\n"
+    return f"{text}\n{line(key.name, key.id + signature)}"
 
 
 def open_note(raw: bytes, keys: Mapping[str, NoteKey]) -> str:
@@ -93,9 +93,9 @@ def open_note(raw: bytes, keys: Mapping[str, NoteKey]) -> str:
     Raises:
         ProtocolError: NONCANONICAL, OVERSIZE, KEY_UNKNOWN (no known key) or SIG_INVALID.
     """
-    text, lines = _split(raw)
+    text, lines = signatures(raw)
     verified = False
-    for name, blob in map(_signature, lines):
+    for name, blob in lines:
         key = keys.get(name)
         if key is None or blob[:4] != key.id:
             continue
@@ -105,6 +105,41 @@ def open_note(raw: bytes, keys: Mapping[str, NoteKey]) -> str:
     if not verified:
         raise ProtocolError(Reason.KEY_UNKNOWN, "no signature by a known key")
     return text
+
+
+def keep(raw: bytes, key: NoteKey) -> str:
+    """A note as it is signed by one key, without the signatures of others.
+
+    Args:
+        raw: Opened with this key before.
+        key: Who signed.
+    """
+    text, lines = _split(raw)
+    ours = next(line for line in lines if _signed_by(line, key))
+    return f"{text}\n{ours}\n"
+
+
+def _signed_by(line: str, key: NoteKey) -> bool:
+    name, blob = _signature(line)
+    return name == key.name and blob[:4] == key.id
+
+
+def line(name: str, blob: bytes) -> str:
+    """A signature line: who signed, and key id with signature."""
+    return f"— {name} {base64.b64encode(blob).decode()}\n"
+
+
+def signatures(raw: bytes) -> tuple[str, list[tuple[str, bytes]]]:
+    """The text of a note that nobody has checked, and who claims to have signed it.
+
+    Returns:
+        The text; of each signature line the name, and key id (4 bytes) with signature.
+
+    Raises:
+        ProtocolError: NONCANONICAL or OVERSIZE.
+    """
+    text, lines = _split(raw)
+    return text, [_signature(line) for line in lines]
 
 
 def unverified(raw: bytes) -> str:

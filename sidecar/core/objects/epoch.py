@@ -113,7 +113,11 @@ class Telemetry(Strict, frozen=True):
 
 
 class Audit(Strict, frozen=True):
-    """How far the audit log may lag, milliseconds; 0 demands nothing."""
+    """How far the audit log may lag, milliseconds; 0 demands nothing.
+
+    `max_checkpoint_age_ms`: how long a record may go without a signed checkpoint over it;
+    `max_unacked_ms`: without one that enough witnesses have cosigned.
+    """
 
     max_checkpoint_age_ms: Count
     max_unacked_ms: Count
@@ -215,26 +219,22 @@ def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason
         service: Name of the service that this sidecar stands in front of.
         region: Region that it runs in.
         now: Wall clock.
+
+    Tenants are judged where the route table is known, what it says about the audit log where the
+    witnesses are: `core/scoped.py`, `core/admission.py`.
     """
     says = epoch.says
     if says.scope.services and service not in says.scope.services:
         return Reason.SERVICE_NOT_AUTHORIZED
     if says.scope.regions and region not in says.scope.regions:
         return Reason.REGION_NOT_AUTHORIZED
-    if says.profile.name not in PROFILES or _demands_more(says):
+    if says.profile.name not in PROFILES:
         return Reason.PROFILE_UNSUPPORTED
     if now < says.not_before:
         return Reason.EPOCH_NOT_YET_VALID
     if now >= says.not_after:
         return Reason.EPOCH_EXPIRED
     return None
-
-
-def _demands_more(says: Predicate) -> bool:
-    # Tenants are judged where the route table is known: `core/scoped.py`.
-    # Demands this build cannot measure yet. Ignoring one would be serving under an epoch that says
-    # no, so they are refused as a whole.
-    return bool(says.audit.max_unacked_ms)
 
 
 def _subjects(predicate: Predicate) -> tuple[Subject, ...]:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from sidecar.core import canonical, envelope
 from sidecar.core.envelope import Envelope, KeyId, Payload, PublicKey
 from sidecar.core.instant import WallMs
+from sidecar.core.log.cosignature import Witnesses
 from sidecar.core.objects.trust_body import (
     Body,
     Floors,
@@ -94,6 +95,13 @@ class Trust:
     def domain(self) -> str:
         """The name that every object of this fleet carries."""
         return self.body.domain
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """Who may cosign the heads of audit logs, and how many of them have to."""
+        keys, described = self.keys[Role.WITNESS], self.body.keys
+        ends = {public: described[key].not_after for key, public in keys.items()}
+        return Witnesses(ends, self.role(Role.WITNESS).threshold)
 
     def expired(self, now: WallMs) -> bool:
         """Whether no lease may be granted under this document any more."""
