@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from sidecar import clock
 from sidecar.authority import public
 from sidecar.authority.witness import Witness
-from sidecar.core.envelope import PublicKey
+from sidecar.core.envelope import PublicKey  # noqa: TC001 - as the class is read
 from sidecar.core.objects.trust import Role
 from sidecar.signer import FileSigner
 from tests import builders

@@ -17,7 +17,7 @@ from sidecar.core.gate import Gate, lapsed
 from sidecar.core.instant import NS_PER_MS, BootNs, Now
 from sidecar.core.log import cosignature
 from sidecar.core.log.checkpoint import Checkpoint
-from sidecar.core.log.cosignature import Cosignature, WitnessKey, Witnesses
+from sidecar.core.log.cosignature import Cosignature, Witnesses, WitnessKey
 from sidecar.core.log.merkle import Tree, leaf_hash
 from sidecar.core.objects.epoch import Audit
 from sidecar.core.objects.trust import Role
@@ -87,11 +87,11 @@ class Rig:
 
     def __init__(self, folder: Path, checkpoint_ms: int, unacked_ms: int) -> None:
         self.ms = 0
+        self.noted = False
         self.journal = journals.open_journal(folder)
         self.head: Checkpoint | None = None
-        self.gate = Gate(lambda snapshot: self.changed(snapshot))
+        self.gate = Gate(self.changed)
         self.recorder = journals.make_recorder(self.journal, self.gate)
-        self.noted = False
         demands = Audit(
             max_checkpoint_age_ms=checkpoint_ms, max_unacked_ms=unacked_ms, overflow="contain"
         )

@@ -1,9 +1,9 @@
-"""Heads on their way to real witnesses: who is asked, what is written, and what latches the gate."""
+"""Heads on their way to real witnesses: who is asked, what is written, what latches the gate."""
 
 import asyncio
 import io
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -50,6 +50,10 @@ class Rig:
         made = checkpoints.cosigned(self.folder, KEY, self.trusted, now)
         return 0 if made is None else made.size
 
+    async def until(self, size: int) -> None:
+        """Wait until so many records are under a cosigned checkpoint."""
+        await until(lambda: self.cosigned() == size)
+
     @asynccontextmanager
     async def asking(self, *urls: str) -> AsyncIterator[Witnessing]:
         """Asks these, until the end of the block."""
@@ -95,10 +99,9 @@ async def rig(journal: tuple[Path, list[bytes]], tmp_path: Path) -> AsyncIterato
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(witnessing, "STALL_S", 0.3)
     monkeypatch.setattr(witnessing, "PAUSE_MAX_S", 0.05)
-    return
 
 
 async def test_each_new_checkpoint_is_cosigned(rig: Rig) -> None:
@@ -106,7 +109,7 @@ async def test_each_new_checkpoint_is_cosigned(rig: Rig) -> None:
     async with rig.asking(server.url):
         for size in (5, 6, 21, 40):
             rig.sign(size)
-            await until(lambda size=size: rig.cosigned() == size)
+            await rig.until(size)
     assert server.asked == ["GET 404"] + ["POST 200"] * 4, "with the proof from the one before"
     assert rig.holds == []
 
@@ -124,7 +127,7 @@ async def test_a_restart_goes_on_from_what_the_witness_remembers(rig: Rig) -> No
     for size in (5, 33):
         rig.sign(size)
         async with rig.asking(server.url):
-            await until(lambda size=size: rig.cosigned() == size)
+            await rig.until(size)
     assert server.asked == ["GET 404", "POST 200", "GET 200", "POST 200"]
 
 
@@ -155,7 +158,7 @@ async def test_two_of_three_are_enough_and_the_dead_one_holds_nobody_up(rig: Rig
     async with rig.asking(one.url, "http://127.0.0.1:1", two.url):
         for size in (5, 6, 7, 40):
             rig.sign(size)
-            await until(lambda size=size: rig.cosigned() == size)
+            await rig.until(size)
     assert rig.said.getvalue().count('"complaint"') == 1, "said once"
 
 
@@ -207,10 +210,10 @@ async def test_a_witness_that_knows_better_latches_the_gate(
     for path in rig.folder.glob("*.jsonl"):
         path.write_bytes(b"".join(line + b"\n" for line in kept))
     write_checkpoint(rig.folder, kept)
+    path = next(server.folder.glob("*.json"))
+    whole = path.read_bytes()
     if blind:  # the first look goes wrong
         server.witness._held.clear()
-        path = next(server.folder.glob("*.json"))
-        whole = path.read_bytes()
         path.write_bytes(b"")
     async with rig.asking(server.url) as made:
         if blind:

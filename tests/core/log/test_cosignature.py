@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.core.instant import WallMs
 from sidecar.core.log import cosignature, note
-from sidecar.core.log.cosignature import Cosignature, WitnessKey, Witnesses
+from sidecar.core.log.cosignature import Cosignature, Witnesses, WitnessKey
 from sidecar.core.log.note import NoteKey
 from sidecar.core.objects.trust import Role
 from sidecar.core.reason import ProtocolError, Reason

@@ -105,20 +105,20 @@ def test_a_log_is_cosigned_from_its_beginning_and_as_it_grows() -> None:
 
 
 def test_a_log_that_nobody_knows_is_404() -> None:
-    assert status(asked(0, head(3)), None, None) == Status.UNKNOWN == 404
+    assert status(asked(0, head(3)), None, None) == Status.UNKNOWN
     assert status(asked(0, head(3)), None, NoteKey("other", KEY.public)) == 404
 
 
 def test_what_the_log_did_not_sign_is_403() -> None:
     other = FileSigner(bytes(32))
-    assert status(asked(0, head(3), signer=other), None) == Status.NOT_SIGNED == 403
+    assert status(asked(0, head(3), signer=other), None) == Status.NOT_SIGNED
     forged = note.seal(head(3).text(), KEY, bytes(64)).encode()
     assert status(witness.parse(witness.write(0, [], forged)), None) == 403
 
 
 def test_an_old_size_beyond_the_new_one_is_400_whatever_is_remembered() -> None:
     for latest in (None, head(9), head(7)):
-        assert status(asked(9, head(7), []), latest) == Status.MALFORMED == 400
+        assert status(asked(9, head(7), []), latest) == Status.MALFORMED
 
 
 @pytest.mark.parametrize(("old", "latest"), [(0, 5), (4, 5), (6, 5), (3, 0), (7, 9)])
@@ -132,7 +132,7 @@ def test_another_old_size_is_409_and_told_the_one_that_counts(old: int, latest: 
 
 def test_two_roots_of_one_size_are_422() -> None:
     other = Checkpoint(KEY.name, 5, bytes(32))
-    assert status(asked(5, other, []), head(5)) == Status.INCONSISTENT == 422
+    assert status(asked(5, other, []), head(5)) == Status.INCONSISTENT
     assert status(asked(0, Checkpoint(KEY.name, 0, bytes(32)), []), None) == 422
 
 
