@@ -59,6 +59,8 @@ def trust() -> None:
 @click.option("--resume-threshold", default=2, show_default=True, type=COUNT)
 @click.option("--beat-keys", default=2, show_default=True, type=COUNT, help="One per authority.")
 @click.option("--halt-keys", default=2, show_default=True, type=COUNT, help="Any one stops.")
+@click.option("--witness-keys", default=0, show_default=True, type=click.IntRange(0, 16),
+              help="Cosign audit logs; an authority can be one.")  # fmt: skip
 @click.option("--peers", default=3, show_default=True, type=click.IntRange(1, 15))
 @click.option("--read-quorum", default=2, show_default=True, type=click.IntRange(1, 15))
 @click.option("--write-quorum", default=2, show_default=True, type=click.IntRange(1, 15))

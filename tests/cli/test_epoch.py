@@ -253,6 +253,19 @@ def test_roster_and_demands_reach_the_epoch(fleet: Fleet) -> None:
     assert shown["telemetry"] == {"max_unacked_ms": 5000, "max_diverged": 0}
 
 
+def test_how_far_the_log_may_lag_reaches_the_epoch_and_is_shown(fleet: Fleet) -> None:
+    fleet.json(*issue(fleet, "--max-checkpoint-age", "5s"))
+    shown = fleet.json("epoch", "show", *fleet.peers())
+    assert shown["audit"]["max_checkpoint_age_ms"] == 5000
+    assert "log unsigned  5000 ms" in fleet.run("epoch", "show", *fleet.peers()).stdout
+
+
+def test_witnesses_that_are_not_there_cannot_be_demanded(fleet: Fleet) -> None:
+    result = fleet.run(*issue(fleet, "--max-audit-unacked", "10s"))
+    assert result.exit_code == BAD_DATA
+    assert "asks for 1 witnesses of the audit log, the trust document has 0" in result.output
+
+
 def test_roster_of_what_is_no_key_id_is_refused(fleet: Fleet) -> None:
     assert fleet.run(*issue(fleet, "--instance", "pod-1")).exit_code == BAD_DATA
 

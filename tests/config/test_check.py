@@ -244,3 +244,17 @@ def test_the_gate_does_not_intercept_its_own_ports(tmp_path: Path) -> None:
         tmp_path, INTERCEPT__PORTS="[17000-17020]", INTERCEPT__EXCLUDE="[17001, 17011]"
     )
     assert config.intercept.ports == ((17000, 17020),)
+
+
+def test_a_witness_is_named_once(tmp_path: Path) -> None:
+    named = "[{url: 'http://w:1'}, {url: 'https://w:1/'}, {url: 'http://w:1/'}]"
+    found = refused(tmp_path, AUDIT__WITNESSES=named)
+    assert list(found) == ["spec.audit.witnesses[2].url"]
+
+
+def test_a_witness_needs_a_port_to_answer_on(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        authority(tmp_path, KEYS__WITNESS="w.key")
+    assert [problem.path for problem in caught.value.problems] == ["spec.keys.witness"]
+    found = authority(tmp_path, KEYS__WITNESS="w.key", LISTEN__PUBLIC="127.0.0.1:17013")
+    assert found.witness_key_file == tmp_path / "w.key"

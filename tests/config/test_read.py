@@ -17,6 +17,7 @@ from sidecar.config.sections import (
     MeasuredFile,
     PeerAddress,
     SidecarConfig,
+    WitnessAddress,
 )
 from tests.config.builders import AUTHORITY, SIDECAR, write
 
@@ -274,3 +275,31 @@ def test_what_cannot_be_measured_so_is_named(tmp_path: Path, said: str, path: st
     with pytest.raises(ConfigError) as refused:
         read_sidecar(write(tmp_path, f"{SIDECAR}  integrity: {{{said}}}\n"), {})
     assert [problem.path for problem in refused.value.problems] == [path]
+
+
+def test_witnesses_are_a_list_in_the_file_and_in_a_variable(tmp_path: Path) -> None:
+    text = SIDECAR + "  audit: {witnesses: [{url: 'http://w.example:17013/'}]}\n"
+    found = read_sidecar(write(tmp_path, text), {}).config.audit.witnesses
+    assert found == (WitnessAddress("http://w.example:17013"),)
+    named = {"EPOCHGATE_AUDIT__WITNESSES": "[{url: 'https://[::1]/w'}]"}
+    found = read_sidecar(write(tmp_path, text), named).config.audit.witnesses
+    assert found == (WitnessAddress("https://[::1]/w"),)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "w",
+        "ftp://w",
+        "http://",
+        "http://w:0",
+        "http://w:x",
+        "http://w?a",
+        "http://w#a",
+        "http://a@w",
+    ],
+)
+def test_where_nobody_can_be_asked_is_named(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_sidecar(write(tmp_path, f"{SIDECAR}  audit: {{witnesses: [{{url: '{url}'}}]}}\n"), {})
+    assert [problem.path for problem in refused.value.problems] == ["spec.audit.witnesses[0].url"]
