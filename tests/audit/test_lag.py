@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.audit import checkpoints, lag
@@ -64,6 +64,7 @@ def test_what_is_skipped_makes_nothing_late_until_more_comes() -> None:
     assert ages.oldest(0) == at(100)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50)), min_size=20, max_size=60))
 def test_no_record_ever_looks_younger_than_it_is(steps: list[tuple[int, int]]) -> None:
     """Also where marks were put together because there were too many."""
