@@ -128,9 +128,8 @@ class Worker:
         self._reports = shared.Writer(brief.reports, alone=False)
 
     def _logbook(self, brief: Brief) -> Logbook:
-        key = signer.load(self.config.state_dir / logbook.INSTANCE_KEY)
         return logbook.open_logbook(
-            self.config.audit, key, brief.origin, self.gate, self.log,
+            self.config.audit, logbook.keys(self.config), brief.origin, self.gate, self.log,
             trust=brief.trust, worker=brief.index,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from sidecar.core.gate import Gate
 from sidecar.core.log.note import NoteKey
 from sidecar.core.reason import Reason
 from sidecar.roles import logbook
-from sidecar.roles.logbook import Logbook
+from sidecar.roles.logbook import Keys, Logbook
 from sidecar.roles.start import StartError
 from sidecar.signer import FileSigner
 from sidecar.telemetry import logs
@@ -23,7 +23,7 @@ ORIGIN = "epochgate/test/chat-worker-0"
 
 def opened(folder: Path, gate: Gate) -> Logbook:
     log = logs.setup("info", io.StringIO(), lambda _: None)
-    return logbook.open_logbook(Audit(folder), KEY, ORIGIN, gate, log, worker=0)
+    return logbook.open_logbook(Audit(folder), Keys(KEY, bytes(32)), ORIGIN, gate, log, worker=0)
 
 
 def test_the_instance_key_is_made_once(tmp_path: Path) -> None:
