@@ -245,7 +245,7 @@ class Journal:
         self._offset = 0
 
     @property
-    def awaited(self) -> bool:
+    def waited_for(self) -> bool:
         """Whether somebody waits for the disk."""
         return bool(self._awaited)
 

@@ -299,7 +299,6 @@ class Recorder:
         elif epoch is not None:
             self._epoch = EpochRef(seq=epoch.seq, sha=epoch.sha256)
 
-
     def _told(self, head: RequestHead) -> Told:
         asked = self._recording
         return (
@@ -322,9 +321,7 @@ def _verdict(decision: Permit | Denial) -> tuple[Route | None, Reason | None]:
 def _listed(head: RequestHead, names: tuple[bytes, ...]) -> dict[str, str]:
     # Sorted, as the canonical form has it; of several lines the first.
     found = {name: value for name, value in reversed(head.headers) if name in names}
-    return {
-        name.decode(): _text(found[name], recording.VALUE_MAX_BYTES) for name in sorted(found)
-    }
+    return {name.decode(): _text(found[name], recording.VALUE_MAX_BYTES) for name in sorted(found)}
 
 
 def _sample(boot_id: str, instance: str) -> Outcome:

@@ -1,8 +1,9 @@
 """Turns appended records into durable, signed ones, out of band.
 
-Every `sync_period_ms`, and at once when an answer waits for the disk: leaf-hash what was appended and extend the tree; see whether the trip to the
-disk came back; start the next one if there is something to take along; hold the gate when the disk
-is too far behind. Every `checkpoint_period_ms`, a trip also carries a checkpoint.
+Every `sync_period_ms`, and at once when an answer waits for the disk: leaf-hash what was appended
+and extend the tree; see whether the trip to the disk came back; start the next one if there is
+something to take along; hold the gate when the disk is too far behind. Every
+`checkpoint_period_ms`, a trip also carries a checkpoint.
 
 Rules:
 
@@ -194,7 +195,7 @@ class Sequencer:
             self._soon.set()
 
     def _back(self, _: object) -> None:
-        if self._journal.awaited:
+        if self._journal.waited_for:
             self._soon.set()
 
     def _idle(self) -> bool:

@@ -36,6 +36,7 @@ _BUILT = {
 _LOCAL = "127.0.0.1:1"  # goes on for an address that was wrong; never leaves this module
 
 _AUDIT_WORDS = {
+    "beats": ["true", "false"],
     "durability": ["group", "strict"],
     "paths": ["full", "none"],
     "receipts": ["true", "false"],
@@ -123,10 +124,10 @@ def _audit(reader: Reader, node: Node | None, path: str) -> recording.Body | msg
         return msgspec.UNSET
     fields = reader.mapping(node, path, (), recording.Body.__struct_fields__)
     said: dict[str, Any] = {}
-    for key in ("durability", "paths", "receipts"):
+    for key, words in _AUDIT_WORDS.items():
         if key in fields:
-            word = reader.choice(fields[key], f"{path}.{key}", _AUDIT_WORDS[key])
-            said[key] = word == "true" if key == "receipts" else word
+            word = reader.choice(fields[key], f"{path}.{key}", words, words[0])
+            said[key] = word == "true" if "true" in words else word
     for key in ("subject", "tenant"):
         if key in fields:
             said[key] = reader.typed(fields[key], f"{path}.{key}", canonical.FieldName, _FIELD_RULE)

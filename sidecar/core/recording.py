@@ -3,7 +3,7 @@
 Rules:
 
 * Without a word of the policy a record names method and path and no header, nobody gets a receipt,
-  and an answer does not wait for the disk.
+  the log keeps no beats, and an answer does not wait for the disk.
 * Who and for whom (subject, tenant) is only ever recorded as a keyed digest, and only when exactly
   one line says it (`head.one_value`). The key never leaves the pod's state folder.
 * Headers that carry credentials cannot be listed.
@@ -19,7 +19,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from sidecar.core.canonical import FieldName, Strict
+from sidecar.core.reason import ProtocolError, Reason
 
+KEY_BYTES = 32
 HEADERS_MAX = 16
 VALUE_MAX_BYTES = 256  # of a listed header; longer ones are cut in the record
 
@@ -36,6 +38,8 @@ class Body(Strict, frozen=True):
     """What a policy says about records, as it is signed. What is absent has its default.
 
     Attributes:
+        beats: Whether the log keeps the beats that leases leaned on, so that a proof can hold them;
+            about 2 KB for each lease.
         durability: strict: nothing of an answer is read from the service before the decision is on
             the disk; group: the disk follows within audit.unsyncedMax.
         receipts: Whether answers name the record that they rest on.
@@ -45,6 +49,7 @@ class Body(Strict, frozen=True):
         tenant: Header that names the tenant.
     """
 
+    beats: bool | UnsetType = UNSET
     durability: Literal["group", "strict"] | UnsetType = UNSET
     headers: Annotated[tuple[FieldName, ...], msgspec.Meta(max_length=HEADERS_MAX)] | UnsetType = (
         UNSET
@@ -60,6 +65,7 @@ class Recording:
     """The same, as the recorder reads it.
 
     Attributes:
+        beats: Whether the log keeps the beats of leases.
         strict: Whether an answer waits until its decision is on the disk.
         receipts: Whether answers name the record that they rest on.
         headers: Names of the headers whose values are recorded.
@@ -68,6 +74,7 @@ class Recording:
         tenant: Likewise.
     """
 
+    beats: bool = False
     strict: bool = False
     receipts: bool = False
     headers: tuple[bytes, ...] = ()
@@ -90,6 +97,7 @@ def compiled(body: Body | UnsetType) -> Recording:
         return PLAIN
     assert isinstance(body, Body)
     return Recording(
+        beats=body.beats is True,
         strict=body.durability == "strict",
         receipts=body.receipts is True,
         headers=() if body.headers is UNSET else tuple(name.encode() for name in body.headers),
@@ -110,6 +118,21 @@ def problems(body: Body) -> list[tuple[str, str]]:
     if len(set(listed)) < len(listed):
         found.append(("headers", "lists a header twice"))
     return found
+
+
+def read_key(raw: bytes) -> bytes:
+    """The key of digests from the bytes of its file: hex digits and a line feed.
+
+    Raises:
+        ProtocolError: NONCANONICAL.
+    """
+    try:
+        key = bytes.fromhex(raw.decode("ascii"))
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ProtocolError(Reason.NONCANONICAL, f"is not {2 * KEY_BYTES} hex digits")
+    return key
 
 
 def digest(key: bytes, what: bytes, value: bytes) -> str:

@@ -12,6 +12,7 @@ from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
 from sidecar.audit.sequencer import Sequencer
 from sidecar.config import sections
+from sidecar.core import recording
 from sidecar.core.canonical import Json
 from sidecar.core.gate import Gate
 from sidecar.core.reason import ProtocolError, Reason
@@ -22,7 +23,6 @@ from sidecar.telemetry.logs import Log
 
 INSTANCE_KEY = "instance.key"
 DIGEST_KEY = "digest.key"
-DIGEST_KEY_BYTES = 32
 
 
 _DIGEST_HINT = "see spec.audit.digestKeyFile; `openssl rand -hex 32` makes one"
@@ -74,7 +74,9 @@ def keys(config: sections.SidecarConfig) -> Keys:
     Raises:
         StartError, KeyFileError: one cannot be read or made.
     """
-    return Keys(instance_key(config.state_dir), digest_key(config))
+    return Keys(
+        instance_key(config.state_dir), digest_key(config.state_dir, config.audit.digest_key_file)
+    )
 
 
 def instance_key(state_dir: Path) -> FileSigner:
@@ -85,25 +87,26 @@ def instance_key(state_dir: Path) -> FileSigner:
     return signer.load(path)
 
 
-def digest_key(config: sections.SidecarConfig) -> bytes:
+def digest_key(state_dir: Path, given: Path | None) -> bytes:
     """The key of the digests of subjects and tenants: a given one, or our own, made at first start.
+
+    Args:
+        state_dir: Where our own is.
+        given: `spec.audit.digestKeyFile`.
 
     Raises:
         StartError: it cannot be read or made, or is no key.
     """
-    given = config.audit.digest_key_file
-    path = given or config.state_dir / DIGEST_KEY
+    path = given or state_dir / DIGEST_KEY
     try:
         if given is None and not path.exists():
-            durable.replace(path, fresh_bytes(DIGEST_KEY_BYTES).hex().encode() + b"\n")
-        key = bytes.fromhex(path.read_text("ascii"))
+            durable.replace(path, fresh_bytes(recording.KEY_BYTES).hex().encode() + b"\n")
+        return recording.read_key(path.read_bytes())
     except OSError as error:
-        raise StartError(f"digest key: {path}: {why(error)}; {_DIGEST_HINT}") from None
-    except ValueError:
-        key = b""
-    if len(key) != DIGEST_KEY_BYTES:
-        raise StartError(f"digest key: {path}: is not 64 hex digits; {_DIGEST_HINT}")
-    return key
+        wrong = why(error)
+    except ProtocolError as error:
+        wrong = error.detail
+    raise StartError(f"digest key: {path}: {wrong}; {_DIGEST_HINT}")
 
 
 def open_logbook(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import uvloop
 
-from sidecar import __version__, clock, shared, signer
+from sidecar import __version__, clock, shared
 from sidecar.core import share
 from sidecar.core.gate import Gate, lapsed
 from sidecar.core.reason import ProtocolError

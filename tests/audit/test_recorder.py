@@ -28,7 +28,15 @@ from sidecar.core.policy import Rule
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, HoldKind, State
 from tests import builders
-from tests.audit.journals import BOOT, DENIAL, DIGEST_KEY, HEAD, INSTANCE, make_permit, make_snapshot
+from tests.audit.journals import (
+    BOOT,
+    DENIAL,
+    DIGEST_KEY,
+    HEAD,
+    INSTANCE,
+    make_permit,
+    make_snapshot,
+)
 
 SNAPSHOT = make_snapshot()
 PERMIT = make_permit(SNAPSHOT)

@@ -125,7 +125,7 @@ async def test_who_waits_for_the_disk_is_told_and_does_not_wait_for_the_period(
             seq = journal.seq
             recorder.when_durable(lambda seq=seq: durable.append(journal.durable - seq))  # type: ignore[misc]
             await asyncio.sleep(0)
-        assert journal.awaited
+        assert journal.waited_for
         await until(lambda: len(durable) == 3)
         assert min(durable) >= 0, "nobody is told before the record is on the disk"
         recorder.when_durable(lambda: durable.append(0))

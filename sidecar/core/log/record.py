@@ -117,8 +117,8 @@ class Outcome(Strict, frozen=True):
 
 
 StateType = Literal[
-    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "halt", "conflict",
-    "recovered", "gap", "runtime",
+    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "beat", "halt",
+    "conflict", "recovered", "gap", "runtime",
 ]  # fmt: skip
 
 
