@@ -191,7 +191,7 @@ class Sequencer:
 
     def _hurry(self) -> None:
         # A trip under way left before the record came: who waits is taken along by the next one.
-        if self._trip is None:
+        if self._trip is None or self._trip.result.done():
             self._soon.set()
 
     def _back(self, _: object) -> None:

@@ -77,6 +77,12 @@ def test_a_record_that_names_something_else_is_refused(changes: dict[str, Any]) 
     assert refused(decided(**changes), GROUNDS).reason is Reason.AUDIT_INCONSISTENT
 
 
+@pytest.mark.parametrize("named", [(EPOCH.seq, "0" * 64), (EPOCH.seq + 1, EPOCH.sha256)])
+def test_an_epoch_is_held_against_the_record_also_where_no_beat_is(named: tuple[int, str]) -> None:
+    said = decided(epoch=EpochRef(seq=named[0], sha=named[1]), beat=None)
+    assert refused(said, GROUNDS).reason is Reason.AUDIT_INCONSISTENT
+
+
 def test_a_beat_for_another_epoch_is_refused() -> None:
     other = builders.make_epoch(TRUST, reason="other")
     said = decided(epoch=EpochRef(seq=other.seq, sha=other.sha256))
