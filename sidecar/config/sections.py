@@ -189,6 +189,10 @@ class Audit:
         sync_period_ms: How often the file is flushed to the disk.
         unsynced_max_ms: Age of un-flushed records at which the gate is held (EG703).
         checkpoint_period_ms: How often a signed checkpoint is written while records arrive.
+        disk_budget_bytes: What the journal may take of the disk: a warning at 80 %, the gate is
+            held at 100 % (EG703); 0: as much as there is.
+        retention_ms: How old records have to be before they are pruned, whole segments at a time;
+            0: kept for ever.
     """
 
     dir: Path
@@ -196,6 +200,8 @@ class Audit:
     sync_period_ms: int = 20
     unsynced_max_ms: int = 2_000
     checkpoint_period_ms: int = 1_000
+    disk_budget_bytes: int = 0
+    retention_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Outcome(Strict, frozen=True):
 
 StateType = Literal[
     "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "halt", "conflict",
-    "recovered", "gap", "runtime",
+    "recovered", "gap", "runtime", "prune",
 ]  # fmt: skip
 
 
