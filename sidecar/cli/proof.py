@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from sidecar.audit import collection, prover
-from sidecar.audit.prover import NotYetError, Proved
+from sidecar.audit.prover import NotYetError, Proved, PrunedError
 from sidecar.cli.journals import (
     FILE,
     FOLDER,
@@ -83,6 +83,9 @@ def _proved(journal: Path, index: int, key: NoteKey) -> Proved:
         return prover.prove(journal, index, key, progress_of())
     except NotYetError as error:
         raise CliError(f"not proved yet: {error}; try again in a second", UNAVAILABLE) from None
+    except PrunedError as error:
+        how = "only a copy from before can still prove it"
+        raise CliError(f"not proved: {journal}: {error}; {how}", UNVERIFIABLE) from None
     except ProtocolError as error:
         raise CliError(f"not proved: {journal}: {error}", VERIFICATION_FAILED) from None
 

@@ -89,7 +89,7 @@ def test_stats_for_programs(folder: Path) -> None:
 
 
 def test_stats_of_nothing_say_so(folder: Path) -> None:
-    assert call("stats", folder, "--decision", "permit").stdout == "no record fits\n"
+    assert call("stats", folder, "--decision", "permit").stdout.startswith("no record fits\n")
 
 
 def test_several_journals_are_counted_together(tmp_path: Path) -> None:
