@@ -139,7 +139,7 @@ def test_stats_say_what_the_journal_takes_and_what_was_pruned(tmp_path: Path) ->
 
 
 def test_stats_of_an_unpruned_journal_name_no_prune(folder: Path) -> None:
-    assert "pruned" not in call("stats", folder).stdout
+    assert "pruned:" not in call("stats", folder).stdout
     (journal,) = json.loads(call("stats", folder, "-o", "json").stdout)["journals"]
     assert (journal["pruned"], journal["pruned_by"], journal["first_segment"]) == (0, None, 0)
 
