@@ -5,7 +5,7 @@ Running and recovering share it: one definition of what follows what.
 
 import hashlib
 
-from sidecar.audit.base import BEGINNING, Cut
+from sidecar.audit.beginning import BEGINNING, Cut
 from sidecar.core.log import merkle, record
 from sidecar.core.log.record import Decision, Record
 from sidecar.core.reason import ProtocolError, Reason

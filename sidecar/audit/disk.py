@@ -22,7 +22,7 @@ from typing import Protocol
 PERIOD_S = 5.0
 LOW_PERCENT = 80
 SEGMENTS_LEFT = 2
-BLOCK_BYTES = 512  # of st_blocks, whatever the file system
+SECTOR_BYTES = 512  # of st_blocks, whatever the file system
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def measure(folder: Path) -> Use:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
-                taken += entry.stat(follow_symlinks=False).st_blocks * BLOCK_BYTES
+                taken += entry.stat(follow_symlinks=False).st_blocks * SECTOR_BYTES
     system = os.statvfs(folder)
     return Use(taken, system.f_bavail * system.f_frsize)
 

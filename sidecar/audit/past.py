@@ -13,8 +13,8 @@ Source: hardening E-J9; protocol b.13.
 
 from pathlib import Path
 
-from sidecar.audit import base, checkpoints, segments
-from sidecar.audit.base import Base
+from sidecar.audit import beginning, checkpoints, segments
+from sidecar.audit.beginning import Base
 from sidecar.core.log import merkle, record
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.note import NoteKey
@@ -41,7 +41,7 @@ def compare(folder: Path, remembered: Checkpoint, key: NoteKey) -> bool:
     # The usual case: whoever opens a journal holds its records against this very checkpoint.
     if _newest(folder, key) == remembered:
         return True
-    return base.steady(folder, lambda begins: _compare(folder, remembered, begins))
+    return beginning.steady(folder, lambda begins: _compare(folder, remembered, begins))
 
 
 def _compare(folder: Path, remembered: Checkpoint, begins: Base) -> bool:

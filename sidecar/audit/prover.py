@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.audit import base, checkpoints, segments
-from sidecar.audit.base import Base
+from sidecar.audit import beginning, checkpoints, segments
+from sidecar.audit.beginning import Base
 from sidecar.core.log import merkle, proof
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.note import NoteKey
@@ -62,7 +62,7 @@ def prove(folder: Path, index: int, key: NoteKey, progress: Progress | None = No
         ProtocolError: the checkpoint is not signed by the key, or the records are not its own.
         OSError: the folder cannot be read.
     """
-    return base.steady(folder, lambda begins: _proved(folder, begins, index, key, progress))
+    return beginning.steady(folder, lambda begins: _proved(folder, begins, index, key, progress))
 
 
 def _proved(
@@ -99,7 +99,7 @@ def export(folder: Path, to: Path, key: NoteKey, progress: Progress | None = Non
         ProtocolError: as for `prove`; then no checkpoint was written.
         OSError: something cannot be read or written.
     """
-    return base.steady(folder, lambda begins: _exported(folder, begins, to, key, progress))
+    return beginning.steady(folder, lambda begins: _exported(folder, begins, to, key, progress))
 
 
 def _exported(

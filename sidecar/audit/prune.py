@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from sidecar import durable
-from sidecar.audit import base, segments
-from sidecar.audit.base import Base, Cut
+from sidecar.audit import beginning, segments
+from sidecar.audit.beginning import Base, Cut
 from sidecar.core import canonical
 from sidecar.core.canonical import Json
 from sidecar.core.log import record
@@ -77,7 +77,7 @@ def carry_out(folder: Path, begins: Base) -> None:
     first = record.parse(next(segments.read(folder / segments.name(cut.segment), 0), b"")[:-1])
     if (first.seq, first.prev) != (cut.size, cut.prev):
         raise _differs(cut.segment)
-    durable.replace(folder / base.BASE, base.encode(begins), segments.FILE_MODE)
+    durable.replace(folder / beginning.BASE, beginning.encode(begins), segments.FILE_MODE)
     remove(folder, begins)
 
 
@@ -167,7 +167,7 @@ class Pruner:
         cut = await _in_thread(lambda: reach(self._folder, cuts, signed, before_ms))
         if cut is None or cut.size <= self.begins.pruned:
             return
-        index = self._write(base.claim(cut, cuts[0].segment, before_ms))
+        index = self._write(beginning.claim(cut, cuts[0].segment, before_ms))
         if index is not None:
             self._said = Base(cut, index)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sidecar.audit import base, checkpoints, segments
-from sidecar.audit.base import Base
+from sidecar.audit import beginning, checkpoints, segments
+from sidecar.audit.beginning import Base
 from sidecar.audit.chain import Chain
 from sidecar.audit.outcomes import Outcomes
 from sidecar.core.log.checkpoint import Checkpoint
@@ -104,9 +104,9 @@ def verify(
             raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, report.fault.why)
 
     try:
-        base.steady(folder, read)
+        beginning.steady(folder, read)
     except ProtocolError as error:
-        report.fault = report.fault or Fault(None, base.BASE, error.detail)
+        report.fault = report.fault or Fault(None, beginning.BASE, error.detail)
     return report
 
 
@@ -230,7 +230,7 @@ def _conclude(begins: Base, report: Report) -> None:
     covered = report.size if signed is None else signed.size
     if begins.pruned and begins.record >= covered:
         why = f"record {begins.record}, which says what was pruned, is not under the checkpoint"
-        report.fault = Fault(begins.record, base.BASE, why)
+        report.fault = Fault(begins.record, beginning.BASE, why)
         return
     if begins.pruned:
         report.checked.append(

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.audit import base, checkpoints, segments
-from sidecar.audit.base import UNPRUNED, Base, Cut
+from sidecar.audit import beginning, checkpoints, segments
+from sidecar.audit.beginning import UNPRUNED, Base, Cut
 from sidecar.audit.chain import Chain
 from sidecar.audit.segments import Torn
 from sidecar.core.log.checkpoint import Checkpoint
@@ -63,7 +63,7 @@ def examine(folder: Path, key: NoteKey) -> Recovery:
         ProtocolError: AUDIT_CHAIN_BREAK with what is wrong and where.
         OSError: it cannot be read.
     """
-    begins = base.parse(base.held(folder))
+    begins = beginning.parse(beginning.held(folder))
     stored = _checkpoint(folder, key)
     paths = segments.find(folder, begins.cut.segment)
     _signed(begins, stored, paths)
@@ -86,7 +86,9 @@ def _signed(begins: Base, stored: Checkpoint | None, paths: Sequence[Path]) -> N
     if stored is None and any(path.stat().st_size for path in paths):
         raise _break("there are records, but no checkpoint")
     if begins.pruned and (stored is None or begins.record >= stored.size):
-        raise _break(f"{base.BASE}: no checkpoint covers record {begins.record}, which says so")
+        raise _break(
+            f"{beginning.BASE}: no checkpoint covers record {begins.record}, which says so"
+        )
 
 
 def _checkpoint(folder: Path, key: NoteKey) -> Checkpoint | None:

@@ -26,7 +26,7 @@ from itertools import islice
 from pathlib import Path
 
 from sidecar import durable
-from sidecar.audit import base
+from sidecar.audit import beginning
 from sidecar.core.log.record import MAX_BYTES
 from sidecar.core.reason import ProtocolError, Reason
 
@@ -91,7 +91,7 @@ def find(folder: Path, first: int | None = None) -> list[Path]:
         OSError: the folder cannot be read.
     """
     if first is None:
-        first = base.first_segment(folder)
+        first = beginning.first_segment(folder)
     found = [path for path in _all(folder) if number_of(path) >= first]
     for number, path in enumerate(found, first):
         if path.name != name(number):
@@ -225,7 +225,7 @@ def lines(folder: Path, first: int | None = None) -> Iterator[bytes]:
         try:
             yield from read(path, 0)
         except FileNotFoundError:
-            if number_of(path) >= base.first_segment(folder):
+            if number_of(path) >= beginning.first_segment(folder):
                 raise
 
 

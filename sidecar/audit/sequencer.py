@@ -26,7 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sidecar.audit import checkpoints
-from sidecar.audit.base import Cut
+from sidecar.audit.beginning import Cut
 from sidecar.audit.disk import Level, Use
 from sidecar.audit.journal import Flush, Journal
 from sidecar.clock import Clock

@@ -9,8 +9,8 @@ from typing import Any, TypeVar, get_args
 import click
 
 from sidecar import clock
-from sidecar.audit import base, collection, disk, segments
-from sidecar.audit.base import Base
+from sidecar.audit import beginning, collection, disk, segments
+from sidecar.audit.beginning import Base
 from sidecar.audit.disk import Use
 from sidecar.audit.query import Stats, Wanted, search
 from sidecar.cli.journals import CLEAR, FOLDER, MB, OUTPUT, line_of, progress_of, time_of
@@ -143,7 +143,7 @@ _Room = tuple[Use, int, Base]  # what is taken, number of segments, where the jo
 
 
 def _room(journal: Path) -> _Room:
-    return base.steady(
+    return beginning.steady(
         journal,
         lambda begins: (
             disk.measure(journal), len(segments.find(journal, begins.cut.segment)), begins

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sidecar import __version__, clock, signer
 from sidecar.audit import disk
-from sidecar.audit.base import Base
+from sidecar.audit.beginning import Base
 from sidecar.audit.disk import Level, Use
 from sidecar.audit.journal import Journal
 from sidecar.audit.prune import Pruner

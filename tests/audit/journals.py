@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from sidecar.audit import base, checkpoints, prune
-from sidecar.audit.base import Base, Cut
+from sidecar.audit import beginning, checkpoints, prune
+from sidecar.audit.beginning import Base, Cut
 from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
 from sidecar.core import policy, routes
@@ -77,7 +77,7 @@ def announce(folder: Path, lines: list[bytes], segment: int) -> Base:
     cuts = journal.recovery.cuts
     cut = next(cut for cut in cuts if cut.segment == segment)
     index = journal.seq
-    said = base.claim(cut, cuts[0].segment, builders.NOW)
+    said = beginning.claim(cut, cuts[0].segment, builders.NOW)
     assert make_recorder(journal, Gate()).state("prune", said, builders.now(index))
     lines += journal.fresh
     journal.close()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.audit import base, past, prover, prune, reader, recovery, segments
-from sidecar.audit.base import UNPRUNED, Base
+from sidecar.audit import beginning, past, prover, prune, reader, recovery, segments
+from sidecar.audit.beginning import UNPRUNED, Base
 from sidecar.audit.prover import PrunedError
 from sidecar.audit.prune import Pruner
 from sidecar.core.canonical import Json
@@ -70,7 +70,7 @@ def test_a_pruned_journal_says_the_same_as_a_twin_that_was_not(
         journals.write_checkpoint(folder, lines)
         shutil.copytree(folder, twin, dirs_exist_ok=True)
         prune.carry_out(folder, begins)
-    (twin / base.BASE).unlink(missing_ok=True)
+    (twin / beginning.BASE).unlink(missing_ok=True)
 
     ours, theirs = recovery.examine(folder, KEY), recovery.examine(twin, KEY)
     assert (ours.chain.tree.root(), ours.chain.prev) == (
@@ -100,11 +100,11 @@ def announced(folder: Path, begins: Base) -> None:
 
 
 def based(folder: Path, begins: Base) -> None:
-    (folder / base.BASE).write_bytes(base.encode(begins))
+    (folder / beginning.BASE).write_bytes(beginning.encode(begins))
 
 
 def half_based(folder: Path, begins: Base) -> None:
-    (folder / "base.new").write_bytes(base.encode(begins)[:40])
+    (folder / "base.new").write_bytes(beginning.encode(begins)[:40])
 
 
 def half_removed(folder: Path, begins: Base) -> None:
@@ -148,7 +148,7 @@ def test_a_crash_before_the_record_is_signed_changes_nothing(
 def make_pruner(
     folder: Path,
     begins: Base,
-    cuts: list[base.Cut],
+    cuts: list[beginning.Cut],
     *,
     signed: int,
     now_ms: int | None,
@@ -203,7 +203,7 @@ async def test_a_record_that_could_not_be_written_prunes_nothing(
     pruner = make_pruner(folder, UNPRUNED, cuts, signed=RECORDS, now_ms=FAR)
     await pruner.turn()
     await pruner.turn()
-    assert base.held(folder) is None
+    assert beginning.held(folder) is None
     assert len(there(folder)) == len(cuts)
 
 
@@ -228,7 +228,7 @@ async def test_segments_wait_for_the_signature_and_then_go(
     for _ in range(2):
         await pruner.turn()
         assert journal.seq == RECORDS + 1, "said once"
-        assert base.held(folder) is None
+        assert beginning.held(folder) is None
     lines += journal.fresh
     journals.write_checkpoint(folder, lines)
     signed = RECORDS + 1
@@ -271,7 +271,7 @@ def test_a_journal_never_begins_with_another_segment_than_was_said(
     path.write_bytes(path.read_bytes().partition(b"\n")[2])  # one record less
     with pytest.raises(ProtocolError, match="is not what was written"):
         prune.carry_out(folder, begins)
-    assert base.held(folder) is None
+    assert beginning.held(folder) is None
     assert (folder / segments.name(0)).exists()
 
 

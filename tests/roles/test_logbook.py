@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import clock
-from sidecar.audit import base, reader, segments
+from sidecar.audit import beginning, reader, segments
 from sidecar.config.sections import Audit
 from sidecar.core.gate import Gate
 from sidecar.core.instant import BootNs, WallMs
@@ -100,13 +100,13 @@ async def test_old_segments_are_pruned_while_the_log_is_written(tmp_path: Path) 
             book.recorder.state("sync", {"x": "y" * 300}, clock.now())
             await asyncio.sleep(0.002)
         await book.watch.look()
-        assert base.held(tmp_path) is None, "nobody says what time it is"
+        assert beginning.held(tmp_path) is None, "nobody says what time it is"
         under_a_lease(gate, now)
         await book.watch.look()
-        assert base.held(tmp_path) is None, "nothing is an hour old"
+        assert beginning.held(tmp_path) is None, "nothing is an hour old"
         under_a_lease(gate, now + 2 * 3_600_000)
         async with asyncio.timeout(10):
-            while base.held(tmp_path) is None:
+            while beginning.held(tmp_path) is None:
                 await book.watch.look()
                 await asyncio.sleep(0.01)
         await book.watch.look()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.audit import base, prover, reader, recovery, segments
-from sidecar.audit.base import Base
+from sidecar.audit import beginning, prover, reader, recovery, segments
+from sidecar.audit.beginning import Base
 from sidecar.core.reason import ProtocolError, Reason
 from tests.audit import journals
 from tests.audit.journals import KEY
@@ -29,7 +29,7 @@ def pruned(folder: Path, sound: tuple[Path, list[bytes], Base]) -> tuple[list[by
 
 
 def write(folder: Path, begins: Base) -> None:
-    (folder / base.BASE).write_bytes(base.encode(begins))
+    (folder / beginning.BASE).write_bytes(beginning.encode(begins))
 
 
 def refused(folder: Path) -> str:
@@ -44,8 +44,8 @@ def refused(folder: Path) -> str:
 
 
 def test_what_is_written_is_read(pruned: tuple[list[bytes], Base]) -> None:
-    assert base.parse(base.encode(pruned[1])) == pruned[1]
-    assert base.parse(None) == base.UNPRUNED
+    assert beginning.parse(beginning.encode(pruned[1])) == pruned[1]
+    assert beginning.parse(None) == beginning.UNPRUNED
 
 
 def test_a_pruned_journal_is_sound(folder: Path, pruned: tuple[list[bytes], Base]) -> None:
@@ -75,7 +75,7 @@ def test_more_cannot_be_taken_away_than_the_record_says(
 
 
 def test_a_base_that_is_gone_is_missed(folder: Path, pruned: tuple[list[bytes], Base]) -> None:
-    (folder / base.BASE).unlink()
+    (folder / beginning.BASE).unlink()
     assert "00000000.jsonl is missing" in refused(folder)
 
 
@@ -121,7 +121,7 @@ def test_without_a_checkpoint_it_is_not_believed(
     ],
 )
 def test_another_beginning_is_refused(
-    folder: Path, pruned: tuple[list[bytes], Base], change: Callable[[base.Cut], base.Cut]
+    folder: Path, pruned: tuple[list[bytes], Base], change: Callable[[beginning.Cut], beginning.Cut]
 ) -> None:
     _, begins = pruned
     write(folder, dataclasses.replace(begins, cut=change(begins.cut)))
@@ -129,11 +129,11 @@ def test_another_beginning_is_refused(
 
 
 def test_a_flipped_bit_anywhere_is_found(folder: Path, pruned: tuple[list[bytes], Base]) -> None:
-    whole = (folder / base.BASE).read_bytes()
+    whole = (folder / beginning.BASE).read_bytes()
     for index in range(len(whole)):
         spoilt = bytearray(whole)
         spoilt[index] ^= 1 << index % 8
-        (folder / base.BASE).write_bytes(spoilt)
+        (folder / beginning.BASE).write_bytes(spoilt)
         with pytest.raises(ProtocolError) as caught:
             recovery.examine(folder, KEY)
         assert caught.value.reason is Reason.AUDIT_CHAIN_BREAK
@@ -145,7 +145,7 @@ def test_a_flipped_bit_anywhere_is_found(folder: Path, pruned: tuple[list[bytes]
 def test_what_is_no_base_is_damage(
     folder: Path, pruned: tuple[list[bytes], Base], raw: bytes
 ) -> None:
-    (folder / base.BASE).write_bytes(raw)
+    (folder / beginning.BASE).write_bytes(raw)
     assert refused(folder).startswith("base: ")
 
 
@@ -162,7 +162,7 @@ def test_a_reading_that_a_prune_came_into_is_done_again(folder: Path) -> None:
             journals.prune.carry_out(folder, begins)
         return sum(len(path.read_bytes().splitlines()) for path in paths)
 
-    assert base.steady(folder, read) == len(lines) - begins.pruned
+    assert beginning.steady(folder, read) == len(lines) - begins.pruned
     assert seen == [0, begins.pruned]
 
 
@@ -176,5 +176,5 @@ def test_a_reading_that_fails_for_another_reason_is_not(folder: Path) -> None:
         raise FileNotFoundError
 
     with pytest.raises(FileNotFoundError):
-        base.steady(folder, read)
+        beginning.steady(folder, read)
     assert calls == 1
