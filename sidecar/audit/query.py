@@ -142,21 +142,20 @@ def search(
         OSError: the folder cannot be read.
     """
     words, count, size = wanted.words, 0, 0
-    for path in segments.find(folder):
-        for line in segments.read(path, 0):
-            count, size = count + 1, size + len(line)
-            if progress is not None and count % PROGRESS_RECORDS == 0:
-                progress(count, size)
-            if not line.endswith(b"\n") or not all(word in line for word in words):
-                continue  # the record that is being written has no end yet
-            try:
-                said = record.parse(line[:-1])
-            except ProtocolError:
-                if stats is not None:
-                    stats.unreadable += 1
-                continue
-            if wanted.fits(said):
-                yield line[:-1], said
+    for line in segments.lines(folder):
+        count, size = count + 1, size + len(line)
+        if progress is not None and count % PROGRESS_RECORDS == 0:
+            progress(count, size)
+        if not line.endswith(b"\n") or not all(word in line for word in words):
+            continue  # the record that is being written has no end yet
+        try:
+            said = record.parse(line[:-1])
+        except ProtocolError:
+            if stats is not None:
+                stats.unreadable += 1
+            continue
+        if wanted.fits(said):
+            yield line[:-1], said
 
 
 def _bucket(value_us: int) -> int:

@@ -7,7 +7,7 @@ import msgspec
 
 from sidecar import clock
 from sidecar.audit import collection, grounds, prover
-from sidecar.audit.prover import NotYetError, Proved
+from sidecar.audit.prover import NotYetError, Proved, PrunedError
 from sidecar.cli.journals import (
     FILE,
     FOLDER,
@@ -92,6 +92,9 @@ def _proved(journal: Path, index: int, key: NoteKey) -> Proved:
         return prover.prove(journal, index, key, progress_of())
     except NotYetError as error:
         raise CliError(f"not proved yet: {error}; try again in a second", UNAVAILABLE) from None
+    except PrunedError as error:
+        how = "only a copy from before can still prove it"
+        raise CliError(f"not proved: {journal}: {error}; {how}", UNVERIFIABLE) from None
     except ProtocolError as error:
         raise CliError(f"not proved: {journal}: {error}", VERIFICATION_FAILED) from None
 

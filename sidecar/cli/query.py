@@ -9,9 +9,11 @@ from typing import Any, TypeVar, get_args
 import click
 
 from sidecar import clock
-from sidecar.audit import collection
+from sidecar.audit import beginning, collection, disk, segments
+from sidecar.audit.beginning import Base
+from sidecar.audit.disk import Use
 from sidecar.audit.query import Stats, Wanted, search
-from sidecar.cli.journals import CLEAR, FILE, FOLDER, OUTPUT, line_of, progress_of, time_of
+from sidecar.cli.journals import CLEAR, FILE, FOLDER, MB, OUTPUT, line_of, progress_of, time_of
 from sidecar.cli.peers import DURATION
 from sidecar.cli.text import BAD_DATA, CliError, print_json, table
 from sidecar.core import recording
@@ -142,13 +144,54 @@ def query(
 @_filtered
 @OUTPUT
 def stats(folder: Path, wanted: Wanted, output: str) -> None:
-    """Count the records of the journals in FOLDER that fit every filter, unverified."""
+    """Count the records of the journals in FOLDER that fit every filter, unverified.
+
+    Also says what each journal takes of the disk, and what was pruned of it.
+    """
     found, progress = Stats(), progress_of()
-    for journal in collection.find(folder):
+    rooms = {journal: _room(journal) for journal in collection.find(folder)}
+    for journal in rooms:
         for _, said in search(journal, wanted, progress, found):
             found.add(said)
     _end(progress, found)
-    print_json(_as_json(found)) if output == "json" else _show(found)
+    if output == "json":
+        print_json({**_as_json(found), "journals": [_room_json(*room) for room in rooms.items()]})
+        return
+    _show(found)
+    for room in rooms.items():
+        _show_room(*room)
+
+
+_Room = tuple[Use, int, Base]  # what is taken, number of segments, where the journal begins
+
+
+def _room(journal: Path) -> _Room:
+    return beginning.steady(
+        journal,
+        lambda begins: (
+            disk.measure(journal), len(segments.find(journal, begins.cut.segment)), begins
+        ),
+    )  # fmt: skip
+
+
+def _room_json(journal: Path, room: _Room) -> Mapping[str, object]:
+    use, count, begins = room
+    return {
+        "folder": str(journal), "disk_bytes": use.taken_bytes, "free_bytes": use.free_bytes,
+        "segments": count, "first_segment": begins.cut.segment, "pruned": begins.pruned,
+        "pruned_by": begins.record if begins.pruned else None,
+    }  # fmt: skip
+
+
+def _show_room(journal: Path, room: _Room) -> None:
+    use, count, begins = room
+    disk_mb = f"{use.taken_bytes / MB:,.1f} MB, {use.free_bytes / MB:,.1f} MB free"
+    click.echo(f"{journal}: segments: {count}, {disk_mb}")
+    if begins.pruned:
+        click.echo(
+            f"  pruned: records 0 to {begins.pruned - 1}, as record {begins.record} says; "
+            f"begins with {segments.name(begins.cut.segment)}"
+        )
 
 
 def _end(progress: object, found: Stats) -> None:

@@ -255,6 +255,7 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
             "syncPeriod": (1, 10 * _SECOND),
             "unsyncedMax": (1, _MINUTE),
             "checkpointPeriod": (10, _HOUR),
+            "retention": (0, 100 * 365 * 24 * _HOUR),
         },
     ),
     Field(
@@ -263,6 +264,7 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
         "Key of the digests that stand for subjects and tenants in records: 64 hex digits, the "
         "same for all pods that are to be searched together; default: an own one in state.dir.",
     ),
+    _number(sections.Audit, "audit.diskBudget", Unit.SIZE, 0, 1024 * 1024 * _GIB),
     dataclasses.replace(
         _number(sections.Drain, "drain.delay", Unit.DURATION, 0, 10 * _MINUTE),
         about="After SIGTERM, serve on for so long.",

@@ -1,14 +1,20 @@
 """The audit log of one process: opened, recovered, and held against the gate when that fails.
 
-A log that cannot be continued does not end the process: what stays up can say why it denies.
+A log that cannot be continued does not end the process: what stays up can say why it denies. Nor
+is it ever pruned.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar import __version__, clock, durable, signer
+from sidecar.audit import disk
+from sidecar.audit.beginning import Base
+from sidecar.audit.disk import Level, Use
 from sidecar.audit.journal import Journal
+from sidecar.audit.prune import Pruner
 from sidecar.audit.recorder import Recorder
 from sidecar.audit.sequencer import Sequencer
 from sidecar.config import sections
@@ -19,6 +25,7 @@ from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import Hold, HoldKind
 from sidecar.roles.start import StartError, fresh_bytes, why
 from sidecar.signer import FileSigner
+from sidecar.telemetry import logs
 from sidecar.telemetry.logs import Log
 
 INSTANCE_KEY = "instance.key"
@@ -49,10 +56,17 @@ class Logbook:
     journal: Journal
     recorder: Recorder
     sequencer: Sequencer
+    watch: disk.Watch
+    pruner: Pruner | None
 
     async def run(self) -> None:
         """Work until `end`, then write the last checkpoint."""
-        await self.sequencer.run()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self.watch.run())
+            try:
+                await self.sequencer.run()
+            finally:
+                watching.cancel()
 
     def state(self) -> dict[str, int]:
         """What /v1/state shows of it."""
@@ -60,6 +74,8 @@ class Logbook:
         return {
             "records": gauges.records, "size": gauges.size, "durable": gauges.durable,
             "checkpoint_size": gauges.checkpoint_size, "backlog": gauges.backlog,
+            "pruned": 0 if self.pruner is None else self.pruner.begins.pruned,
+            "disk_bytes": gauges.disk_bytes, "disk_budget_bytes": gauges.disk_budget_bytes,
         }  # fmt: skip
 
     def end(self) -> None:
@@ -144,7 +160,64 @@ def open_logbook(
     sequencer = Sequencer(
         journal, keys.signs, origin, settings, clock=clock.now, place=gate.place, lift=gate.lift
     )
-    return Logbook(origin, journal, recorder, sequencer)
+    pruner = _pruner(settings, journal, recorder, sequencer, gate, log)
+    if not journal.reserves:
+        log.info(logs.AUDIT_UNRESERVED, folder=str(journal.folder))
+    watch = disk.Watch(
+        journal.folder, settings.disk_budget_bytes, settings.segment_bytes,
+        cramped=lambda: journal.cramped, see=sequencer.see, pruner=pruner,
+        tell=lambda level, use: _tell_room(log, settings, level, use),
+    )  # fmt: skip
+    return Logbook(origin, journal, recorder, sequencer, watch, pruner)
+
+
+def _pruner(
+    settings: sections.Audit,
+    journal: Journal,
+    recorder: Recorder,
+    sequencer: Sequencer,
+    gate: Gate,
+    log: Log,
+) -> Pruner | None:
+    """What prunes a log; None for one that was not recovered."""
+    if journal.recovery is None:
+        return None
+
+    def write(detail: Mapping[str, Json]) -> int | None:
+        index = journal.seq
+        return index if recorder.state("prune", detail, clock.now()) else None
+
+    return Pruner(
+        journal.folder, journal.recovery.base, sequencer.cuts, settings.retention_ms,
+        signed=lambda: 0 if sequencer.head is None else sequencer.head.size,
+        signed_ms=lambda: _signed_ms(gate),
+        write=write,
+        tell=lambda said: _tell_pruned(log, journal.folder, said),
+    )  # fmt: skip
+
+
+def _signed_ms(gate: Gate) -> int | None:
+    """When the beat was issued that the gate leans on, by the authority's clock."""
+    lease = gate.snapshot.lease
+    return lease.beat.says.issued_at if lease is not None and lease.live(clock.now()) else None
+
+
+def _tell_room(log: Log, settings: sections.Audit, level: Level, use: Use) -> None:
+    say = log.info if level is Level.ENOUGH else log.warning
+    say(
+        logs.AUDIT_ROOM, level=level.value, folder=str(settings.dir), taken_bytes=use.taken_bytes,
+        budget_bytes=settings.disk_budget_bytes, free_bytes=use.free_bytes,
+    )  # fmt: skip
+
+
+def _tell_pruned(log: Log, folder: Path, said: Base | Exception) -> None:
+    if isinstance(said, Exception):
+        log.complain("pruning the audit log", folder, said)
+        return
+    log.info(
+        logs.AUDIT_PRUNED, folder=str(folder), records=said.pruned, record=said.record,
+        first_segment=said.cut.segment,
+    )  # fmt: skip
 
 
 def _journal(settings: sections.Audit) -> Journal:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.audit import checkpoints, reader, sequencer
-from sidecar.audit.journal import Flush, Journal
+from sidecar.audit import checkpoints, reader, recovery, sequencer
+from sidecar.audit.disk import Level, Use
+from sidecar.audit.flush import Flush
+from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
 from sidecar.audit.sequencer import Sequencer
 from sidecar.config import sections
@@ -388,3 +390,89 @@ async def test_syncs_are_counted_by_duration(recorder: Recorder, sequence: Seque
     assert len(gauges.sync_counts) == len(sequencer.SYNC_BOUNDS_US) + 1
     assert (gauges.records, gauges.size, gauges.backlog) == (1, 1, 0)
     assert gauges.checkpoint_wall_ms == builders.NOW
+
+
+async def test_a_full_budget_holds_the_gate_until_there_is_room(
+    recorder: Recorder, sequence: Sequencer, gate: Gate, clock: Clock
+) -> None:
+    async with running(sequence):
+        append(recorder, 1)
+        await until(sequence._idle)
+        sequence.see(Use(1000, 5), Level.FULL)
+        await until(lambda: bool(gate.snapshot.holds))
+        hold = gate.snapshot.holds[0]
+        assert (hold.reason, hold.kind) == (Reason.AUDIT_BACKPRESSURE, HoldKind.PASSING)
+        append(recorder, 3)  # denials are still written down
+        await until(lambda: sequence.gauges.durable == 4)
+        assert gate.snapshot.holds
+        assert sequence.gauges.disk_bytes == 1000
+        sequence.see(Use(900, 5), Level.LOW)
+        await until(lambda: not gate.snapshot.holds)
+
+
+async def test_room_does_not_end_a_hold_for_a_slow_disk(
+    recorder: Recorder, sequence: Sequencer, gate: Gate, clock: Clock, disk: Disk
+) -> None:
+    """Two conditions, one hold: it ends when neither is left."""
+    async with running(sequence):
+        disk.free.clear()
+        append(recorder, 1)
+        await until(disk.entered.is_set)
+        clock.ms += 501
+        sequence.see(Use(1000, 5), Level.FULL)
+        await until(lambda: bool(gate.snapshot.holds))
+        seen = len(gate.snapshot.holds)
+        sequence.see(Use(0, 5), Level.ENOUGH)
+        sequence._judge_age(clock())
+        assert len(gate.snapshot.holds) == seen
+        sequence.see(Use(1000, 5), Level.FULL)
+        disk.free.set()
+        await until(lambda: sequence.gauges.durable == 1)
+        sequence._judge_age(clock())
+        assert gate.snapshot.holds
+        sequence.see(Use(0, 5), Level.ENOUGH)
+        await until(lambda: not gate.snapshot.holds)
+
+
+async def test_more_bytes_than_a_power_loss_may_cost_hold_the_gate(
+    monkeypatch: pytest.MonkeyPatch, recorder: Recorder, sequence: Sequencer, gate: Gate, disk: Disk
+) -> None:
+    monkeypatch.setattr(sequencer, "UNSYNCED_MAX", 1000)
+    async with running(sequence):
+        disk.free.clear()
+        append(recorder, 1)
+        await until(disk.entered.is_set)
+        append(recorder, 1)
+        sequence._judge_age(sequence._clock())
+        assert not gate.snapshot.holds
+        append(recorder, 5)
+        await until(lambda: bool(gate.snapshot.holds))
+        disk.free.set()
+        await until(lambda: not gate.snapshot.holds)
+
+
+async def test_the_beginning_of_each_segment_is_what_a_reader_finds(
+    folder: Path, gate: Gate
+) -> None:
+    """Some records are deferred, and a segment never begins among those."""
+    journal = journals.open_journal(folder, segment_bytes=5000)
+    recorder = journals.make_recorder(journal, gate)
+    made = Sequencer(
+        journal, SIGNER, ORIGIN, sections.Audit(dir=folder, sync_period_ms=1),
+        clock=builders.now, place=gate.place, lift=gate.lift,
+    )  # fmt: skip
+    permit = journals.make_permit(journals.make_snapshot())
+    async with running(made):
+        while journal.number < 5:
+            decision_id = recorder.decision(permit, HEAD, None, builders.now())
+            assert decision_id is not None
+            recorder._settling = True  # nobody settles: the next decision takes it along
+            recorder.outcome(
+                decision_id, "permit", None, builders.now(), dur_ns=1, sent=True, status=200
+            )
+            await until(lambda: made.gauges.size == journal.seq)
+        journal.settle()
+    journal.close()
+    found = recovery.examine(folder, KEY)
+    assert len(found.cuts) > 5
+    assert made.cuts == list(found.cuts)

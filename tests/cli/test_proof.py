@@ -13,7 +13,7 @@ from sidecar.cli.proof import proof
 from sidecar.core.log.merkle import leaf_hash
 from sidecar.core.log.note import NoteKey
 from tests import builders
-from tests.audit.journals import BOOT, KEY, make_journal
+from tests.audit.journals import BOOT, KEY, make_journal, make_pruned
 
 ID = f"{BOOT}-3"
 
@@ -144,3 +144,13 @@ def test_what_is_no_proof_is_said_to_be_none(folder: Path) -> None:
     done = call("verify", folder / "checkpoint", "--key", KEY)
     assert done.exit_code == 65
     assert done.stderr.startswith("error: not a proof: ")
+
+
+def test_a_pruned_record_cannot_be_proved_and_a_later_one_can(tmp_path: Path) -> None:
+    _, begins = make_pruned(tmp_path / "audit")
+    done = call("get", tmp_path / "audit", 0)
+    assert done.exit_code == 81
+    assert f"record {begins.record} says that it was pruned" in done.stderr
+    made = tmp_path / "proof.json"
+    assert call("get", tmp_path / "audit", begins.pruned, "-O", made).exit_code == 0
+    assert call("verify", made, "--key", KEY).exit_code == 0

@@ -15,7 +15,7 @@ from sidecar.core.log.note import NoteKey
 from sidecar.core.reason import Reason
 from tests import builders
 from tests.audit import journals
-from tests.audit.journals import BOOT, KEY, make_journal
+from tests.audit.journals import BOOT, KEY, make_journal, make_pruned
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_stats_for_programs(folder: Path) -> None:
 
 
 def test_stats_of_nothing_say_so(folder: Path) -> None:
-    assert call("stats", folder, "--decision", "permit").stdout == "no record fits\n"
+    assert call("stats", folder, "--decision", "permit").stdout.startswith("no record fits\n")
 
 
 def test_several_journals_are_counted_together(tmp_path: Path) -> None:
@@ -151,3 +151,29 @@ def test_what_cannot_be_exported_is_one_error(folder: Path, tmp_path: Path) -> N
     assert done.exit_code == 80
     assert "not those of the checkpoint" in done.stderr
     assert not (tmp_path / "to" / "checkpoint").exists()
+
+
+def test_stats_say_what_the_journal_takes_and_what_was_pruned(tmp_path: Path) -> None:
+    folder = tmp_path / "pruned"
+    lines, begins = make_pruned(folder)
+    done = call("stats", folder)
+    assert f"{len(lines) - begins.pruned} records" in done.stdout
+    assert f"{folder}: segments: " in done.stdout
+    gone = f"pruned: records 0 to {begins.pruned - 1}, as record {begins.record} says"
+    assert f"  {gone}; begins with 00000002.jsonl" in done.stdout
+    (journal,) = json.loads(call("stats", folder, "-o", "json").stdout)["journals"]
+    assert (journal["pruned"], journal["pruned_by"]) == (begins.pruned, begins.record)
+    assert journal["disk_bytes"] > 0
+    assert journal["first_segment"] == 2
+
+
+def test_stats_of_an_unpruned_journal_name_no_prune(folder: Path) -> None:
+    assert "pruned:" not in call("stats", folder).stdout
+    (journal,) = json.loads(call("stats", folder, "-o", "json").stdout)["journals"]
+    assert (journal["pruned"], journal["pruned_by"], journal["first_segment"]) == (0, None, 0)
+
+
+def test_prune_records_are_found_like_any_other(tmp_path: Path) -> None:
+    lines, _ = make_pruned(tmp_path / "pruned")
+    done = call("query", tmp_path / "pruned", "--type", "prune", "-o", "json")
+    assert done.stdout_bytes == lines[-1] + b"\n"

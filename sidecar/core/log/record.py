@@ -118,7 +118,7 @@ class Outcome(Strict, frozen=True):
 
 StateType = Literal[
     "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "beat", "halt",
-    "conflict", "recovered", "gap", "runtime",
+    "conflict", "recovered", "gap", "runtime", "prune",
 ]  # fmt: skip
 
 
