@@ -224,7 +224,7 @@ class Sequencer:
         journal = self._journal
         settled = journal.failed is None and not journal.fresh and journal.durable == journal.seq
         signed = self._trip is None and self._tree.size == self._signed_size
-        return settled and signed and not (self._behind or self._full or self._stopping.is_set())
+        return settled and signed and not (self._behind or self._stopping.is_set())
 
     async def _integrate(self, count: int) -> None:
         # `count` is fixed beforehand: under a flood of records the rest of the work still gets its
