@@ -5,6 +5,7 @@
                sequencer -> tree -> checkpoint    out of band
     reader, chain, recovery                        the way back: check what is there
     prover, query                                  what others get to see of it
+    disk, prune, beginning                         how much room it takes, and what goes
 
 Rules:
 

@@ -5,6 +5,7 @@ Running and recovering share it: one definition of what follows what.
 
 import hashlib
 
+from sidecar.audit.beginning import BEGINNING, Cut
 from sidecar.core.log import merkle, record
 from sidecar.core.log.record import Decision, Record
 from sidecar.core.reason import ProtocolError, Reason
@@ -13,6 +14,9 @@ from sidecar.core.reason import ProtocolError, Reason
 class Chain:
     """Where a log stands.
 
+    Args:
+        begins: What is there of it begins here.
+
     Attributes:
         tree: Over all records so far.
         prev: SHA-256 of the last record, hex: what the next one must name.
@@ -20,9 +24,13 @@ class Chain:
 
     __slots__ = ("prev", "tree")
 
-    def __init__(self) -> None:
-        self.tree = merkle.Tree()
-        self.prev = record.FIRST_PREV
+    def __init__(self, begins: Cut = BEGINNING) -> None:
+        self.tree = merkle.Tree(begins.size, begins.subtrees)
+        self.prev = begins.prev
+
+    def cut(self, segment: int) -> Cut:
+        """This place, as the beginning of a segment."""
+        return Cut(segment, self.tree.size, self.prev, self.tree.subtrees)
 
     def check(self, line: bytes) -> Record:
         """Take the next record after checking everything about it.

@@ -77,15 +77,14 @@ def find_copies(reports: Mapping[Path, Report]) -> None:
 def has_boot(folder: Path, boot: str) -> bool:
     """Whether a process with that boot id wrote to a log: what decision ids begin with."""
     wanted = f'"boot":"{boot}"'.encode()
-    paths = (path for path in segments.find(folder))
-    return any(wanted in line for path in paths for line in segments.read(path, 0))
+    return any(wanted in line for line in segments.lines(folder))
 
 
 def _holds_log(folder: Path) -> bool:
     if any((folder / name).exists() for name in (checkpoints.CHECKPOINT, checkpoints.VKEY)):
         return True
     try:
-        return bool(segments.find(folder))
+        return bool(segments.find(folder))  # also where only `base` is left
     except ProtocolError:
         return True  # there are some, and something is wrong with them
 

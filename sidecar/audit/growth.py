@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from sidecar.audit import segments
+from sidecar.audit import beginning, segments
+from sidecar.audit.beginning import UNPRUNED, Base
+from sidecar.audit.prover import PrunedError
 from sidecar.core.log import merkle, proof
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.merkle import Tree
@@ -37,12 +39,17 @@ class Growth:
 
     def __init__(self, folder: Path, noted: Iterable[int] = ()) -> None:
         self._folder = folder
-        self._tree = Tree()
-        self._noted: dict[int, tuple[bytes, ...]] = {}  # size -> roots of its perfect subtrees
         self._wanted = set(noted)
+        self._begin(UNPRUNED)
+
+    def _begin(self, base: Base) -> None:
+        self._tree = Tree(base.cut.size, base.cut.subtrees)
+        self._noted: dict[int, tuple[bytes, ...]] = {}  # size -> roots of its perfect subtrees
         self._leaves: list[bytes] = []  # the last ones
-        self._path: Path | None = None  # segment that is being read, and how far
+        # The segment that is being read, and how far.
+        self._path = self._folder / segments.name(base.cut.segment)
         self._offset = 0
+        self._begun = False
 
     async def prove(self, old: int, signed: Checkpoint) -> list[bytes]:
         """The proof that the log extends an older state of it.
@@ -53,6 +60,7 @@ class Growth:
 
         Raises:
             ProtocolError: AUDIT_CHAIN_BREAK: the records are not those of the checkpoint.
+            PrunedError: so little was there before what was pruned, and nobody can prove it.
             OSError: they cannot be read.
         """
         await self._read_to(signed)
@@ -62,7 +70,7 @@ class Growth:
         low = self._tree.size - len(self._leaves)
         if old in self._noted and low <= old:
             return [self._root(run, old, low) for run in runs]
-        return await self._from_the_beginning(runs, signed.size)
+        return await self._from_the_beginning(runs, old, signed.size)
 
     def _root(self, run: Run, old: int, low: int) -> bytes:
         if run[1] <= old:
@@ -75,9 +83,17 @@ class Growth:
     async def _read_to(self, signed: Checkpoint) -> None:
         self._wanted.add(signed.size)
         self._note()
+        if not self._begun:
+            self._begin(await asyncio.to_thread(beginning.read, self._folder))
+            self._begun = True
+            self._note()
         while self._tree.size < signed.size:
             before = self._tree.size
-            await asyncio.to_thread(self._step, min(STEP, signed.size - before))
+            try:
+                await asyncio.to_thread(self._step, min(STEP, signed.size - before))
+            except FileNotFoundError:
+                self._begun = False  # pruned before it was read: once more from what is left
+                raise
             if self._tree.size == before:
                 detail = f"{before} records, but the checkpoint says {signed.size}"
                 raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, detail)
@@ -88,11 +104,6 @@ class Growth:
 
     def _step(self, count: int) -> None:
         """In a thread: take so many records, or as many as there are in this segment."""
-        if self._path is None:
-            found = segments.find(self._folder)
-            if not found:
-                return
-            self._path = found[0]
         taken = 0
         for line in islice(segments.read(self._path, self._offset), count):
             if not line.endswith(b"\n"):
@@ -100,14 +111,11 @@ class Growth:
             self._take(merkle.leaf_hash(line[:-1]))
             self._offset += len(line)
             taken += 1
-        if taken == 0 and (after := self._after(self._path)) is not None:
+        after = self._folder / segments.name(segments.number_of(self._path) + 1)
+        # Whatever is wanted is on the disk: where this segment has no more, the next one has it.
+        if taken == 0 and after.exists():
             self._path, self._offset = after, 0
             self._step(count)
-
-    def _after(self, path: Path) -> Path | None:
-        found = segments.find(self._folder)
-        at = found.index(path) + 1
-        return found[at] if at < len(found) else None
 
     def _take(self, leaf: bytes) -> None:
         self._tree.append(leaf)
@@ -127,16 +135,16 @@ class Growth:
         kept = [size for size in sorted(self._noted) if size >= low][-NOTED_MAX:]
         self._noted = {size: self._noted[size] for size in kept}
 
-    async def _from_the_beginning(self, runs: list[Run], size: int) -> list[bytes]:
-        roots = proof.Roots(runs)
-        leaves = _leaves(self._folder, size)
-        for _ in range(0, size, STEP):
+    async def _from_the_beginning(self, runs: list[Run], old: int, size: int) -> list[bytes]:
+        cut = (await asyncio.to_thread(beginning.read, self._folder)).cut
+        if old < cut.size:
+            raise PrunedError(f"of {old} records nothing can be proved: {cut.size} were pruned")
+        roots = proof.Roots(runs, cut.size, cut.subtrees)
+        found = segments.whole(self._folder, cut.segment, size - cut.size)
+        leaves = map(merkle.leaf_hash, found)
+        for _ in range(cut.size, size, STEP):
             await asyncio.to_thread(_feed, roots, leaves)
         return roots.hashes()
-
-
-def _leaves(folder: Path, size: int) -> Iterator[bytes]:
-    return map(merkle.leaf_hash, segments.whole(folder, size))
 
 
 def _feed(roots: proof.Roots, leaves: Iterator[bytes]) -> None:

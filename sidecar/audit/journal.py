@@ -11,9 +11,12 @@ Rules:
   unsynced page was lost after a failed fsync cannot be known, so it is never retried.
 * A journal that was not recovered is as closed as one that failed.
 * One process: `flock` on `lock`. A second one is refused, not made to wait.
+* The next segment is made while the current one fills, with all the space that it may need. Where
+  there is no room for it, nothing is wrong yet: `cramped` says so, and it is tried again. Only a
+  write that fails ends writing.
 
-Slow work (fdatasync, making the next segment) is in `Flush`, which runs in a thread and touches
-nothing of the journal; `flushed` takes its result over in the event loop.
+Slow work is in `flush.py`, which runs in a thread and touches nothing of the journal; `flushed`
+takes its result over in the event loop.
 
 Source: hardening E-J1 to E-J6.
 """
@@ -24,11 +27,13 @@ import fcntl
 import hashlib
 import os
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from sidecar.audit import checkpoints, segments
+from sidecar.audit.flush import Flush
 from sidecar.audit.recovery import Recovery, examine
+from sidecar.audit.segments import NoSpaceError
 from sidecar.core import canonical
 from sidecar.core.instant import Now
 from sidecar.core.log import record
@@ -39,45 +44,10 @@ from sidecar.core.log.record import StateChange
 from sidecar.signer import Signer
 
 LOCK = "lock"
+PATIENCE = 64  # flushes from one attempt to make a segment to the next, where there was no room
 
 _pwrite = os.pwrite
 _sha256 = hashlib.sha256
-
-
-@dataclass(frozen=True, slots=True)
-class Flush:
-    """One trip to the disk.
-
-    Attributes:
-        count: Records that are durable once it is done.
-        retired: Descriptors of full segments.
-        current: Descriptor of the segment being written.
-        offset: What the current segment holds at least; bytes.
-        folder: Of the journal.
-        prepare: Number of a segment to make in advance, or None.
-    """
-
-    count: int
-    retired: tuple[int, ...]
-    current: int
-    offset: int
-    folder: Path
-    prepare: int | None
-
-    def run(self) -> int | None:
-        """Make the records durable; returns the descriptor of the prepared segment, if any.
-
-        Raises:
-            OSError: the disk failed, or the file is no longer what was written.
-        """
-        for descriptor in self.retired:
-            os.fdatasync(descriptor)
-        os.fdatasync(self.current)
-        found = os.fstat(self.current)
-        # Writing into a deleted or cut file succeeds for ever; nobody would read it again.
-        if found.st_nlink == 0 or found.st_size < self.offset:
-            raise OSError(errno.EIO, "journal file was removed or cut", str(self.folder))
-        return None if self.prepare is None else segments.create(self.folder, self.prepare)
 
 
 class Journal:
@@ -85,7 +55,7 @@ class Journal:
 
     Args:
         folder: Made when it does not exist.
-        segment_bytes: Size at which the next segment is begun, once one is prepared.
+        segment_bytes: Size from which on the next segment is begun, once one is prepared.
 
     Attributes:
         seq: Index of the next record.
@@ -94,6 +64,11 @@ class Journal:
         durable: Records that survive a power loss.
         failed: The error that ended writing, or None.
         recovery: What `recover` found, or None.
+        hurry: Called when somebody waits for the disk.
+        cramped: Whether there was no room for a segment, the last time one was made.
+        reserves: Whether the file system takes space in advance.
+        begun: Segments begun since the sequencer looked: number, index of its first record, and the
+            `prev` that this one names.
         waiting: Called when a record comes and none was waiting in `fresh`.
 
     Raises:
@@ -102,9 +77,9 @@ class Journal:
     """
 
     __slots__ = (
-        "_current", "_deferred", "_lock", "_next", "_number", "_offset", "_retired",
-        "_segment_bytes", "durable", "failed", "folder", "fresh", "prev", "recovery", "seq",
-        "waiting",
+        "_awaited", "_current", "_deferred", "_lock", "_next", "_offset", "_patience", "_retired",
+        "_segment_bytes", "_synced", "begun", "cramped", "durable", "failed", "folder", "fresh",
+        "hurry", "number", "prev", "recovery", "reserves", "seq", "waiting",
     )  # fmt: skip
 
     def __init__(self, folder: Path, segment_bytes: int) -> None:
@@ -116,14 +91,24 @@ class Journal:
         self.fresh: deque[bytes] = deque()
         self.failed: OSError | None = OSError(errno.EBADF, "journal was not recovered", str(folder))
         self.recovery: Recovery | None = None
-        self.waiting = _nobody
+        self.hurry = self.waiting = _nobody
+        self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
         self._segment_bytes = segment_bytes
         self._current = -1
         self._deferred = b""
         self._next: int | None = None
-        self._number = -1
-        self._offset = 0
+        self.number = -1  # of the segment being written
+        self.begun: deque[tuple[int, int, str]] = deque()
+        self.cramped = False
+        self.reserves = True
+        self._patience = 0
+        self._offset = self._synced = 0  # the latter counts every segment before as full
         self._retired: list[int] = []
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """What a power loss may cost, to within what segments exceed their size by."""
+        return self.number * self._segment_bytes + self._offset - self._synced
 
     def recover(
         self, signer: Signer, origin: str, boot_id: str, instance: str, now: Now
@@ -160,14 +145,20 @@ class Journal:
         if found.torn is not None:
             _cut(found.torn.path, found.torn.offset)
         # The process before us may have died between writing and flushing.
-        for number in range(found.number + 1):
-            _sync(self.folder / segments.name(number))
+        for cut in found.cuts:
+            _sync(self.folder / segments.name(cut.segment))
         if found.number < 0:
-            self._number, self._current = 0, segments.create(self.folder, 0)
+            self.number, self._current = 0, segments.create(self.folder, 0)
+            self.begun.append((0, 0, record.FIRST_PREV))
         else:
-            self._number = found.number
+            self.number = found.number
             self._current = segments.resume(self.folder / segments.name(found.number))
+        try:
+            self.reserves = segments.reserve(self._current, self._segment_bytes)
+        except NoSpaceError:
+            self.cramped = True
         self._offset = found.offset
+        self._synced = self.number * self._segment_bytes + self._offset
         self.seq = self.durable = found.chain.tree.size
         self.prev = found.chain.prev
         self.failed = None
@@ -183,6 +174,8 @@ class Journal:
         """
         self._write(self._deferred + line + b"\n")
         self._chain(line)
+        if self._next is not None and self._offset >= self._segment_bytes:
+            self._begin_segment(self._next)
 
     def defer(self, line: bytes) -> None:
         """Take the next record, to be written with the one after it or by `settle`.
@@ -205,12 +198,12 @@ class Journal:
         """
         if self._deferred:
             self._write(self._deferred)
+            if self._next is not None and self._offset >= self._segment_bytes:
+                self._begin_segment(self._next)
 
     def _write(self, data: bytes) -> None:
         self._refuse_if_failed()
         size = len(data)
-        if self._next is not None and self._offset + size > self._segment_bytes:
-            self._begin_segment(self._next)
         try:
             written = _pwrite(self._current, data, self._offset)
         except OSError as error:
@@ -235,11 +228,30 @@ class Journal:
 
     def _begin_segment(self, prepared: int) -> None:
         # Only ever a prepared one: making a file here would cost a request an fsync. Until the next
-        # flush has brought one, the full segment simply grows on.
+        # flush has brought one, the full segment simply grows on. Nothing is deferred here, so the
+        # next record is the first of the new one, and the sequencer has not seen it yet.
         self._retired.append(self._current)
         self._current, self._next = prepared, None
-        self._number += 1
+        self.number += 1
         self._offset = 0
+        self.begun.append((self.number, self.seq, self.prev))
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for the disk."""
+        return bool(self._awaited)
+
+    def when_durable(self, then: Callable[[], None]) -> None:
+        """Call `then` in the event loop once all records so far are durable; never, if that fails.
+
+        Args:
+            then: Must not raise.
+        """
+        if self.durable >= self.seq:
+            then()
+            return
+        self._awaited.append((self.seq, then))
+        self.hurry()
 
     def flush(self) -> Flush:
         """What has to be done to make all records so far durable; run it in a thread.
@@ -249,19 +261,28 @@ class Journal:
         """
         self.settle()
         half_full = self._offset * 2 > self._segment_bytes
-        prepare = self._number + 1 if half_full and self._next is None else None
+        prepare = self.number + 1 if half_full and self._next is None else None
+        if prepare is not None and self._patience:
+            self._patience, prepare = self._patience - 1, None
         return Flush(
-            self.seq, tuple(self._retired), self._current, self._offset, self.folder, prepare
-        )
+            self.seq, tuple(self._retired), self._current, self._offset, self.number, self.folder,
+            prepare, self._segment_bytes,
+        )  # fmt: skip
 
     def flushed(self, done: Flush, prepared: int | None) -> None:
         """Take over the result of a flush, in the event loop."""
         self.durable = max(self.durable, done.count)
+        self._synced = done.number * self._segment_bytes + done.offset
         for descriptor in done.retired:
             self._retired.remove(descriptor)
             os.close(descriptor)
         if prepared is not None:
             self._next = prepared
+        if done.prepare is not None:
+            self.cramped = prepared is None
+            self._patience = PATIENCE if self.cramped else 0
+        while self._awaited and self._awaited[0][0] <= self.durable:
+            self._awaited.popleft()[1]()
 
     def fail(self, error: OSError) -> None:
         """End writing because of an error outside of `append`."""
@@ -276,6 +297,8 @@ class Journal:
         held = [*self._retired, self._current, self._next, self._lock]
         for descriptor in held:
             if descriptor is not None and descriptor >= 0:
+                with contextlib.suppress(OSError):  # taken space is no damage
+                    segments.give_back(descriptor)
                 os.close(descriptor)
         self._retired, self._current, self._next, self._lock = [], -1, None, -1
 
@@ -309,6 +332,7 @@ def _sync(path: Path) -> None:
     descriptor = segments.resume(path)
     try:
         os.fdatasync(descriptor)
+        segments.give_back(descriptor)  # that process may have been killed before it did
     finally:
         os.close(descriptor)
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.audit import checkpoints, segments
+from sidecar.audit import beginning, checkpoints, segments
+from sidecar.audit.beginning import Base
 from sidecar.core.log import merkle, proof
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.note import NoteKey
@@ -25,6 +26,10 @@ Progress = Callable[[int, int], None]  # records and bytes so far
 
 class NotYetError(Exception):
     """No checkpoint covers the record yet."""
+
+
+class PrunedError(Exception):
+    """The record is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,25 @@ def prove(folder: Path, index: int, key: NoteKey, progress: Progress | None = No
 
     Raises:
         NotYetError: the record lies behind the newest checkpoint, or there is none of either.
+        PrunedError: the record was pruned.
         ProtocolError: the checkpoint is not signed by the key, or the records are not its own.
         OSError: the folder cannot be read.
     """
-    raw, signed = _cosigned(folder, index, key) or _signed(folder, key)
+    return beginning.steady(folder, lambda begins: _proved(folder, begins, index, key, progress))
+
+
+def _proved(
+    folder: Path, begins: Base, index: int, key: NoteKey, progress: Progress | None
+) -> Proved:
+    raw, signed = _cosigned(folder, begins, index, key) or _signed(folder, key)
     if index >= signed.size:
         raise NotYetError(f"record {index}: the newest checkpoint covers {signed.size} records")
-    roots = proof.Roots(proof.inclusion(index, signed.size))
+    if index < begins.pruned:
+        raise PrunedError(f"record {index}: record {begins.record} says that it was pruned")
+    cut = begins.cut
+    roots = proof.Roots(proof.inclusion(index, signed.size), cut.size, cut.subtrees)
     found = b""
-    for at, (line, leaf) in enumerate(_records(folder, signed, progress)):
+    for at, (line, leaf) in enumerate(_records(folder, begins, signed, progress), cut.size):
         if at == index:
             found = line
         roots.take(leaf if roots.wanted else None)
@@ -80,12 +95,21 @@ def export(folder: Path, to: Path, key: NoteKey, progress: Progress | None = Non
 
     Raises:
         NotYetError: there is no checkpoint.
+        PrunedError: the oldest records are not there any more: tiles hold all of a log or nothing.
         ProtocolError: as for `prove`; then no checkpoint was written.
         OSError: something cannot be read or written.
     """
+    return beginning.steady(folder, lambda begins: _exported(folder, begins, to, key, progress))
+
+
+def _exported(
+    folder: Path, begins: Base, to: Path, key: NoteKey, progress: Progress | None
+) -> Checkpoint:
     raw, signed = _signed(folder, key)
+    if begins.pruned:
+        raise PrunedError(f"records 0 to {begins.pruned - 1} were pruned")
     tiler = Tiler()
-    for line, leaf in _records(folder, signed, progress):
+    for line, leaf in _records(folder, begins, signed, progress):
         for name, content in tiler.take(line, leaf):
             _write(to / name, content)
     for name, content in tiler.rest():
@@ -94,11 +118,17 @@ def export(folder: Path, to: Path, key: NoteKey, progress: Progress | None = Non
     return signed
 
 
-def _cosigned(folder: Path, index: int, key: NoteKey) -> tuple[bytes, Checkpoint] | None:
-    """The checkpoint that witnesses have cosigned, if it covers a record."""
+def _cosigned(
+    folder: Path, begins: Base, index: int, key: NoteKey
+) -> tuple[bytes, Checkpoint] | None:
+    """The checkpoint that witnesses have cosigned, if it covers a record and the newest prune."""
     raw = checkpoints.held_cosigned(folder)
     signed = None if raw is None else checkpoints.opened(raw, key)
-    return None if raw is None or signed is None or signed.size <= index else (raw, signed)
+    return (
+        None
+        if raw is None or signed is None or signed.size <= max(index, begins.record)
+        else (raw, signed)
+    )
 
 
 def _signed(folder: Path, key: NoteKey) -> tuple[bytes, Checkpoint]:
@@ -109,11 +139,16 @@ def _signed(folder: Path, key: NoteKey) -> tuple[bytes, Checkpoint]:
 
 
 def _records(
-    folder: Path, signed: Checkpoint, progress: Progress | None
+    folder: Path, begins: Base, signed: Checkpoint, progress: Progress | None
 ) -> Iterator[tuple[bytes, bytes]]:
     """The signed records with the hashes of their leaves; raises at the end if they are not."""
-    tree, size = merkle.Tree(), 0
-    for line in segments.whole(folder, signed.size):
+    if begins.pruned and begins.record >= signed.size:
+        detail = f"record {begins.record}, which says what was pruned, is not under the checkpoint"
+        raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, detail)
+    tree, size = merkle.Tree(begins.cut.size, begins.cut.subtrees), 0
+    for line in segments.whole(folder, begins.cut.segment, signed.size - begins.pruned):
+        if begins.pruned and tree.size == begins.record:
+            begins.confirm(line)
         leaf = merkle.leaf_hash(line)
         tree.append(leaf)
         size += len(line) + 1

@@ -2,21 +2,22 @@
 
 What is checked and what is not is part of the answer. A log that was cut or rewritten after its
 newest checkpoint looks like a log that ends there: that tail is counted and named, never called
-verified.
+verified. Of records that were pruned only the root is known, and that is said, too.
 
-Source: hardening P12.
+Source: hardening P12, E-J10.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sidecar.audit import checkpoints, segments
+from sidecar.audit import beginning, checkpoints, segments
+from sidecar.audit.beginning import Base
 from sidecar.audit.chain import Chain
 from sidecar.audit.outcomes import Outcomes
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.note import NoteKey
-from sidecar.core.reason import ProtocolError
+from sidecar.core.reason import ProtocolError, Reason
 
 PROGRESS_RECORDS = 50_000
 
@@ -42,6 +43,7 @@ class Report:
 
     Attributes:
         records: That were read and follow each other.
+        pruned: Before them; only their root is known.
         bytes_read: Of all segments.
         segments: How many.
         checkpoint: The newest one, if it was signed by the key.
@@ -56,6 +58,7 @@ class Report:
     """
 
     records: int = 0
+    pruned: int = 0
     bytes_read: int = 0
     segments: int = 0
     checkpoint: Checkpoint | None = None
@@ -67,6 +70,11 @@ class Report:
     fault: Fault | None = None
     checked: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Records of the log so far, the pruned ones included."""
+        return self.pruned + self.records
 
     @property
     def verified(self) -> bool:
@@ -88,12 +96,30 @@ def verify(
         OSError: it cannot be read.
     """
     report = Report()
+
+    def read(begins: Base) -> None:
+        nonlocal report
+        report = _verified(folder, key, progress, begins)
+        if report.fault is not None:
+            raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, report.fault.why)
+
+    try:
+        beginning.steady(folder, read)
+    except ProtocolError as error:
+        report.fault = report.fault or Fault(None, beginning.BASE, error.detail)
+    return report
+
+
+def _verified(
+    folder: Path, key: NoteKey | None, progress: Callable[[int, int], None] | None, begins: Base
+) -> Report:
+    report = Report(pruned=begins.pruned)
     # Before the records: the log may grow meanwhile, and is then longer than its checkpoint says.
     _open_checkpoint(folder, key, report)
     if report.fault is None:
-        _read(folder, report, progress)
+        _read(folder, begins, report, progress)
     if report.fault is None:
-        _conclude(report)
+        _conclude(begins, report)
     return report
 
 
@@ -110,10 +136,12 @@ def _open_checkpoint(folder: Path, key: NoteKey | None, report: Report) -> None:
         report.unchecked.append("the records: there is no checkpoint that signs them")
 
 
-def _read(folder: Path, report: Report, progress: Callable[[int, int], None] | None) -> None:
-    chain, outcomes = Chain(), Outcomes()
+def _read(
+    folder: Path, begins: Base, report: Report, progress: Callable[[int, int], None] | None
+) -> None:
+    chain, outcomes = Chain(begins.cut), Outcomes(begins.pruned)
     try:
-        paths = segments.find(folder)
+        paths = segments.find(folder, begins.cut.segment)
     except ProtocolError as error:
         report.fault = Fault(None, str(folder), error.detail)
         return
@@ -122,7 +150,7 @@ def _read(folder: Path, report: Report, progress: Callable[[int, int], None] | N
         if report.torn_bytes and path.stat().st_size:
             report.fault = Fault(chain.tree.size, path.name, "the segment before ends in a record")
             return
-        _read_segment(path, chain, outcomes, report, progress)
+        _read_segment(path, chain, outcomes, report, progress, begins)
         if report.fault is not None:
             return
     report.ended = dict(outcomes.ended)
@@ -135,18 +163,21 @@ def _read_segment(
     outcomes: Outcomes,
     report: Report,
     progress: Callable[[int, int], None] | None,
+    begins: Base,
 ) -> None:
     offset = 0
     for line in segments.read(path, 0):
         index = chain.tree.size
         why = _fault(path, offset, line, chain, outcomes, report)
+        if begins.pruned and why is None and index == begins.record and not report.torn_bytes:
+            why = _disagrees(begins, line[:-1])
         if why is not None:
             report.fault = Fault(index, f"{path.name}, byte {offset}", why)
             return
         if report.torn_bytes:
             return
         offset += len(line)
-        report.records = chain.tree.size
+        report.records = chain.tree.size - begins.pruned
         report.bytes_read += len(line)
         if not _as_signed(chain, report):
             return
@@ -170,6 +201,14 @@ def _fault(
     return outcomes.take(said)
 
 
+def _disagrees(begins: Base, line: bytes) -> str | None:
+    try:
+        begins.confirm(line)
+    except ProtocolError as error:
+        return error.detail
+    return None
+
+
 def _as_signed(chain: Chain, report: Report) -> bool:
     signed = report.checkpoint
     if signed is None or chain.tree.size != signed.size or chain.tree.root() == signed.root:
@@ -180,14 +219,24 @@ def _as_signed(chain: Chain, report: Report) -> bool:
     return False
 
 
-def _conclude(report: Report) -> None:
+def _conclude(begins: Base, report: Report) -> None:
     signed = report.checkpoint
     report.checked += [
         f"{report.records} records are canonical and complete",
-        "their numbers run from 0 without a gap",
+        f"their numbers run from {report.pruned} without a gap",
         "each names the SHA-256 of the one before",
         "no request has two ends, none an end without a decision",
     ]
+    covered = report.size if signed is None else signed.size
+    if begins.pruned and begins.record >= covered:
+        why = f"record {begins.record}, which says what was pruned, is not under the checkpoint"
+        report.fault = Fault(begins.record, beginning.BASE, why)
+        return
+    if begins.pruned:
+        report.checked.append(
+            f"record {begins.record} says that records 0 to {begins.pruned - 1} were pruned"
+        )
+        report.unchecked.append(f"these {begins.pruned} records: only their root is known")
     if report.interrupted or report.running:
         report.unchecked.append(
             f"how {report.interrupted + report.running} permitted requests ended: "
@@ -199,11 +248,11 @@ def _conclude(report: Report) -> None:
         )
     if signed is None:
         return
-    if report.records < signed.size:
-        why = f"{report.records} records, but the checkpoint says {signed.size}"
-        report.fault = Fault(report.records, checkpoints.CHECKPOINT, why)
+    if report.size < signed.size:
+        why = f"{report.size} records, but the checkpoint says {signed.size}"
+        report.fault = Fault(report.size, checkpoints.CHECKPOINT, why)
         return
-    report.tail_records = report.records - signed.size
+    report.tail_records = report.size - signed.size
     report.checked.append(f"the checkpoint over {signed.size} records is signed by the key")
     report.checked.append("their RFC 6962 root is the signed one")
     report.unchecked.append(

@@ -1,8 +1,9 @@
 """Turns appended records into durable, signed ones, out of band.
 
-Every `sync_period_ms`: leaf-hash what was appended and extend the tree; see whether the trip to the
-disk came back; start the next one if there is something to take along; hold the gate when the disk
-is too far behind. Every `checkpoint_period_ms`, a trip also carries a checkpoint.
+Every `sync_period_ms`, and at once when an answer waits for the disk: leaf-hash what was appended
+and extend the tree; see whether the trip to the disk came back; start the next one if there is
+something to take along; hold the gate when the disk is too far behind. Every
+`checkpoint_period_ms`, a trip also carries a checkpoint.
 
 Rules:
 
@@ -10,8 +11,10 @@ Rules:
   function does it, in one thread, so that nothing can come in between.
 * Hashing never waits for the disk. So what waits in memory is bounded by how often the event loop
   comes round, however slow the disk is; a backlog beyond `BACKLOG_MAX` holds the gate all the same.
-* A passing hold (EG703) ends when the disk has caught up. An error latches (EG702): nothing is
-  tried again, and the last checkpoint stays what it was.
+* A passing hold (EG703) ends when the disk has caught up, and when there is room within the disk
+  budget. An error latches (EG702): nothing is tried again, and the last checkpoint stays what it
+  was.
+* Where a segment begins, what the tree was there is kept: so the log can be pruned before it.
 * A checkpoint is signed only over a tree that extends the one signed before: this process read the
   log up to it, and only appends.
 
@@ -24,7 +27,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sidecar.audit import checkpoints
-from sidecar.audit.journal import Flush, Journal
+from sidecar.audit.beginning import Cut
+from sidecar.audit.disk import Level, Use
+from sidecar.audit.flush import Flush
+from sidecar.audit.journal import Journal
 from sidecar.clock import Clock
 from sidecar.config import sections
 from sidecar.core.instant import NS_PER_MS, NS_PER_US, Now
@@ -36,6 +42,7 @@ from sidecar.signer import Signer
 
 BATCH_RECORDS = 256  # leaf-hashed in one go: about half a millisecond of the event loop
 BACKLOG_MAX = 65_536  # records, some 60 MB
+UNSYNCED_MAX = 64 * 1024 * 1024  # bytes; at a disk's pace of 30 MB/s those of `unsynced_max_ms`
 SYNC_BOUNDS_US = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000)
 
 BEHIND = Hold(Reason.AUDIT_BACKPRESSURE, HoldKind.PASSING)
@@ -57,6 +64,8 @@ class Gauges:
         sync_counts: fdatasync calls by duration: at most `SYNC_BOUNDS_US[i]`, the last: longer.
         sync_sum_us: Time they took together.
         sync_last_us: Time the last one took.
+        disk_bytes: That the journal takes; 0 before anybody looked.
+        disk_budget_bytes: That it may take; 0: without a bound.
     """
 
     records: int
@@ -69,6 +78,8 @@ class Gauges:
     sync_counts: tuple[int, ...]
     sync_sum_us: int
     sync_last_us: int
+    disk_bytes: int
+    disk_budget_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,7 @@ class Sequencer:
 
     Attributes:
         head: The newest checkpoint that is durable here, or None.
+        cuts: The beginning of each segment so far, in order; whoever prunes removes from it.
     """
 
     def __init__(
@@ -117,6 +129,7 @@ class Sequencer:
         self._place = place
         self._lift = lift
         self._tree = Tree() if recovery is None else recovery.chain.tree
+        self.cuts: list[Cut] = [] if recovery is None else list(recovery.cuts)
         signed = None if recovery is None else recovery.checkpoint
         self.head = signed
         self._signed_wall_ms = 0
@@ -124,12 +137,15 @@ class Sequencer:
         self._next_checkpoint_ns = 0
         self._clean_ns = clock().boot  # everything appended before then is durable
         self._trip: _Trip | None = None
-        self._behind = False
+        self._behind = self._full = False
+        self._disk_bytes = 0
         self._sync_counts = [0] * (len(SYNC_BOUNDS_US) + 1)
         self._sync_sum_us = self._sync_last_us = 0
         self._stopping = asyncio.Event()
         self._news = asyncio.Event()  # a record after a time without any, or the end
+        self._soon = asyncio.Event()  # somebody waits, or the end
         journal.waiting = self._news.set
+        journal.hurry = self._hurry
 
     @property
     def _signed_size(self) -> int:
@@ -149,12 +165,21 @@ class Sequencer:
             sync_counts=tuple(self._sync_counts),
             sync_sum_us=self._sync_sum_us,
             sync_last_us=self._sync_last_us,
+            disk_bytes=self._disk_bytes,
+            disk_budget_bytes=self._settings.disk_budget_bytes,
         )
+
+    def see(self, use: Use, level: Level) -> None:
+        """Take over what the journal takes of the disk; full holds the gate."""
+        self._disk_bytes, self._full = use.taken_bytes, level is Level.FULL
+        if self._full:
+            self._news.set()
 
     def stop(self) -> None:
         """Ask `run` to write the last checkpoint and return."""
         self._stopping.set()
         self._news.set()
+        self._soon.set()
 
     async def run(self) -> None:
         """Work until stopped or cancelled, then write the last checkpoint.
@@ -181,7 +206,18 @@ class Sequencer:
             self._clean_ns = self._clock().boot  # all until now was durable
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.sync_period_ms / 1000):
-                await self._stopping.wait()
+                await self._soon.wait()
+        if not self._stopping.is_set():
+            self._soon.clear()
+
+    def _hurry(self) -> None:
+        # A trip under way left before the record came: who waits is taken along by the next one.
+        if self._trip is None or self._trip.result.done():
+            self._soon.set()
+
+    def _back(self, _: object) -> None:
+        if self._journal.waited_for:
+            self._soon.set()
 
     def _idle(self) -> bool:
         # Whether the next visit could change anything, if no record comes before.
@@ -193,12 +229,23 @@ class Sequencer:
     async def _integrate(self, count: int) -> None:
         # `count` is fixed beforehand: under a flood of records the rest of the work still gets its
         # turn.
-        fresh, tree = self._journal.fresh, self._tree
+        fresh, tree, begun = self._journal.fresh, self._tree, self._journal.begun
         while count > 0:
-            for _ in range(min(count, BATCH_RECORDS)):
+            batch = min(count, BATCH_RECORDS)
+            if begun:
+                batch = min(batch, begun[0][1] - tree.size)
+            for _ in range(batch):
                 tree.append(leaf_hash(fresh.popleft()))
-            count -= BATCH_RECORDS
+            self._cut()
+            count -= batch
             await asyncio.sleep(0)
+        self._cut()  # a segment may have begun after the last record so far
+
+    def _cut(self) -> None:
+        begun = self._journal.begun
+        if begun and begun[0][1] == self._tree.size:
+            number, size, prev = begun.popleft()
+            self.cuts.append(Cut(number, size, prev, self._tree.subtrees))
 
     def _watch_backlog(self) -> None:
         if len(self._journal.fresh) > BACKLOG_MAX:
@@ -223,7 +270,9 @@ class Sequencer:
             self._place(UNWRITABLE)
             return
         loop = asyncio.get_running_loop()
-        self._trip = _Trip(flush, made, now, loop.run_in_executor(None, self._carry, flush, made))
+        result = loop.run_in_executor(None, self._carry, flush, made)
+        result.add_done_callback(self._back)
+        self._trip = _Trip(flush, made, now, result)
 
     def _carry(self, flush: Flush, made: Checkpoint | None) -> tuple[int | None, int]:
         """In a thread: records durable, then the checkpoint."""
@@ -256,7 +305,8 @@ class Sequencer:
         journal = self._journal
         if journal.durable == journal.seq:
             self._clean_ns = now.boot
-        if now.boot - self._clean_ns > self._settings.unsynced_max_ms * NS_PER_MS:
+        late = now.boot - self._clean_ns > self._settings.unsynced_max_ms * NS_PER_MS
+        if late or self._full or journal.unsynced_bytes > UNSYNCED_MAX:
             self._hold()
         elif self._behind and len(journal.fresh) <= BACKLOG_MAX:
             self._behind = False

@@ -30,9 +30,9 @@ def last(folder: Path, count: int) -> tuple[list[bytes], Position]:
         OSError: it cannot be read.
     """
     lines: list[bytes] = []
-    end = Position(max(len(segments.find(folder)) - 1, 0), 0)
-    position = end
-    for number in range(end.number, -1, -1):
+    numbers = [segments.number_of(path) for path in segments.find(folder)] or [0]
+    end = position = Position(numbers[-1], 0)
+    for number in reversed(numbers):
         if len(lines) >= count and number < end.number:
             break
         position = Position(number, 0)

@@ -278,8 +278,10 @@ ADVICE: dict[str, Advice] = {
         "Free space, permissions and disk errors at spec.audit.dir; then restart the sidecar.",
     ),
     "EG703": Advice(
-        "Records wait longer for the disk than audit.unsyncedMax.",
-        "Disk latency: epochgate_audit_sync_duration_seconds.",
+        "Records wait longer for the disk than audit.unsyncedMax, or fill audit.diskBudget.",
+        "Disk latency: epochgate_audit_sync_duration_seconds. Or room: epochgate_audit_disk_bytes "
+        "and epochgate_audit_disk_budget_bytes; raise the budget, or let audit.retention prune. "
+        "Never delete files of the log by hand.",
     ),
     "EG704": Advice(
         "A record of the audit log went longer without a signed checkpoint over it than the "

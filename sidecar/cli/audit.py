@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from sidecar.audit import checkpoints, collection, prover, reader, tail
-from sidecar.audit.prover import NotYetError
+from sidecar.audit.prover import NotYetError, PrunedError
 from sidecar.audit.reader import Report
 from sidecar.cli import witnesses
 from sidecar.cli.journals import (
@@ -29,6 +29,7 @@ from sidecar.cli.journals import (
     plain,
     progress_of,
 )
+from sidecar.cli.proof import get
 from sidecar.cli.query import query, stats
 from sidecar.cli.text import (
     UNAVAILABLE,
@@ -52,6 +53,7 @@ def audit() -> None:
 audit.add_command(query)
 audit.add_command(stats)
 audit.add_command(witnesses.policy)
+audit.add_command(get, "prove")  # where people look for it, too
 
 
 @audit.command(
@@ -156,7 +158,8 @@ def export(folder: Path, to: Path, keys: tuple[str, ...], key_file: Path | None)
     Any web server can hand them out, and programs that know the format check them. Done again, the
     copy grows with the log. A journal for each process makes a folder for each.
 
-    Records after the newest checkpoint are not copied: nobody has signed them yet.
+    Records after the newest checkpoint are not copied: nobody has signed them yet. A journal whose
+    oldest records were pruned cannot be copied any more: copy before that, and keep the copies.
     """
     known = given(keys, key_file)
     folders = collection.find(folder)
@@ -167,6 +170,9 @@ def export(folder: Path, to: Path, keys: tuple[str, ...], key_file: Path | None)
             made = prover.export(journal, place, key, progress_of())
         except NotYetError as error:
             raise CliError(f"not exported: {journal}: {error}", UNAVAILABLE) from None
+        except PrunedError as error:
+            how = "tiles hold a whole log; keep a copy from before, and the segments that are left"
+            raise CliError(f"not exported: {journal}: {error}; {how}", UNVERIFIABLE) from None
         except ProtocolError as error:
             raise CliError(f"not exported: {journal}: {error}", VERIFICATION_FAILED) from None
         click.echo(f"{made.size} records of {made.origin}: {place}")

@@ -9,13 +9,16 @@ from typing import Any, TypeVar, get_args
 import click
 
 from sidecar import clock
-from sidecar.audit import collection
+from sidecar.audit import beginning, collection, disk, segments
+from sidecar.audit.beginning import Base
+from sidecar.audit.disk import Use
 from sidecar.audit.query import Stats, Wanted, search
-from sidecar.cli.journals import CLEAR, FOLDER, OUTPUT, line_of, progress_of, time_of
+from sidecar.cli.journals import CLEAR, FILE, FOLDER, MB, OUTPUT, line_of, progress_of, time_of
 from sidecar.cli.peers import DURATION
-from sidecar.cli.text import print_json, table
+from sidecar.cli.text import BAD_DATA, CliError, print_json, table
+from sidecar.core import recording
 from sidecar.core.log.record import StateType
-from sidecar.core.reason import BY_CODE
+from sidecar.core.reason import BY_CODE, ProtocolError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -67,6 +70,10 @@ _FILTERS = (
     click.option("--route", help="Name of the route."),
     click.option("--trace", help="W3C trace id."),
     click.option("--request", help="Decision id: the decision, and what became of it."),
+    click.option("--subject", help="Who asked, as its header said; needs --digest-key."),
+    click.option("--tenant", help="For whom, likewise."),
+    click.option("--digest-key", "digest_key", type=FILE,
+                 help="digest.key in the pod's state folder, or its audit.digestKeyFile."),
 )  # fmt: skip
 
 
@@ -76,14 +83,32 @@ def _filtered(command: F) -> F:
     @functools.wraps(command)
     def call(**options: Any) -> object:  # noqa: ANN401, click's
         names = ("since", "until", "decision", "reason", "route", "trace", "request")
+        key_file = options.pop("digest_key")
+        digests: dict[str, Any] = {
+            what: _digest(what, options.pop(what), key_file) for what in ("subject", "tenant")
+        }
         wanted = Wanted(
-            types=frozenset(options.pop("types")), **{name: options.pop(name) for name in names}
-        )
+            types=frozenset(options.pop("types")), **digests,
+            **{name: options.pop(name) for name in names},
+        )  # fmt: skip
         return command(wanted=wanted, **options)
 
     for option in reversed(_FILTERS):
         call = option(call)
     return call  # type: ignore[return-value]
+
+
+def _digest(what: str, value: str | None, key_file: Path | None) -> str | None:
+    """What stands in records for a subject or tenant."""
+    if value is None:
+        return None
+    if key_file is None:
+        raise click.UsageError(f"--{what} needs --digest-key: records hold only keyed digests")
+    try:
+        key = recording.read_key(key_file.read_bytes())
+    except ProtocolError as error:
+        raise CliError(f"not a digest key: {key_file}: {error.detail}", BAD_DATA) from None
+    return recording.digest(key, what.encode(), value.encode())
 
 
 @click.command(
@@ -119,13 +144,54 @@ def query(
 @_filtered
 @OUTPUT
 def stats(folder: Path, wanted: Wanted, output: str) -> None:
-    """Count the records of the journals in FOLDER that fit every filter, unverified."""
+    """Count the records of the journals in FOLDER that fit every filter, unverified.
+
+    Also says what each journal takes of the disk, and what was pruned of it.
+    """
     found, progress = Stats(), progress_of()
-    for journal in collection.find(folder):
+    rooms = {journal: _room(journal) for journal in collection.find(folder)}
+    for journal in rooms:
         for _, said in search(journal, wanted, progress, found):
             found.add(said)
     _end(progress, found)
-    print_json(_as_json(found)) if output == "json" else _show(found)
+    if output == "json":
+        print_json({**_as_json(found), "journals": [_room_json(*room) for room in rooms.items()]})
+        return
+    _show(found)
+    for room in rooms.items():
+        _show_room(*room)
+
+
+_Room = tuple[Use, int, Base]  # what is taken, number of segments, where the journal begins
+
+
+def _room(journal: Path) -> _Room:
+    return beginning.steady(
+        journal,
+        lambda begins: (
+            disk.measure(journal), len(segments.find(journal, begins.cut.segment)), begins
+        ),
+    )  # fmt: skip
+
+
+def _room_json(journal: Path, room: _Room) -> Mapping[str, object]:
+    use, count, begins = room
+    return {
+        "folder": str(journal), "disk_bytes": use.taken_bytes, "free_bytes": use.free_bytes,
+        "segments": count, "first_segment": begins.cut.segment, "pruned": begins.pruned,
+        "pruned_by": begins.record if begins.pruned else None,
+    }  # fmt: skip
+
+
+def _show_room(journal: Path, room: _Room) -> None:
+    use, count, begins = room
+    disk_mb = f"{use.taken_bytes / MB:,.1f} MB, {use.free_bytes / MB:,.1f} MB free"
+    click.echo(f"{journal}: segments: {count}, {disk_mb}")
+    if begins.pruned:
+        click.echo(
+            f"  pruned: records 0 to {begins.pruned - 1}, as record {begins.record} says; "
+            f"begins with {segments.name(begins.cut.segment)}"
+        )
 
 
 def _end(progress: object, found: Stats) -> None:

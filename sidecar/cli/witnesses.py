@@ -1,8 +1,7 @@
 """Witnesses of audit logs on the command line: whether enough have cosigned, and who has to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
@@ -13,40 +12,34 @@ from sidecar.cli.text import BAD_DATA, CliError
 from sidecar.core.envelope import PublicKey, key_id
 from sidecar.core.log import cosignature, tlog_policy
 from sidecar.core.log.cosignature import Cosignature, Witnesses, WitnessKey
+from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import ProtocolError, Reason
 
-Command = TypeVar("Command", bound=Callable[..., object])
 MS_PER_S = 1000
 
-
-def named(command: Command) -> Command:
-    """The options that name witnesses; `wanted` takes their values."""
-    trust = click.option(
-        "--trust", "trust_file", type=FILE, help="Trust document that names the witnesses."
-    )
-    keys = click.option(
-        "--witness", "witness_keys", multiple=True, metavar="VKEY",
-        help="Or the key of one that has to have cosigned; repeat it.",
-    )  # fmt: skip
-    return trust(keys(command))
+named = click.option(
+    "--witness", "witness_keys", multiple=True, metavar="VKEY",
+    help="Key of a witness that has to have cosigned, instead of those of --trust; repeat it.",
+)  # fmt: skip
 
 
-def wanted(trust_file: Path | None, witness_keys: Sequence[str]) -> Witnesses | None:
+def wanted(trust: Trust | None, witness_keys: Sequence[str]) -> Witnesses | None:
     """Who has to have cosigned; None: nobody was named.
 
+    Args:
+        trust: Names witnesses, or not.
+        witness_keys: Verifier keys; all of them have to, then.
+
     Raises:
-        CliError: what names them cannot be used.
+        CliError: one of these is none.
     """
-    if trust_file is not None and witness_keys:
-        raise click.UsageError("give --trust or --witness, not both")
-    if trust_file is not None:
-        found = load_trust(trust_file).witnesses
-        return found if found.keys else None
+    if not witness_keys:
+        return trust.witnesses if trust is not None and trust.witnesses.keys else None
     try:
-        named = {cosignature.parse_key(key).public: None for key in witness_keys}
+        keys = {cosignature.parse_key(key).public: None for key in witness_keys}
     except ProtocolError as error:
         raise CliError(f"{error.detail}: --witness; expected name+id+base64", BAD_DATA) from None
-    return Witnesses(named, len(named)) if named else None
+    return Witnesses(keys, len(keys))
 
 
 def check(raw: bytes, by: Witnesses) -> str:

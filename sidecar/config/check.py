@@ -33,6 +33,8 @@ from sidecar.config.sections import (
 from sidecar.core.objects.trust import Quorum, Trust
 
 MISSES = 3
+BUDGET_SEGMENTS = 4  # two are always there, and a warning needs room to be early
+RETENTION_MIN_MS = 3_600_000
 PPM = 1_000_000
 IMAGE_DIGEST_MAX = 512  # as core.canonical.Text
 _LOCAL = "the local value may only tighten the signed one"
@@ -102,6 +104,13 @@ def _sizes(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     sync, unsynced = values.get("audit.syncPeriod"), values.get("audit.unsyncedMax")
     if sync and unsynced and unsynced < sync:
         found.append(("audit.unsyncedMax", f"must be at least audit.syncPeriod, {sync} ms"))
+    segment, budget = values.get("audit.segmentSize"), values.get("audit.diskBudget")
+    if segment and budget and budget < BUDGET_SEGMENTS * segment:
+        least = BUDGET_SEGMENTS * segment
+        why = f"must be 0 or at least {BUDGET_SEGMENTS} times audit.segmentSize, {least} bytes"
+        found.append(("audit.diskBudget", why))
+    if 0 < (values.get("audit.retention") or 0) < RETENTION_MIN_MS:
+        found.append(("audit.retention", "must be 0, keep for ever, or at least 1h"))
     head = values.get("limits.head")
     found += [
         (key, f"must be at most limits.head, {head} bytes")

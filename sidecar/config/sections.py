@@ -197,6 +197,13 @@ class Audit:
         unsynced_max_ms: Age of un-flushed records at which the gate is held (EG703).
         checkpoint_period_ms: How often a signed checkpoint is written while records arrive.
         witnesses: Who is asked to cosign these; who of them counts is in the trust document.
+        digest_key_file: Key of the digests that stand for subjects and tenants in records: 64 hex
+            digits, the same for all pods that are to be searched together. None: an own one, made
+            in state.dir.
+        disk_budget_bytes: What the journal may take of the disk: a warning at 80 %, the gate is
+            held at 100 % (EG703); 0: as much as there is.
+        retention_ms: How old records have to be before they are pruned, whole segments at a time;
+            0: kept for ever.
     """
 
     dir: Path
@@ -205,6 +212,9 @@ class Audit:
     unsynced_max_ms: int = 2_000
     checkpoint_period_ms: int = 1_000
     witnesses: tuple[WitnessAddress, ...] = ()
+    digest_key_file: Path | None = None
+    disk_budget_bytes: int = 0
+    retention_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,6 +265,7 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
             "syncPeriod": (1, 10 * _SECOND),
             "unsyncedMax": (1, _MINUTE),
             "checkpointPeriod": (10, _HOUR),
+            "retention": (0, 100 * 365 * 24 * _HOUR),
         },
     ),
     Field(
@@ -273,6 +274,13 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
         "Who is asked to cosign checkpoints; who of them counts is in the trust document.",
         default=(),
     ),
+    Field(
+        "audit.digestKeyFile",
+        Unit.FILE,
+        "Key of the digests that stand for subjects and tenants in records: 64 hex digits, the "
+        "same for all pods that are to be searched together; default: an own one in state.dir.",
+    ),
+    _number(sections.Audit, "audit.diskBudget", Unit.SIZE, 0, 1024 * 1024 * _GIB),
     dataclasses.replace(
         _number(sections.Drain, "drain.delay", Unit.DURATION, 0, 10 * _MINUTE),
         about="After SIGTERM, serve on for so long.",

@@ -30,6 +30,7 @@ from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError
 from sidecar.core.snapshot import Hold, HoldKind
 from sidecar.sync.peer import Peer
+from sidecar.telemetry import logs
 from sidecar.telemetry.logs import Log
 
 if TYPE_CHECKING:
@@ -127,7 +128,10 @@ class Heads:
         if (key, remembered) in self._sound:
             return True
         try:
-            await asyncio.to_thread(past.compare, folder, remembered, key)
+            if not await asyncio.to_thread(past.compare, folder, remembered, key):
+                # It remembers a state from before what was pruned: older than all that is there.
+                fields = {"log": key.name, "peer": str(peer), "records": remembered.size}
+                self._log.warning(logs.AUDIT_UNCOMPARED, **fields)
         except ProtocolError as error:
             self._wrong = True
             self._log.complain(f"audit log, as peer {peer} remembers it", folder, error)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from sidecar.audit import checkpoints, past
 from sidecar.audit.growth import Growth
+from sidecar.audit.prover import PrunedError
 from sidecar.clock import Clock
 from sidecar.core.envelope import PublicKey
 from sidecar.core.log import cosignature
@@ -213,7 +214,7 @@ class Witnessing:
             if answer.size is not None:  # somebody else has told it more: once more from there
                 answer = await self._asked(kept, one, answer.size, target)
             await self._take(kept, target, answer)
-        except (WitnessError, ProtocolError, OSError) as error:
+        except (WitnessError, ProtocolError, PrunedError, OSError) as error:
             self._complain(kept, one, error)
             return False
         if self._said.pop((one.url, kept.key.name), None) is not None:

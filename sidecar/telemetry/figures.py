@@ -19,7 +19,10 @@ Series = Counter | Gauge | Histogram
 _Labelled = list[tuple[tuple[str, ...], float]]
 
 # Of a log on the disk: told by whoever writes it now, and still true when that has ended.
-OF_THE_LOG = frozenset({"epochgate_audit_records_total", "epochgate_audit_chain_size"})
+OF_THE_LOG = frozenset({
+    "epochgate_audit_records_total", "epochgate_audit_chain_size", "epochgate_audit_disk_bytes",
+    "epochgate_audit_disk_budget_bytes",
+})  # fmt: skip
 # The oldest tells whether any log is not sealed any more.
 OLDEST = frozenset({"epochgate_audit_last_checkpoint_timestamp_seconds"})
 # Of the follower, of which there is one.

@@ -83,6 +83,14 @@ class AuditFigures(Protocol):
         """When the log was last sealed; 0: not by this process."""
 
     @property
+    def disk_bytes(self) -> int:
+        """Taken on the disk."""
+
+    @property
+    def disk_budget_bytes(self) -> int:
+        """What may be taken; 0: without a bound."""
+
+    @property
     def sync_counts(self) -> Sequence[int]:
         """Flushes by duration, bounds as in `SYNC_BOUNDS_US`, and one for longer ones."""
 
@@ -229,6 +237,10 @@ class Metrics(Collector):
         self.audit_backlog = Gauge(
             "epochgate_audit_backlog_records", "Records that wait for the tree."
         )
+        self.audit_disk = Gauge("epochgate_audit_disk_bytes", "What the log takes of the disk.")
+        self.audit_disk_budget = Gauge(
+            "epochgate_audit_disk_budget_bytes", "What it may take; 0: as much as there is."
+        )
         self.audit_sync_duration = Histogram(
             "epochgate_audit_sync_duration_seconds",
             "Flushes to the disk.",
@@ -302,6 +314,8 @@ class Metrics(Collector):
         self.audit_records.values[()] = log.records
         self.audit_size.set(log.size)
         self.audit_backlog.set(log.backlog)
+        self.audit_disk.set(log.disk_bytes)
+        self.audit_disk_budget.set(log.disk_budget_bytes)
         sealed_ms = log.checkpoint_wall_ms
         if log.checkpoint_size == log.records:
             sealed_ms = self._clock().wall  # nothing waits: it is sealed up to this moment

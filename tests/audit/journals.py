@@ -3,7 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from sidecar.audit import checkpoints
+from sidecar.audit import beginning, checkpoints, prune
+from sidecar.audit.beginning import Base, Cut
 from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
 from sidecar.core import policy, routes
@@ -20,6 +21,7 @@ from sidecar.signer import FileSigner
 from tests import builders
 
 BOOT = "0123456789abcdef"
+DIGEST_KEY = bytes(range(32))
 INSTANCE = "pod-1"
 ORIGIN = "epochgate/test/pod-1"
 SIGNER = FileSigner(hashlib.sha256(b"instance").digest())
@@ -42,7 +44,7 @@ def open_journal(folder: Path, segment_bytes: int = SEGMENT_BYTES) -> Journal:
 
 def make_recorder(journal: Journal, gate: Gate) -> Recorder:
     """A recorder of the test's instance."""
-    return Recorder(journal, BOOT, INSTANCE, gate.place, lambda settle: settle())
+    return Recorder(journal, BOOT, INSTANCE, gate.place, lambda settle: settle(), DIGEST_KEY)
 
 
 def make_journal(
@@ -67,6 +69,40 @@ def write_checkpoint(folder: Path, lines: list[bytes]) -> None:
     for line in lines:
         tree.append(leaf_hash(line))
     checkpoints.write(folder, checkpoints.seal(Checkpoint(ORIGIN, tree.size, tree.root()), SIGNER))
+
+
+def announce(folder: Path, lines: list[bytes], segment: int) -> Base:
+    """Write a prune record that lets a journal begin with a segment; adds it to `lines`."""
+    journal = open_journal(folder)
+    assert journal.recovery is not None
+    cuts = journal.recovery.cuts
+    cut = next(cut for cut in cuts if cut.segment == segment)
+    index = journal.seq
+    said = beginning.claim(cut, cuts[0].segment, builders.NOW)
+    assert make_recorder(journal, Gate()).state("prune", said, builders.now(index))
+    lines += journal.fresh
+    journal.close()
+    return Base(cut, index)
+
+
+def make_pruned(
+    folder: Path, records: int = 20, segment: int = 2, segment_bytes: int = 1500
+) -> tuple[list[bytes], Base]:
+    """A journal whose oldest segments are gone, all of it signed; every line there ever was."""
+    lines = make_journal(folder, records, records, segment_bytes)
+    begins = announce(folder, lines, segment)
+    write_checkpoint(folder, lines)
+    prune.carry_out(folder, begins)
+    return lines, begins
+
+
+def make_cut(lines: list[bytes], segment: int, size: int) -> Cut:
+    """The place before which so many records stand."""
+    tree = Tree()
+    for line in lines[:size]:
+        tree.append(leaf_hash(line))
+    prev = hashlib.sha256(lines[size - 1]).hexdigest()
+    return Cut(segment, size, prev, tree.subtrees)
 
 
 def make_snapshot() -> Snapshot:

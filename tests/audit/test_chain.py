@@ -60,3 +60,14 @@ def test_a_record_changed_after_its_successor_was_written_is_found(lines: list[b
 def test_a_decision_under_the_id_of_another_is_refused(lines: list[bytes]) -> None:
     with pytest.raises(ProtocolError, match="not that of its place"):
         Chain().check(lines[0].replace(b'-0","epoch', b'-1","epoch'))
+
+
+def test_a_chain_goes_on_from_where_it_was_cut(lines: list[bytes]) -> None:
+    whole = Chain()
+    whole.check(lines[0])
+    rest = Chain(whole.cut(1))
+    for line in lines[1:]:
+        whole.check(line)
+        rest.check(line)
+    assert (rest.tree.root(), rest.prev) == (whole.tree.root(), whole.prev)
+    assert rest.cut(7) == whole.cut(7)

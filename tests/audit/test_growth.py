@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.audit import growth, segments
+from sidecar.audit import beginning, growth, segments
+from sidecar.audit.beginning import Base, Cut
 from sidecar.audit.growth import Growth
+from sidecar.audit.prover import PrunedError
+from sidecar.core import canonical
 from sidecar.core.log import merkle, proof
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.merkle import Tree
@@ -101,12 +104,46 @@ async def test_other_records_than_those_signed_are_proved_for_nobody(tmp_path: P
     assert caught.value.reason is Reason.AUDIT_CHAIN_BREAK
 
 
-@pytest.mark.parametrize("size", [0, 20])
-async def test_fewer_records_than_were_signed_are_proved_for_nobody(
-    tmp_path: Path, size: int
-) -> None:
-    if size:
-        write(tmp_path, size)
+async def test_fewer_records_than_were_signed_are_proved_for_nobody(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        await Growth(tmp_path).prove(0, head(21))
+    write(tmp_path, 20)
     with pytest.raises(ProtocolError) as caught:
         await Growth(tmp_path).prove(0, head(21))
     assert caught.value.reason is Reason.AUDIT_CHAIN_BREAK
+
+
+def prune(folder: Path, segment: int, size: int) -> None:
+    """Take away what lies before a segment, as `base` then says."""
+    tree = Tree()
+    for line in LINES[:size]:
+        tree.append(merkle.leaf_hash(line))
+    prev = canonical.digest(LINES[size - 1])
+    base = Base(Cut(segment, size, prev, tree.subtrees), size + 1)
+    (folder / beginning.BASE).write_bytes(beginning.encode(base))
+    for number in range(segment):
+        (folder / segments.name(number)).unlink(missing_ok=True)
+
+
+async def test_what_is_left_of_a_pruned_log_is_proved_as_before(tmp_path: Path) -> None:
+    write(tmp_path, 60)
+    prune(tmp_path, 3, 27)
+    for old in (27, 28, 32, 40, 59):
+        assert proves(old, 60, await Growth(tmp_path, [old]).prove(old, head(60)))
+        assert proves(old, 60, await Growth(tmp_path).prove(old, head(60)))
+    with pytest.raises(PrunedError, match="27 were pruned"):
+        await Growth(tmp_path).prove(26, head(60))
+
+
+async def test_a_log_is_pruned_while_it_is_read(tmp_path: Path) -> None:
+    write(tmp_path, 60)
+    one, behind = Growth(tmp_path), Growth(tmp_path)
+    await one.prove(0, head(60))
+    await behind.prove(0, head(10))
+    prune(tmp_path, 5, 45)
+    write_more = b"".join(line + b"\n" for line in LINES[60:])
+    (tmp_path / segments.name(7)).write_bytes(write_more)
+    assert proves(60, 70, await one.prove(60, head(70)))
+    with pytest.raises(FileNotFoundError):
+        await behind.prove(10, head(70))
+    assert proves(60, 70, await behind.prove(60, head(70)))

@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from sidecar.audit import reader
+from sidecar.audit.outcomes import Outcomes
 from sidecar.core.gate import Gate
-from sidecar.core.log.record import OutcomeKind
+from sidecar.core.log.record import Outcome, OutcomeKind, StateChange
 from tests import builders
 from tests.audit.journals import (
+    BOOT,
     DENIAL,
     HEAD,
+    INSTANCE,
     KEY,
     make_permit,
     make_recorder,
@@ -100,3 +103,30 @@ def test_a_decision_under_another_id_is_damage(log: Log, monkeypatch: pytest.Mon
     fault = log.verify().fault
     assert fault is not None
     assert "not that of its place" in fault.why
+
+
+def test_outcomes_of_pruned_permits_are_believed_once() -> None:
+    """Permits 3 and 7 went with the first 8 records; 8 is there, or would be."""
+    outcomes = Outcomes(pruned=8)
+    assert outcomes.take(make_outcome("b-3")) is None
+    assert outcomes.take(make_outcome("b-7")) is None
+    assert outcomes.ended["permit"] == 2
+    for wrong in ("b-3", "b-8", "b-x", "b-", "", "b-99999999999999999999"):
+        assert outcomes.take(make_outcome(wrong)) is not None
+
+
+def test_a_new_process_ends_no_permit_of_the_one_before() -> None:
+    outcomes = Outcomes(pruned=8)
+    start = StateChange(
+        boot=BOOT, detail={}, inst=INSTANCE, prev="0" * 64, seq=9, ts=0, type="start", v=1
+    )
+    assert outcomes.take(start) is None
+    assert outcomes.take(make_outcome("b-3")) is not None
+
+
+def make_outcome(decision_id: str) -> Outcome:
+    return Outcome(
+        boot=BOOT, decision_id=decision_id, dur_us=1, inst=INSTANCE, outcome="permit",
+        prev="0" * 64, reason=None, resp_h=None, sent=True, seq=9, status=200, ts=0,
+        type="outcome", v=1,
+    )  # fmt: skip

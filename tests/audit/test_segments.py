@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.audit import segments
 from sidecar.core.reason import ProtocolError, Reason
+from tests.audit import journals
 
 
 def test_segments_are_found_in_order_and_other_files_are_left_alone(tmp_path: Path) -> None:
@@ -67,3 +68,70 @@ def test_bytes_with_a_newline_among_them_are_not_torn(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"a\nbcd\n")
     assert segments.torn(path, 2) is None
+
+
+def taken(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+def test_a_segment_takes_its_space_in_advance_and_gives_the_rest_back(tmp_path: Path) -> None:
+    descriptor = segments.prepare(tmp_path, 0, 1_000_000)
+    path = tmp_path / segments.name(0)
+    assert path.stat().st_size == 0, "the size is what was written"
+    assert taken(path) >= 1_000_000
+    os.pwrite(descriptor, b"a\n", 0)
+    segments.give_back(descriptor)
+    os.close(descriptor)
+    assert path.read_bytes() == b"a\n"
+    assert taken(path) <= segments.ROUNDING_BYTES
+
+
+def test_without_room_no_segment_is_left(tmp_path: Path) -> None:
+    """No file may be so large; on a small disk it is ENOSPC, see test_journal."""
+    with pytest.raises(segments.NoSpaceError):
+        segments.prepare(tmp_path, 0, 2**60)
+    assert list(tmp_path.iterdir()) == []
+    os.close(segments.prepare(tmp_path, 0, 1000))
+
+
+def test_where_space_cannot_be_taken_in_advance_nothing_is_wrong() -> None:
+    """A pipe has no blocks to take; likewise some network file systems."""
+    descriptor = os.open("/proc/self/comm", os.O_WRONLY)
+    try:
+        assert not segments.reserve(descriptor, 1000)
+    finally:
+        os.close(descriptor)
+
+
+def test_any_other_error_is_one(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        segments.reserve(-1, 1000)
+
+
+def test_pruned_segments_that_are_still_there_do_not_count(tmp_path: Path) -> None:
+    for number in range(4):
+        os.close(segments.create(tmp_path, number))
+    assert [segments.number_of(path) for path in segments.find(tmp_path, 2)] == [2, 3]
+    assert [segments.number_of(path) for path in segments.pruned(tmp_path, 2)] == [0, 1]
+    with pytest.raises(ProtocolError, match="00000007"):
+        segments.find(tmp_path, 7)
+
+
+def test_a_segment_that_is_pruned_while_lines_are_read_is_left_out(folder: Path) -> None:
+    lines = journals.make_journal(folder, 20, 20, segment_bytes=1500)
+    begins = journals.announce(folder, lines, 3)
+    journals.write_checkpoint(folder, lines)
+    found = segments.lines(folder)
+    first = next(found)
+    journals.prune.carry_out(folder, begins)
+    read = [first, *found]
+    assert [line[:-1] for line in read][-(len(lines) - begins.pruned) :] == lines[begins.pruned :]
+
+
+def test_a_segment_that_vanishes_otherwise_is_an_error(folder: Path) -> None:
+    journals.make_journal(folder, 20, 20, segment_bytes=1500)
+    found = segments.lines(folder)
+    next(found)
+    (folder / segments.name(2)).unlink()
+    with pytest.raises(FileNotFoundError):
+        list(found)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.audit import checkpoints, reader, sequencer
-from sidecar.audit.journal import Flush, Journal
+from sidecar.audit import checkpoints, reader, recovery, sequencer
+from sidecar.audit.disk import Level, Use
+from sidecar.audit.flush import Flush
+from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
 from sidecar.audit.sequencer import Sequencer
 from sidecar.config import sections
@@ -109,6 +111,40 @@ async def test_a_cancelled_sequencer_signs_everything_too(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert reader.verify(folder, KEY).tail_records == 0
+
+
+async def test_who_waits_for_the_disk_is_told_and_does_not_wait_for_the_period(
+    journal: Journal, recorder: Recorder, gate: Gate, clock: Clock
+) -> None:
+    settings = sections.Audit(dir=journal.folder, sync_period_ms=3_600_000, unsynced_max_ms=500)
+    sequence = Sequencer(
+        journal, SIGNER, ORIGIN, settings, clock=clock, place=gate.place, lift=gate.lift
+    )
+    durable: list[int] = []
+    async with running(sequence):
+        for _ in range(3):  # each of the later ones comes while the disk is at work
+            append(recorder, 1)
+            seq = journal.seq
+            recorder.when_durable(lambda seq=seq: durable.append(journal.durable - seq))  # type: ignore[misc]
+            await asyncio.sleep(0)
+        assert journal.waited_for
+        await until(lambda: len(durable) == 3)
+        assert min(durable) >= 0, "nobody is told before the record is on the disk"
+        recorder.when_durable(lambda: durable.append(0))
+        assert len(durable) == 4, "what is on the disk need not be waited for"
+
+
+async def test_nobody_is_told_of_a_disk_that_failed(
+    journal: Journal, recorder: Recorder, gate: Gate, sequence: Sequencer
+) -> None:
+    told: list[bool] = []
+    append(recorder, 1)
+    (journal.folder / "00000000.jsonl").unlink()
+    recorder.when_durable(lambda: told.append(True))
+    async with running(sequence):
+        await until(lambda: journal.failed is not None)
+    assert not told
+    assert [hold.reason for hold in gate.snapshot.holds] == [Reason.AUDIT_UNWRITABLE]
 
 
 async def test_checkpoints_keep_their_period_and_need_new_records(
@@ -354,3 +390,89 @@ async def test_syncs_are_counted_by_duration(recorder: Recorder, sequence: Seque
     assert len(gauges.sync_counts) == len(sequencer.SYNC_BOUNDS_US) + 1
     assert (gauges.records, gauges.size, gauges.backlog) == (1, 1, 0)
     assert gauges.checkpoint_wall_ms == builders.NOW
+
+
+async def test_a_full_budget_holds_the_gate_until_there_is_room(
+    recorder: Recorder, sequence: Sequencer, gate: Gate, clock: Clock
+) -> None:
+    async with running(sequence):
+        append(recorder, 1)
+        await until(sequence._idle)
+        sequence.see(Use(1000, 5), Level.FULL)
+        await until(lambda: bool(gate.snapshot.holds))
+        hold = gate.snapshot.holds[0]
+        assert (hold.reason, hold.kind) == (Reason.AUDIT_BACKPRESSURE, HoldKind.PASSING)
+        append(recorder, 3)  # denials are still written down
+        await until(lambda: sequence.gauges.durable == 4)
+        assert gate.snapshot.holds
+        assert sequence.gauges.disk_bytes == 1000
+        sequence.see(Use(900, 5), Level.LOW)
+        await until(lambda: not gate.snapshot.holds)
+
+
+async def test_room_does_not_end_a_hold_for_a_slow_disk(
+    recorder: Recorder, sequence: Sequencer, gate: Gate, clock: Clock, disk: Disk
+) -> None:
+    """Two conditions, one hold: it ends when neither is left."""
+    async with running(sequence):
+        disk.free.clear()
+        append(recorder, 1)
+        await until(disk.entered.is_set)
+        clock.ms += 501
+        sequence.see(Use(1000, 5), Level.FULL)
+        await until(lambda: bool(gate.snapshot.holds))
+        seen = len(gate.snapshot.holds)
+        sequence.see(Use(0, 5), Level.ENOUGH)
+        sequence._judge_age(clock())
+        assert len(gate.snapshot.holds) == seen
+        sequence.see(Use(1000, 5), Level.FULL)
+        disk.free.set()
+        await until(lambda: sequence.gauges.durable == 1)
+        sequence._judge_age(clock())
+        assert gate.snapshot.holds
+        sequence.see(Use(0, 5), Level.ENOUGH)
+        await until(lambda: not gate.snapshot.holds)
+
+
+async def test_more_bytes_than_a_power_loss_may_cost_hold_the_gate(
+    monkeypatch: pytest.MonkeyPatch, recorder: Recorder, sequence: Sequencer, gate: Gate, disk: Disk
+) -> None:
+    monkeypatch.setattr(sequencer, "UNSYNCED_MAX", 1000)
+    async with running(sequence):
+        disk.free.clear()
+        append(recorder, 1)
+        await until(disk.entered.is_set)
+        append(recorder, 1)
+        sequence._judge_age(sequence._clock())
+        assert not gate.snapshot.holds
+        append(recorder, 5)
+        await until(lambda: bool(gate.snapshot.holds))
+        disk.free.set()
+        await until(lambda: not gate.snapshot.holds)
+
+
+async def test_the_beginning_of_each_segment_is_what_a_reader_finds(
+    folder: Path, gate: Gate
+) -> None:
+    """Some records are deferred, and a segment never begins among those."""
+    journal = journals.open_journal(folder, segment_bytes=5000)
+    recorder = journals.make_recorder(journal, gate)
+    made = Sequencer(
+        journal, SIGNER, ORIGIN, sections.Audit(dir=folder, sync_period_ms=1),
+        clock=builders.now, place=gate.place, lift=gate.lift,
+    )  # fmt: skip
+    permit = journals.make_permit(journals.make_snapshot())
+    async with running(made):
+        while journal.number < 5:
+            decision_id = recorder.decision(permit, HEAD, None, builders.now())
+            assert decision_id is not None
+            recorder._settling = True  # nobody settles: the next decision takes it along
+            recorder.outcome(
+                decision_id, "permit", None, builders.now(), dur_ns=1, sent=True, status=200
+            )
+            await until(lambda: made.gauges.size == journal.seq)
+        append(recorder, 1)  # the first of the last segment
+    journal.close()
+    found = recovery.examine(folder, KEY)
+    assert len(found.cuts) > 5
+    assert made.cuts == list(found.cuts)

@@ -59,3 +59,11 @@ def test_half_a_line_is_left_until_it_is_whole(folder: Path) -> None:
     assert list(tail.fresh(folder, position)) == []
     path.write_bytes(whole)
     assert list(tail.fresh(folder, position)) == lines[-1:]
+
+
+def test_a_pruned_journal_ends_like_any_other(folder: Path) -> None:
+    lines, begins = journals.make_pruned(folder)
+    found, position = tail.last(folder, 1000)
+    assert found == lines[begins.pruned :]
+    assert tail.last(folder, 2)[0] == lines[-2:]
+    assert list(tail.fresh(folder, position)) == []

@@ -230,3 +230,21 @@ def test_the_end_of_several_logs_is_read_one_by_one(logs: Path) -> None:
     assert done.exit_code == 2
     assert "name one of follower, worker-0, worker-1" in done.stderr
     assert call("tail", logs / "worker-0").exit_code == 0
+
+
+def test_a_pruned_journal_verifies_and_says_what_is_gone(tmp_path: Path) -> None:
+    _, begins = journals.make_pruned(tmp_path / "audit")
+    done = call("verify", tmp_path / "audit", "--key", KEY)
+    assert done.exit_code == 0
+    gone = begins.pruned - 1
+    assert f"record {begins.record} says that records 0 to {gone} were pruned" in done.stdout
+    assert f"these {begins.pruned} records: only their root is known" in done.stdout
+    said = json.loads(call("verify", tmp_path / "audit", "-o", "json").stdout)
+    assert (said["result"], said["pruned"]) == ("verified", begins.pruned)
+
+
+def test_a_pruned_journal_is_not_exported_in_part(tmp_path: Path) -> None:
+    journals.make_pruned(tmp_path / "audit")
+    done = call("export", tmp_path / "audit", tmp_path / "to")
+    assert done.exit_code == 81
+    assert "keep a copy from before" in done.stderr

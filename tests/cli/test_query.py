@@ -1,14 +1,21 @@
 """`epochgate audit query`, `stats` and `export`, as they are called."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli.audit import audit
+from sidecar.core import canonical, policy, recording
+from sidecar.core.gate import Denial, Gate
 from sidecar.core.log.note import NoteKey
-from tests.audit.journals import BOOT, KEY, make_journal
+from sidecar.core.reason import Reason
+from tests import builders
+from tests.audit import journals
+from tests.audit.journals import BOOT, KEY, make_journal, make_pruned
 
 
 @pytest.fixture
@@ -75,6 +82,28 @@ def test_a_filter_that_makes_no_sense_is_refused(
     assert says in " ".join(done.stderr.split())
 
 
+def test_people_are_found_by_their_digests(tmp_path: Path) -> None:
+    key = tmp_path / "digest.key"
+    key.write_text(journals.DIGEST_KEY.hex() + "\n")
+    snapshot = journals.make_snapshot()
+    body = canonical.load(snapshot.policy.raw, policy.Body, policy.MAX_BYTES)
+    asking = msgspec.structs.replace(body, audit=recording.Body(subject="x-user"))
+    snapshot = replace(snapshot, policy=policy.parse(canonical.dump(asking)))
+    journal = journals.open_journal(tmp_path / "audit")
+    recorder = journals.make_recorder(journal, Gate())
+    for who in (b"alice", b"bob", b"alice"):
+        head = replace(journals.HEAD, headers=((b"x-user", who),))
+        recorder.decision(Denial(Reason.POLICY_DENY, snapshot), head, None, builders.now())
+    journal.close()
+    found = call("query", journal.folder, "--subject", "alice", "--digest-key", key)
+    assert [line.rpartition("-")[2] for line in found.stdout.splitlines()] == ["0", "2"]
+    assert call("query", journal.folder, "--tenant", "alice", "--digest-key", key).exit_code == 1
+    assert "needs --digest-key" in call("query", journal.folder, "--subject", "alice").stderr
+    key.write_text("no key")
+    done = call("query", journal.folder, "--subject", "alice", "--digest-key", key)
+    assert (done.exit_code, "is not 64 hex digits" in done.stderr + done.stdout) == (65, True)
+
+
 def test_stats_are_a_table_and_say_that_they_are_unverified(folder: Path) -> None:
     said = call("stats", folder).stdout
     assert said.startswith("5 records, 2027-01-15T08:00:00.000Z to 2027-01-15T08:00:00.004Z; unv")
@@ -89,7 +118,7 @@ def test_stats_for_programs(folder: Path) -> None:
 
 
 def test_stats_of_nothing_say_so(folder: Path) -> None:
-    assert call("stats", folder, "--decision", "permit").stdout == "no record fits\n"
+    assert call("stats", folder, "--decision", "permit").stdout.startswith("no record fits\n")
 
 
 def test_several_journals_are_counted_together(tmp_path: Path) -> None:
@@ -122,3 +151,29 @@ def test_what_cannot_be_exported_is_one_error(folder: Path, tmp_path: Path) -> N
     assert done.exit_code == 80
     assert "not those of the checkpoint" in done.stderr
     assert not (tmp_path / "to" / "checkpoint").exists()
+
+
+def test_stats_say_what_the_journal_takes_and_what_was_pruned(tmp_path: Path) -> None:
+    folder = tmp_path / "pruned"
+    lines, begins = make_pruned(folder)
+    done = call("stats", folder)
+    assert f"{len(lines) - begins.pruned} records" in done.stdout
+    assert f"{folder}: segments: " in done.stdout
+    gone = f"pruned: records 0 to {begins.pruned - 1}, as record {begins.record} says"
+    assert f"  {gone}; begins with 00000002.jsonl" in done.stdout
+    (journal,) = json.loads(call("stats", folder, "-o", "json").stdout)["journals"]
+    assert (journal["pruned"], journal["pruned_by"]) == (begins.pruned, begins.record)
+    assert journal["disk_bytes"] > 0
+    assert journal["first_segment"] == 2
+
+
+def test_stats_of_an_unpruned_journal_name_no_prune(folder: Path) -> None:
+    assert "pruned:" not in call("stats", folder).stdout
+    (journal,) = json.loads(call("stats", folder, "-o", "json").stdout)["journals"]
+    assert (journal["pruned"], journal["pruned_by"], journal["first_segment"]) == (0, None, 0)
+
+
+def test_prune_records_are_found_like_any_other(tmp_path: Path) -> None:
+    lines, _ = make_pruned(tmp_path / "pruned")
+    done = call("query", tmp_path / "pruned", "--type", "prune", "-o", "json")
+    assert done.stdout_bytes == lines[-1] + b"\n"

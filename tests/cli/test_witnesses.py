@@ -115,7 +115,6 @@ def test_a_spoilt_cosignature_fails(folder: Path) -> None:
     ("more", "code", "says"),
     [
         (("--witness", "w+1+2"), 65, "expected name+id+base64"),
-        (("--witness", ONE, "--trust", __file__), 2, "not both"),
         (("--witness", KEY), 65, "--witness"),
     ],
 )

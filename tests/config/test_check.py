@@ -72,6 +72,22 @@ def test_records_may_not_be_due_before_they_are_flushed(tmp_path: Path) -> None:
     assert list(found) == ["spec.audit.unsyncedMax"]
 
 
+def test_a_disk_budget_holds_some_segments(tmp_path: Path) -> None:
+    found = refused(tmp_path, AUDIT__DISK_BUDGET="255MiB")
+    assert found == {
+        "spec.audit.diskBudget": "must be 0 or at least 4 times audit.segmentSize, 268435456 bytes"
+    }
+    read = sidecar(tmp_path, AUDIT__DISK_BUDGET="256MiB", AUDIT__RETENTION="720h").audit
+    assert (read.disk_budget_bytes, read.retention_ms) == (256 * 1024**2, 720 * 3_600_000)
+    read = sidecar(tmp_path, AUDIT__DISK_BUDGET="4MiB", AUDIT__SEGMENT_SIZE="1MiB").audit
+    assert read.disk_budget_bytes == 4 * read.segment_bytes
+
+
+def test_records_are_kept_for_an_hour_at_least(tmp_path: Path) -> None:
+    assert list(refused(tmp_path, AUDIT__RETENTION="59m")) == ["spec.audit.retention"]
+    assert sidecar(tmp_path, AUDIT__RETENTION="0").audit.retention_ms == 0
+
+
 def test_parts_of_a_head_are_not_longer_than_the_head(tmp_path: Path) -> None:
     found = refused(tmp_path, LIMITS__HEAD="4KiB", LIMITS__FIELD_NAME="8KiB")
     assert list(found) == ["spec.limits.target", "spec.limits.fieldName"]

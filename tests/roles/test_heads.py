@@ -19,7 +19,7 @@ from sidecar.roles.heads import Heads
 from sidecar.signer import FileSigner
 from sidecar.sync.peer import Peer
 from sidecar.telemetry import logs
-from tests.audit.journals import ORIGIN, SIGNER, make_journal
+from tests.audit.journals import ORIGIN, SIGNER, make_journal, make_pruned
 from tests.valkey import ValkeyServer
 
 pytestmark = pytest.mark.redis
@@ -153,3 +153,21 @@ async def test_a_log_that_cannot_be_read_is_said_and_asked_for_again(
     async with asyncio.timeout(10):
         await rig.heads.run()
     assert rig.holds == [Hold(Reason.AUDIT_INCONSISTENT, HoldKind.LATCHED)]
+
+
+async def test_what_was_remembered_before_a_prune_is_said_and_holds_nothing(
+    tmp_path: Path, valkeys: Three
+) -> None:
+    """Nobody can tell any more; but a log that is shorter than that is found all the same."""
+    lines, begins = make_pruned(tmp_path / "pruned")
+    rig = Rig(tmp_path / "pruned", valkeys)
+    put(valkeys[0], begins.pruned - 1, bytes(32))
+    await rig.heads.recall()
+    assert rig.holds == []
+    assert f'"records": {begins.pruned - 1}' in rig.said.getvalue()
+    put(valkeys[1], len(lines) + 1, bytes(32))
+    rig.heads._told.clear()
+    await rig.heads.recall()
+    assert rig.holds == [Hold(Reason.AUDIT_TRUNCATED, HoldKind.LATCHED)]
+    rig.heads.close()
+    await asyncio.sleep(0)

@@ -164,6 +164,8 @@ def test_the_audit_log_is_asked_at_each_scrape() -> None:
         sync_counts=(2, *[0] * 9, 1),
         sync_sum_us=700_000,
         sync_last_us=1,
+        disk_bytes=4096,
+        disk_budget_bytes=8192,
     )
     metrics = Metrics(Clock())
     assert ("epochgate_audit_chain_size",) not in scrape(metrics)
@@ -172,6 +174,8 @@ def test_the_audit_log_is_asked_at_each_scrape() -> None:
     assert found["epochgate_audit_records_total",] == 9
     assert found["epochgate_audit_chain_size",] == 8
     assert found["epochgate_audit_backlog_records",] == 1
+    assert found["epochgate_audit_disk_bytes",] == 4096
+    assert found["epochgate_audit_disk_budget_bytes",] == 8192
     assert found["epochgate_audit_last_checkpoint_timestamp_seconds",] == 1_800_000_000.5
     assert found["epochgate_audit_sync_duration_seconds_bucket", "0.0001"] == 2
     assert found["epochgate_audit_sync_duration_seconds_count",] == 3
@@ -181,7 +185,7 @@ def test_the_audit_log_is_asked_at_each_scrape() -> None:
 def test_a_log_with_nothing_left_to_seal_is_sealed_up_to_now() -> None:
     """Else a log without traffic would look like one whose sealing has stopped."""
     metrics = Metrics(Clock())
-    metrics.audit = lambda: sequencer.Gauges(7, 7, 7, 7, 1, 1, 0, (0,) * 11, 0, 0)
+    metrics.audit = lambda: sequencer.Gauges(7, 7, 7, 7, 1, 1, 0, (0,) * 11, 0, 0, 0, 0)
     found = scrape(metrics)
     assert found["epochgate_audit_last_checkpoint_timestamp_seconds",] == builders.NOW / 1000
 

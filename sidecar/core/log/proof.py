@@ -63,14 +63,19 @@ class Roots:
     """Reckons the roots of some runs in one pass over the leaves.
 
     Args:
-        runs: Which do not overlap, in any order.
+        runs: Which do not overlap, in any order. None may lie among the pruned leaves, but for
+            those whose root is one of `subtrees`: the runs of proofs for later leaves are such.
+        pruned: Leaves that are not there any more; the first one taken comes after them.
+        subtrees: Of the tree over these; see `merkle.Tree`.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(
+        self, runs: Sequence[Run], pruned: int = 0, subtrees: Sequence[bytes] = ()
+    ) -> None:
         self._runs = list(runs)
-        self._trees = {run: Tree() for run in runs}
-        self._ahead = sorted(runs, reverse=True)
-        self._at = 0
+        self._trees = {run: _begun(run, pruned, subtrees) for run in runs}
+        self._ahead = sorted((run for run in runs if run[1] > pruned), reverse=True)
+        self._at = pruned
 
     @property
     def wanted(self) -> bool:
@@ -91,6 +96,22 @@ class Roots:
         """The roots, in the order of the runs, once every leaf of them was taken."""
         assert not self._ahead, "leaves are missing"
         return [self._trees[run].root() for run in self._runs]
+
+
+def _begun(run: Run, pruned: int, subtrees: Sequence[bytes]) -> Tree:
+    """The tree over those leaves of a run that were pruned."""
+    low, high = run
+    at, inside = 0, []
+    for place, subtree in zip(_bits(pruned), subtrees, strict=True):
+        if low <= at and at + place <= high:
+            inside.append(subtree)
+        at += place
+    return Tree(max(min(high, pruned) - low, 0), inside)
+
+
+def _bits(size: int) -> list[int]:
+    """How many leaves each perfect subtree of a tree has, largest first."""
+    return [1 << bit for bit in range(size.bit_length() - 1, -1, -1) if size >> bit & 1]
 
 
 def consistent(old: int, size: int, old_root: bytes, root: bytes, proof: Sequence[bytes]) -> bool:

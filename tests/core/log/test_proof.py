@@ -116,3 +116,20 @@ def test_leaves_outside_every_run_need_no_hash() -> None:
         found.take(leaf if found.wanted else None)
     assert wanted == [False, False, True, True, False, False]
     assert found.hashes() == [mth(LEAVES[2:4])]
+
+
+@given(SIZES, st.data())
+def test_proofs_of_later_leaves_need_only_the_subtrees_of_the_pruned_ones(
+    size: int, data: st.DataObject
+) -> None:
+    pruned = data.draw(st.integers(0, size - 1))
+    index = data.draw(st.integers(pruned, size - 1))
+    older = data.draw(st.integers(pruned, size))
+    tree = merkle.Tree()
+    for leaf in LEAVES[:pruned]:
+        tree.append(leaf)
+    for runs in (proof.inclusion(index, size), proof.consistency(older, size)):
+        found = Roots(runs, pruned, tree.subtrees)
+        for leaf in LEAVES[pruned:size]:
+            found.take(leaf if found.wanted else None)
+        assert found.hashes() == roots(runs, size)

@@ -1,0 +1,76 @@
+"""A trip to the disk: what it makes durable, in which order, and what it notices."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from sidecar.audit import segments
+from sidecar.audit.journal import Journal
+from sidecar.audit.recorder import Recorder
+from sidecar.core.gate import Gate
+from tests import builders
+from tests.audit import journals
+from tests.audit.journals import DENIAL, HEAD
+
+
+def append(recorder: Recorder, count: int) -> None:
+    for _ in range(count):
+        assert recorder.decision(DENIAL, HEAD, None, builders.now()) is not None
+
+
+def test_a_flush_makes_what_was_written_durable(journal: Journal, recorder: Recorder) -> None:
+    append(recorder, 3)
+    flush = journal.flush()
+    append(recorder, 1)
+    journal.flushed(flush, flush.run())
+    assert (journal.durable, journal.seq) == (3, 4)
+
+
+def test_a_file_that_is_deleted_under_the_writer_is_noticed(
+    folder: Path, journal: Journal, recorder: Recorder
+) -> None:
+    """Writing into a deleted file works, so only asking the kernel tells."""
+    append(recorder, 1)
+    (folder / segments.name(0)).unlink()
+    append(recorder, 1)
+    with pytest.raises(OSError, match="removed or cut") as caught:
+        journal.flush().run()
+    assert caught.value.errno == errno.EIO
+
+
+def test_a_file_that_is_cut_under_the_writer_is_noticed(
+    folder: Path, journal: Journal, recorder: Recorder
+) -> None:
+    append(recorder, 1)
+    os.truncate(folder / segments.name(0), 5)
+    with pytest.raises(OSError, match="removed or cut"):
+        journal.flush().run()
+
+
+def test_a_flush_syncs_the_full_segment_before_the_current_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but a power loss would show it; so look at what is asked of the kernel."""
+    synced: list[int] = []
+    real = os.fdatasync
+
+    def fdatasync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    journal = journals.open_journal(folder, segment_bytes=1500)
+    recorder = journals.make_recorder(journal, Gate())
+    append(recorder, 2)
+    flush = journal.flush()
+    journal.flushed(flush, flush.run())
+    append(recorder, 3)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    full, current = (path.stat().st_ino for path in segments.find(folder))
+    journal.flush().run()
+    assert synced == [full, current]
+    synced.clear()
+    journal.close()
+    journals.open_journal(folder).close()
+    assert synced == [path.stat().st_ino for path in segments.find(folder)]
