@@ -29,7 +29,6 @@ Source: protocol b.1, b.3, b.6, b.10, b.11; codebases 11.2.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
 from typing import assert_never
 
 from sidecar.core import canonical, issuing, layout
@@ -57,25 +56,13 @@ from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.rotation import Rotation
 from sidecar.core.search import Search
+from sidecar.core.step import Phase, Step
 from sidecar.core.view import View, Viewer, repairs
 from sidecar.core.vouch import Setting, expiring, refusals, says
 
 READ_MAX_BYTES = 4 * 1024 * 1024  # one peer: head, own beat, trust, every order a domain may hold
 FETCH_MAX_BYTES = 4 * 1024 * 1024  # one peer: an epoch or a blob per candidate
 REPORTS_MAX_BYTES = 32 * 1024 * 1024  # one peer: the fleet's reports, 8 KiB each
-
-
-class _Phase(Enum):
-    """Which answers are awaited."""
-
-    IDLE = 0
-    READING = 1
-    FETCHING = 2
-    STORING = 3
-    REPAIRING = 4
-    COLLECTING = 5
-    SIGNING = 6
-    WRITING = 7
 
 
 class Issuer:
@@ -105,14 +92,9 @@ class Issuer:
         self._census: Census | None = None
         self._cover = Cover(trust.domain, setting.key_id)
         self._reports = layout.reports_key(trust.domain)
-        self._phase = _Phase.IDLE
-        self._step = 0
-        self._waiting: set[PeerId] = set()
-        self._answers: dict[PeerId, Mapping[str, tuple[bytes, ...]]] = {}
-        self._failed: dict[PeerId, str] = {}
+        self._at = Step()
         self._views: dict[PeerId, View] = {}
         self._lacking: dict[PeerId, tuple[WriteCommand, ...]] = {}
-        self._acks: list[PeerId] = []
         self._overdue = False
         self._issued_at = WallMs(0)
         self._beat: beat.Body | None = None
@@ -149,14 +131,13 @@ class Issuer:
             case BeatDue():
                 self._begin(now)
             case ev.PeerReplied() | PeerWrote() | ev.PeerFailed():
-                if event.round == self._step and event.peer in self._waiting:
-                    self._waiting.remove(event.peer)
-                    self._answered(event, now)
+                if self._at.take(event):
+                    self._advance(now)
             case ev.Stored() | ev.StoreFailed():
-                if self._phase is _Phase.STORING and event.generation == self._issued.generation:
+                if self._at.phase is Phase.STORING and event.generation == self._issued.generation:
                     self._stored(event, now)
             case Signed() | SignFailed():
-                if self._phase is _Phase.SIGNING:
+                if self._at.phase is Phase.SIGNING:
                     self._signed(event, now)
             case _:  # pragma: no cover
                 assert_never(event)
@@ -166,7 +147,7 @@ class Issuer:
     # -- looking ---------------------------------------------------------------------------------
 
     def _begin(self, now: Now) -> None:
-        if self._phase is not _Phase.IDLE:
+        if self._at.phase is not Phase.IDLE:
             self._overdue = True
             self._set(Fact.OVERDUE, f"a beat takes longer than {self._setting.interval_ms} ms")
             return
@@ -177,17 +158,17 @@ class Issuer:
         keys, stale = (self._reports,), self._cover.tidy(self._fleet.unlisted())
         # Not of who was silent in the last look: the look that follows waits for them again.
         peers = tuple(self._views) or self._setting.peers
-        self._enter(_Phase.COLLECTING, peers)
+        self._at.enter(Phase.COLLECTING, peers)
         self._out += [
-            ev.ReadPeer(peer, self._step, (), keys, REPORTS_MAX_BYTES, writes=stale)
+            ev.ReadPeer(peer, self._at.number, (), keys, REPORTS_MAX_BYTES, writes=stale)
             for peer in peers
         ]
         self._advance(now)
 
     def _collected(self, now: Now) -> None:
-        failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._failed.items()))
+        failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._at.failed.items()))
         self._set(Fact.REPORTS_UNREAD, failed)
-        self._fleet.look([found.get(self._reports, ()) for found in self._answers.values()], now)
+        self._fleet.look([found.get(self._reports, ()) for found in self._at.answers.values()], now)
         self._set(Fact.LOG_SHRUNK, self._fleet.shrunk)
         self._look(now)
 
@@ -196,48 +177,39 @@ class Issuer:
         bare = any(view.head is None for view in self._views.values())
         documents = self._rotation.keys(now.wall, check=bare)
         strings = (*self._viewer.strings, *documents)
-        self._read(_Phase.READING, self._setting.peers, strings, self._viewer.hashes)
-        self._advance(now)
-
-    def _answered(self, event: ev.PeerReplied | PeerWrote | ev.PeerFailed, now: Now) -> None:
-        if isinstance(event, PeerWrote):
-            self._acks.append(event.peer)
-        elif isinstance(event, ev.PeerReplied):
-            self._answers[event.peer] = event.found
-        else:
-            self._failed[event.peer] = event.kind
+        self._read(Phase.READING, self._setting.peers, strings, self._viewer.hashes)
         self._advance(now)
 
     # -- from step to step -----------------------------------------------------------------------
 
     def _advance(self, now: Now) -> None:
-        if self._waiting:
+        if self._at.waiting:
             return
-        match self._phase:
-            case _Phase.READING:
+        match self._at.phase:
+            case Phase.READING:
                 self._looked(now)
-            case _Phase.FETCHING:
+            case Phase.FETCHING:
                 self._fetched(now)
-            case _Phase.REPAIRING:
+            case Phase.REPAIRING:
                 self._repaired(now)
-            case _Phase.COLLECTING:
+            case Phase.COLLECTING:
                 self._collected(now)
-            case _Phase.WRITING:
+            case Phase.WRITING:
                 self._written(now)
             case _:  # pragma: no cover - the other phases wait for no peer
-                raise AssertionError(self._phase)
+                raise AssertionError(self._at.phase)
 
     def _looked(self, now: Now) -> None:
-        self._rotation.take(self._answers.values(), now.wall)
+        self._rotation.take(self._at.answers.values(), now.wall)
         if self._rotation.successor is not None:
             self._store(now)
             return
         self._views = {
-            peer: self._viewer.look(found, now.wall) for peer, found in self._answers.items()
+            peer: self._viewer.look(found, now.wall) for peer, found in self._at.answers.items()
         }
         self._lacking = {
             peer: self._rotation.lacking(found, empty=self._views[peer].head is None)
-            for peer, found in self._answers.items()
+            for peer, found in self._at.answers.items()
         }
         for own in (view.own for view in self._views.values() if view.own is not None):
             self._own(own)
@@ -254,14 +226,14 @@ class Issuer:
             self._set(Fact.STREAM_AHEAD, f"a peer holds our number {own.seq}; going above it")
 
     def _fetched(self, now: Now) -> None:
-        for found in self._answers.values():
+        for found in self._at.answers.values():
             self._search.add(found)
         self._fetch(now)
 
     def _fetch(self, now: Now) -> None:
         wanted = self._search.step(now.wall) if self._views else ()
         if wanted:
-            self._read(_Phase.FETCHING, tuple(self._views), wanted, (), FETCH_MAX_BYTES)
+            self._read(Phase.FETCHING, tuple(self._views), wanted, (), FETCH_MAX_BYTES)
             return
         for fact, detail in self._search.finish(informed=self._informed):
             self._set(fact, detail)
@@ -277,7 +249,7 @@ class Issuer:
         if not self._issued.must_store:
             self._go_on(now)
             return
-        self._phase = _Phase.STORING
+        self._at.phase = Phase.STORING
         body = self._issued.body()
         self._out.append(ev.Store(self._issued.generation, body))
 
@@ -307,7 +279,7 @@ class Issuer:
             peer: (*self._lacking[peer], *repairs(self.trust.domain, view, *known))
             for peer, view in self._views.items()
         }
-        self._write(_Phase.REPAIRING, {peer: lines for peer, lines in writes.items() if lines})
+        self._write(Phase.REPAIRING, {peer: lines for peer, lines in writes.items() if lines})
         self._advance(now)
 
     def _repaired(self, now: Now) -> None:
@@ -325,7 +297,7 @@ class Issuer:
         payload = canonical.dump(self._beat)
         self._beat_sha256 = canonical.digest(payload)
         self._issued.signing(self._beat_sha256)
-        self._phase = _Phase.SIGNING
+        self._at.phase = Phase.SIGNING
         self._out.append(Sign(beat.PAYLOAD_TYPE, payload))
 
     def _signed(self, event: Signed | SignFailed, now: Now) -> None:
@@ -341,12 +313,12 @@ class Issuer:
             ("SET", layout.beat_key(domain, self._setting.key_id), event.envelope),
             ("PUBLISH", layout.push_channel(domain), b""),
         )
-        self._write(_Phase.WRITING, dict.fromkeys(self._setting.peers, lines))
+        self._write(Phase.WRITING, dict.fromkeys(self._setting.peers, lines))
         self._advance(now)
 
     def _written(self, now: Now) -> None:
         assert self._beat is not None, "a beat was written"
-        acks, need = len(self._acks), self.trust.body.quorum.w
+        acks, need = len(self._at.acks), self.trust.body.quorum.w
         said, self._beat = self._beat, None
         short = "" if acks >= need else f"{acks} of {need} peers took the beat"
         self._set(Fact.UNCOMMITTED, short)
@@ -355,7 +327,7 @@ class Issuer:
         self._end(now)
 
     def _end(self, now: Now) -> None:
-        self._phase = _Phase.IDLE
+        self._at.phase = Phase.IDLE
         if self._overdue:
             self._overdue = False
             self._begin(now)
@@ -375,26 +347,20 @@ class Issuer:
 
     def _read(
         self,
-        phase: _Phase,
+        phase: Phase,
         peers: tuple[PeerId, ...],
         strings: tuple[str, ...],
         hashes: tuple[str, ...],
         max_bytes: int = READ_MAX_BYTES,
     ) -> None:
-        self._enter(phase, peers)
+        self._at.enter(phase, peers)
         for peer in peers:
-            self._out.append(ev.ReadPeer(peer, self._step, strings, hashes, max_bytes))
+            self._out.append(ev.ReadPeer(peer, self._at.number, strings, hashes, max_bytes))
 
-    def _write(self, phase: _Phase, lines: Mapping[PeerId, Iterable[WriteCommand]]) -> None:
-        self._enter(phase, lines)
+    def _write(self, phase: Phase, lines: Mapping[PeerId, Iterable[WriteCommand]]) -> None:
+        self._at.enter(phase, lines)
         for peer, commands in lines.items():
-            self._out.append(WritePeer(peer, self._step, tuple(commands)))
-
-    def _enter(self, phase: _Phase, peers: Iterable[PeerId]) -> None:
-        self._phase = phase
-        self._step += 1
-        self._waiting = set(peers)
-        self._answers, self._failed, self._acks = {}, {}, []
+            self._out.append(WritePeer(peer, self._at.number, tuple(commands)))
 
     def _set(self, fact: Fact, detail: str) -> None:
         self._out += self._conditions.set(fact, detail)
