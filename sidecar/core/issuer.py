@@ -3,7 +3,7 @@
 A beat takes steps, and each step is finished before the next begins:
 
     read the fleet's reports -> sample `issued_at` -> read all peers -> walk trust, fetch what a new
-    epoch needs -> store -> repair the peers -> sign -> write
+    epoch needs -> store -> repair the peers -> write down what is new -> sign -> write
 
 Rules:
 
@@ -13,6 +13,9 @@ Rules:
 * A beat names the union of all orders that any peer or the own state holds, and goes out after the
   peers that lacked some were given them.
 * Nothing is signed that was not stored first: number, epoch, orders, trust document (`issued`).
+* Where a governance log is kept, a beat names nothing that is not in it, durable and under its
+  signed checkpoint; without that there is no beat. Peers are given orders before, so the log delays
+  no halt.
 * A newer trust document ends the look that found it: all is read again under the new one.
 * A beat needs answers of `r` peers: what w peers acknowledged is then among them, the own stream, a
   newer epoch and every halt too. An authority that cannot look must not vouch.
@@ -35,6 +38,7 @@ from sidecar.core import canonical, issuing, layout
 from sidecar.core import events as ev
 from sidecar.core.cover import Cover
 from sidecar.core.fleet import KEEP_MIN_MS, KEEP_TTLS, Census, Fleet, Member
+from sidecar.core.governed import Governed
 from sidecar.core.instant import Now, WallMs
 from sidecar.core.issued import Issued, State
 from sidecar.core.issuing import (
@@ -72,12 +76,15 @@ class Issuer:
         trust: The trust document in force (`issued.in_force`); it must give the key the role beat.
         setting: What it is told once.
         state: What was stored, or None on a first boot.
+        governed: What the governance log holds; None: none is kept.
 
     Raises:
         ProtocolError: KEY_UNKNOWN when the key may not sign beats.
     """
 
-    def __init__(self, trust: Trust, setting: Setting, state: State | None) -> None:
+    def __init__(
+        self, trust: Trust, setting: Setting, state: State | None, governed: Governed | None = None
+    ) -> None:
         if setting.key_id not in trust.keys[Role.BEAT]:
             raise ProtocolError(
                 Reason.KEY_UNKNOWN, f"key {setting.key_id[:16]} has no role beat in the trust file"
@@ -88,6 +95,8 @@ class Issuer:
         self._search = Search(trust, self._issued)
         self._viewer = Viewer(trust, setting.key_id, setting.public)
         keep_ms = max(KEEP_MIN_MS, KEEP_TTLS * setting.ttl_ms)
+        self._governed = governed
+        self._forked: issuing.Contradiction | None = None
         self._fleet = Fleet(trust.domain, keep_ms)
         self._census: Census | None = None
         self._cover = Cover(trust.domain, setting.key_id)
@@ -139,6 +148,9 @@ class Issuer:
             case Signed() | SignFailed():
                 if self._at.phase is Phase.SIGNING:
                     self._signed(event, now)
+            case issuing.Recorded() | issuing.RecordFailed():
+                if self._at.phase is Phase.RECORDING:
+                    self._recorded(event, now)
             case _:  # pragma: no cover
                 assert_never(event)
         out, self._out = self._out, []
@@ -220,8 +232,12 @@ class Issuer:
         self._fetch(now)
 
     def _own(self, own: Beat) -> None:
-        if self._issued.contradicts(own):
+        forked = self._issued.contradicts(own)
+        if forked is not None:
             self._set(Fact.STREAM_FORKED, f"another beat carries our number {own.seq}")
+            self._forked = forked
+        if self._governed is not None:
+            self._governed.heard(own.says.gov_log)
         if self._issued.seen(own):
             self._set(Fact.STREAM_AHEAD, f"a peer holds our number {own.seq}; going above it")
 
@@ -235,15 +251,12 @@ class Issuer:
         if wanted:
             self._read(Phase.FETCHING, tuple(self._views), wanted, (), FETCH_MAX_BYTES)
             return
-        for fact, detail in self._search.finish(informed=self._informed):
+        informed = len(self._views) >= self.trust.body.quorum.r
+        for fact, detail in self._search.finish(informed=informed):
             self._set(fact, detail)
         active = self._issued.halts.active
         self._set(Fact.HALTED, ", ".join(order.says.halt_id for order in active))
         self._store(now)
-
-    @property
-    def _informed(self) -> bool:
-        return len(self._views) >= self.trust.body.quorum.r
 
     def _store(self, now: Now) -> None:
         if not self._issued.must_store:
@@ -283,17 +296,35 @@ class Issuer:
         self._advance(now)
 
     def _repaired(self, now: Now) -> None:
-        if self._refused(now):
+        if self._governed is None:
+            self._sign_or_end(now)
+            return
+        self._at.phase = Phase.RECORDING
+        news = self._governed.news(self._issued, [*self._conflicts, self._forked])
+        self._out.append(issuing.Record(news))
+
+    def _recorded(self, event: issuing.Recorded | issuing.RecordFailed, now: Now) -> None:
+        assert self._governed is not None, "else nothing was to be recorded"
+        self._governed.take(event)
+        for fact, detail in self._governed.facts(self.trust).items():
+            self._set(fact, detail)
+        self._sign_or_end(now)
+
+    def _sign_or_end(self, now: Now) -> None:
+        if self._refused(now) or (self._governed is not None and self._governed.fails):
             self._end(now)
         else:
             self._sign()
 
     def _sign(self) -> None:
+        head = self._governed.head if self._governed else None
         current, trust, at = self._issued.epoch, self.trust, self._issued_at
         assert current is not None, "else it was refused"
         under = TrustRef(version=trust.version, sha256=trust.sha256)
         self._census = self._fleet.census(current, under, self._issued.halts)
-        self._beat = says(trust, self._setting, self._issued, current, self._census.said, at)
+        self._beat = says(
+            trust, self._setting, self._issued, current, self._census.said, at, head=head
+        )
         payload = canonical.dump(self._beat)
         self._beat_sha256 = canonical.digest(payload)
         self._issued.signing(self._beat_sha256)
@@ -338,12 +369,15 @@ class Issuer:
 
     def _refused(self, now: Now) -> bool:
         self._set(Fact.KEY_EXPIRING, expiring(self.trust, self._setting, now.wall))
-        self._set(Fact.TRUST_CONFLICT, self._rotation.conflict or "")
+        self._set(Fact.TRUST_CONFLICT, str(self._rotation.conflict or ""))
         found = refusals(self.trust, self._setting, self._issued, len(self._views), now.wall)
         for fact, detail in found.items():
             self._set(fact, detail)
-        conflicts = (self._rotation.conflict, self._search.judged.conflict)
-        return any(found.values()) or any(conflicts)
+        return any(found.values()) or any(self._conflicts)
+
+    @property
+    def _conflicts(self) -> tuple[issuing.Contradiction | None, ...]:
+        return self._rotation.conflict, self._search.judged.conflict
 
     def _read(
         self,

@@ -23,6 +23,7 @@ class Phase(Enum):
     COLLECTING = 5
     SIGNING = 6
     WRITING = 7
+    RECORDING = 8
 
 
 class Step:

@@ -113,8 +113,8 @@ class Outcome(Strict, frozen=True):
 
 
 StateType = Literal[
-    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "halt", "conflict",
-    "recovered", "gap", "runtime",
+    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "halt", "clear",
+    "conflict", "recovered", "gap", "runtime",
 ]  # fmt: skip
 
 
