@@ -95,6 +95,7 @@ class Sequencer:
 
     Attributes:
         head: The newest checkpoint that is durable here, or None.
+        sealed: Called when there is a newer one.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Sequencer:
         self._tree = Tree() if recovery is None else recovery.chain.tree
         signed = None if recovery is None else recovery.checkpoint
         self.head = signed
+        self.sealed: Callable[[], None] = _nobody
         self._signed_wall_ms = 0
         self._signed_count = 0
         self._next_checkpoint_ns = 0
@@ -251,6 +253,7 @@ class Sequencer:
             self._signed_count += 1
             period_ns = self._settings.checkpoint_period_ms * NS_PER_MS
             self._next_checkpoint_ns = trip.began.boot + period_ns
+            self.sealed()
 
     def _judge_age(self, now: Now) -> None:
         journal = self._journal
@@ -285,3 +288,7 @@ class Sequencer:
         if self._trip is not None:
             await asyncio.wait([self._trip.result])
             self._returned(self._trip, self._clock())
+
+
+def _nobody() -> None:
+    """Waits for checkpoints."""

@@ -25,9 +25,17 @@ from sidecar.core.canonical import Json
 from sidecar.core.envelope import KeyId, PublicKey
 from sidecar.core.issued import Issued
 from sidecar.core.issuing import Contradiction, Entry, Fact, Recorded, RecordFailed
+from sidecar.core.log import checkpoint
 from sidecar.core.objects import epoch, halt, trust
 from sidecar.core.objects.halt import Order
 from sidecar.core.objects.trust import LogHead, Role, Trust
+
+KINDS = ("trust", "epoch", "halt", "clear", "conflict")  # of records
+
+
+def origin(domain: str, key: KeyId) -> str:
+    """The name of a governance log: another key makes another log."""
+    return checkpoint.origin(domain, f"governance/{key[:16]}")
 
 
 def name(kind: str, detail: Mapping[str, object]) -> str:

@@ -33,7 +33,7 @@ BEAT = layout.beat_key(DOMAIN, KEY.key_id)
 REPORTS = layout.reports_key(DOMAIN)
 PROOFS = layout.proofs_key(DOMAIN, KEY.key_id)
 
-GOVERNANCE = f"epochgate/{DOMAIN}/governance/{LOG_KEY.key_id[:16]}"
+GOVERNANCE = governed.origin(DOMAIN, LOG_KEY.key_id)
 
 Watch = Callable[[issuing.Command], None]
 
