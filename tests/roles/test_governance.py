@@ -13,9 +13,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
 from sidecar.audit import reader, segments
 from sidecar.authority.publisher import RecordError
+from sidecar.cli.governance import governance
 from sidecar.core import canonical, envelope, governed, layout
 from sidecar.core.issuing import Entry
 from sidecar.core.log import record
@@ -161,7 +163,8 @@ class Public:
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self._session = session
-        self._url = f"http://{HOST}:{port}/log/"
+        self.address = f"http://{HOST}:{port}"
+        self._url = f"{self.address}/log/"
 
     async def get(self, path: str) -> bytes:
         async with self._session.get(self._url + path) as response:
@@ -236,6 +239,10 @@ async def test_epoch_halt_clear_and_rotation_appear_once_each_also_over_a_kill(
             assert sorted(found) == sorted(
                 [("trust", 1), ("epoch", 1), ("halt", 1), ("clear", 2), ("trust", 2), ("epoch", 2)]
             )
+            config = str(authority.folder / "authority.yaml")
+            said = ["verify", "--url", public.address, "--config", config, "-o", "json"]
+            done = await asyncio.to_thread(CliRunner().invoke, governance, said)
+            assert (done.exit_code, "beats on the peers name roots" in done.stdout) == (0, True)
             assert authority.end() == 0
             assert beat_on(hand).gov_log.origin == ORIGIN
             held = authority.folder / FOLDER
