@@ -10,6 +10,7 @@ from sidecar.cli.conformance.checks import (
     continuity,
     coordination,
     distributed,
+    governing,
     journal,
     looking,
     runtime,
@@ -31,6 +32,7 @@ ON_DEPLOYMENT: tuple[Check[Deployment], ...] = (
     *runtime.CHECKS,
     *journal.CHECKS,
     *trust.CHECKS,
+    *governing.CHECKS,
 )
 
 EVERY: tuple[Check[Any], ...] = (*ON_DEPLOYMENT, *ON_VIEW)
