@@ -74,6 +74,7 @@ class Ledger:
         self._log = log
         self._news = asyncio.Event()
         self._fresh = asyncio.Event()
+        self._ended = False
         self.governed = Governed(origin, key.key_id, _held(folder, self._journal.seq))
         loop = asyncio.get_running_loop()
         self._recorder = Recorder(self._journal, boot, origin, self._hold, loop.call_soon)
@@ -132,10 +133,10 @@ class Ledger:
     async def run(self) -> None:
         """Work until `end`, or until cancelled; then write the last checkpoint and its files."""
         async with asyncio.TaskGroup() as tasks:
-            publishing = tasks.create_task(self._publish())
+            tasks.create_task(self._publish())
             await self._sequencer.run()
-            publishing.cancel()
-        await self._export()
+            self._ended = True
+            self._fresh.set()
 
     def end(self) -> None:
         """Write the last record, and let `run` end."""
@@ -175,13 +176,17 @@ class Ledger:
         self._fresh.set()
 
     async def _publish(self) -> None:
+        # One export at a time: an older one that ended last would put an older checkpoint in place.
         self._fresh.set()
         while True:
             await self._fresh.wait()
             self._fresh.clear()
-            if not await self._export():
-                await asyncio.sleep(RETRY_S)
-                self._fresh.set()
+            last = self._ended
+            done = await self._export()
+            if last:
+                return
+            if not done:
+                asyncio.get_running_loop().call_later(RETRY_S, self._fresh.set)
 
     async def _export(self) -> bool:
         args = (self._folder, self.tiles, self._note_key)

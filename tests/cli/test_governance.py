@@ -41,8 +41,10 @@ def write_trust(path: Path, *log_keys: int) -> trust.Trust:
 
 
 def entry(number: int) -> Entry:
-    detail = {"number": number, "sha256": f"{number:064x}", "by": ["k" * 64], "reason": "\x1b[2J"}
-    return Entry("epoch", detail)
+    digest = f"{number:064x}"
+    return Entry(
+        "epoch", {"number": number, "sha256": digest, "by": ["k" * 64], "reason": "\x1b[2J"}
+    )
 
 
 async def write_log(folder: Path, under: trust.Trust, count: int) -> None:

@@ -240,8 +240,8 @@ async def test_epoch_halt_clear_and_rotation_appear_once_each_also_over_a_kill(
                 [("trust", 1), ("epoch", 1), ("halt", 1), ("clear", 2), ("trust", 2), ("epoch", 2)]
             )
             config = str(authority.folder / "authority.yaml")
-            said = ["verify", "--url", public.address, "--config", config, "-o", "json"]
-            done = await asyncio.to_thread(CliRunner().invoke, governance, said)
+            asked = ["verify", "--url", public.address, "--config", config, "-o", "json"]
+            done = await asyncio.to_thread(CliRunner().invoke, governance, asked)
             assert (done.exit_code, "beats on the peers name roots" in done.stdout) == (0, True)
             assert authority.end() == 0
             assert beat_on(hand).gov_log.origin == ORIGIN
