@@ -90,6 +90,20 @@ async def test_what_it_holds_is_known_after_a_restart(tmp_path: Path) -> None:
         assert (await recorded(ledger)).size == 4
 
 
+async def test_a_disk_that_hangs_is_waited_for_a_second_and_no_entry_is_written_twice(
+    tmp_path: Path,
+) -> None:
+    ledger = opened(tmp_path)
+    ledger.begin(TRUST)
+    with pytest.raises(RecordError, match="nothing reached the disk within 1 s"):
+        await ledger.record([entry(1)])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ledger.run())  # only now is there somebody who takes it to the disk
+        assert (await recorded(ledger)).size == 2
+        ledger.end()
+    ledger._journal.close()
+
+
 async def test_a_journal_that_fails_says_so_for_good(tmp_path: Path) -> None:
     async with running(tmp_path) as ledger:
         await recorded(ledger, entry(1))
