@@ -65,7 +65,9 @@ def _journal(folder: Path, records: int) -> tuple[NoteKey, list[bytes]]:
     origin = checkpoint.origin("bench", f"chat-{made.key_id[:16]}")
     journal = Journal(folder, SEGMENT_BYTES)
     journal.recover(made, origin, fresh_bytes(8).hex(), origin, clock.now())
-    recorder = Recorder(journal, fresh_bytes(8).hex(), origin, lambda _: None, lambda _: None)
+    recorder = Recorder(
+        journal, fresh_bytes(8).hex(), origin, lambda _: None, lambda _: None, bytes(32)
+    )
     head = request.head()
     permit = gate.decide(decide.snapshot(decide.SHOWN_RULES), head, clock.now())
     assert isinstance(permit, Permit), "of a running sidecar"

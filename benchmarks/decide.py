@@ -115,7 +115,9 @@ class _Path:
         boot = fresh_bytes(8).hex()
         self._journal = Journal(folder, 64 * 1024 * 1024)
         self._journal.recover(key, origin, boot, origin, clock.now())
-        self._recorder = Recorder(self._journal, boot, origin, lambda _: None, lambda _: None)
+        self._recorder = Recorder(
+            self._journal, boot, origin, lambda _: None, lambda _: None, bytes(32)
+        )
         metrics = Metrics(clock.now)
         log = logs.setup("error", (folder / "log").open("w"), metrics.log_messages.add)
         self._observer = Observer(metrics, log, clock.now)

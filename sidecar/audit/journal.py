@@ -24,6 +24,7 @@ import fcntl
 import hashlib
 import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,7 @@ class Journal:
         durable: Records that survive a power loss.
         failed: The error that ended writing, or None.
         recovery: What `recover` found, or None.
+        hurry: Called when somebody waits for the disk.
         waiting: Called when a record comes and none was waiting in `fresh`.
 
     Raises:
@@ -102,9 +104,9 @@ class Journal:
     """
 
     __slots__ = (
-        "_current", "_deferred", "_lock", "_next", "_number", "_offset", "_retired",
-        "_segment_bytes", "durable", "failed", "folder", "fresh", "prev", "recovery", "seq",
-        "waiting",
+        "_awaited", "_current", "_deferred", "_lock", "_next", "_number", "_offset", "_retired",
+        "_segment_bytes", "durable", "failed", "folder", "fresh", "hurry", "prev", "recovery",
+        "seq", "waiting",
     )  # fmt: skip
 
     def __init__(self, folder: Path, segment_bytes: int) -> None:
@@ -116,7 +118,8 @@ class Journal:
         self.fresh: deque[bytes] = deque()
         self.failed: OSError | None = OSError(errno.EBADF, "journal was not recovered", str(folder))
         self.recovery: Recovery | None = None
-        self.waiting = _nobody
+        self.hurry = self.waiting = _nobody
+        self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
         self._segment_bytes = segment_bytes
         self._current = -1
         self._deferred = b""
@@ -241,6 +244,23 @@ class Journal:
         self._number += 1
         self._offset = 0
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for the disk."""
+        return bool(self._awaited)
+
+    def when_durable(self, then: Callable[[], None]) -> None:
+        """Call `then` in the event loop once all records so far are durable; never, if that fails.
+
+        Args:
+            then: Must not raise.
+        """
+        if self.durable >= self.seq:
+            then()
+            return
+        self._awaited.append((self.seq, then))
+        self.hurry()
+
     def flush(self) -> Flush:
         """What has to be done to make all records so far durable; run it in a thread.
 
@@ -262,6 +282,8 @@ class Journal:
             os.close(descriptor)
         if prepared is not None:
             self._next = prepared
+        while self._awaited and self._awaited[0][0] <= self.durable:
+            self._awaited.popleft()[1]()
 
     def fail(self, error: OSError) -> None:
         """End writing because of an error outside of `append`."""

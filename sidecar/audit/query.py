@@ -37,6 +37,8 @@ class Wanted:
         route: Name of the route.
         trace: W3C trace id.
         request: Decision id: the decision and what became of it.
+        subject: Digest that stands for who asked.
+        tenant: Digest that stands for whom it was.
     """
 
     since: int | None = None
@@ -47,17 +49,15 @@ class Wanted:
     route: str | None = None
     trace: str | None = None
     request: str | None = None
+    subject: str | None = None
+    tenant: str | None = None
 
     @property
     def words(self) -> tuple[bytes, ...]:
         """What stands in the bytes of every record that fits: quoted, so nothing else looks so."""
-        asked = (
-            ("decision", self.decision), ("reason", self.reason), ("route", self.route),
-            ("trace_id", self.trace), ("decision_id", self.request),
-        )  # fmt: skip
         return tuple(
             f'"{name}":'.encode() + canonical.encode(value)
-            for name, value in asked
+            for name, value in self._asked
             if value is not None
         )
 
@@ -70,11 +70,15 @@ class Wanted:
         if self.types and said.type not in self.types:
             return False
         return all(
-            value is None or getattr(said, name, None) == value
-            for name, value in (
-                ("decision", self.decision), ("reason", self.reason), ("route", self.route),
-                ("trace_id", self.trace), ("decision_id", self.request),
-            )
+            value is None or getattr(said, name, None) == value for name, value in self._asked
+        )
+
+    @property
+    def _asked(self) -> tuple[tuple[str, str | None], ...]:
+        return (
+            ("decision", self.decision), ("reason", self.reason), ("route", self.route),
+            ("trace_id", self.trace), ("decision_id", self.request),
+            ("subject_h", self.subject), ("tenant_h", self.tenant),
         )  # fmt: skip
 
 

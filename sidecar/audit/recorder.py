@@ -4,26 +4,30 @@ Rules:
 
 * `decision` returns the id of a record that the kernel has, or None: then nothing may be forwarded,
   and a latched hold says so. The hold is placed before the answer is returned.
-* Never recorded: query, headers (but the trace id), bodies. A path is cut, and what is not ASCII in
-  it is written as `\xNN`, so that a record cannot play tricks on a terminal.
+* Never recorded: query, bodies, headers but the trace id and those that the signed policy lists. A
+  path is cut, and what is not ASCII in it is written as `\xNN`, so that a record cannot play tricks
+  on a terminal. Who asked, and for whom, is a keyed digest.
 * Each permit gets exactly one outcome, when its exchange has ended.
 * What does not change from request to request is put together once per snapshot.
 
 Source: DESIGN, Audit before effect; hardening P10, P11, E-J3.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sidecar.audit.journal import Journal
-from sidecar.core import canonical
+from sidecar.core import canonical, recording
 from sidecar.core.canonical import Json
 from sidecar.core.gate import Denial, Permit
-from sidecar.core.head import RequestHead
+from sidecar.core.head import RequestHead, one_value
 from sidecar.core.instant import NS_PER_MS, NS_PER_US, Now
 from sidecar.core.lease import Lease
 from sidecar.core.log import record
+from sidecar.core.log.merkle import leaf_hash
 from sidecar.core.log.record import (
     BeatRef,
     Decision,
@@ -34,12 +38,17 @@ from sidecar.core.log.record import (
     StateType,
 )
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.routes import Route
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 
 METHOD_MAX_BYTES = 32
 TRACE_ID_MAX = 64  # characters; a W3C trace id has 32
 
 UNWRITABLE = Hold(Reason.AUDIT_UNWRITABLE, HoldKind.LATCHED)
+
+# Of a request, for a policy that asks: listed headers, who asked, for whom.
+Told = tuple[dict[str, str] | UnsetType, str | None, str | UnsetType]
+NOTHING_TOLD: Told = (UNSET, None, UNSET)
 
 _encode = msgspec.json.Encoder().encode
 _path_max = record.PATH_MAX_BYTES
@@ -51,17 +60,18 @@ class Recorder:
     Args:
         journal: Recovered; one that is not behaves like one that failed.
         boot_id: 8 random bytes, hex; new for each process.
-        instance: Name of this sidecar.
+        instance: Name of this log, as receipts and records say it.
         place: Places a hold at the gate.
         later: Calls a function at the end of the loop's turn.
+        digest_key: Of the digests of subjects and tenants.
 
     Raises:
         ProtocolError: boot id or instance cannot stand in a record.
     """
 
     __slots__ = (
-        "_beat", "_boot", "_epoch", "_instance", "_journal", "_later", "_place", "_policy_sha",
-        "_settling", "_snapshot", "_trust",
+        "_beat", "_boot", "_digest_key", "_epoch", "_instance", "_journal", "_later", "_place",
+        "_policy_sha", "_receipts", "_recording", "_settling", "_snapshot", "_trust",
     )  # fmt: skip
 
     def __init__(
@@ -71,8 +81,11 @@ class Recorder:
         instance: str,
         place: Callable[[Hold], None],
         later: Callable[[Callable[[], None]], object],
+        digest_key: bytes,
     ) -> None:
         self._journal = journal
+        self._digest_key = digest_key
+        self._receipts: dict[str, bytes] = {}  # decision id -> leaf, until it was told or is over
         self._boot = boot_id
         self._instance = instance
         self._place = place
@@ -106,11 +119,9 @@ class Recorder:
         journal = self._journal
         seq = journal.seq
         decision_id = record.decision_id(self._boot, seq)
-        if isinstance(decision, Permit):
-            route, reason = decision.route, decision.observed
-        else:
-            route, reason = None, decision.reason
-        rule, lease = decision.rule, snapshot.lease
+        route, reason = _verdict(decision)
+        rule, lease, asked = decision.rule, snapshot.lease, self._recording
+        headers, subject, tenant = self._told(head) if asked.tells and head else NOTHING_TOLD
         line = _encode(
             Decision(
                 beat=self._beat,
@@ -118,11 +129,12 @@ class Recorder:
                 decision="deny" if route is None else "permit",
                 decision_id=decision_id,
                 epoch=self._epoch,
+                headers=headers,
                 inst=self._instance,
                 lease_ms_left=None if lease is None else _left_ms(lease, now),
                 method="" if head is None else _text(head.method, METHOD_MAX_BYTES),
                 parent_id=None,
-                path="" if head is None else _text(head.path, _path_max),
+                path=_text(head.path, _path_max) if head is not None and asked.paths else "",
                 policy_sha=self._policy_sha,
                 prev=journal.prev,
                 reason=None if reason is None else reason.code,
@@ -130,7 +142,8 @@ class Recorder:
                 route=None if route is None else route.name,
                 rule=None if rule is None else rule.name,
                 seq=seq,
-                subject_h=None,
+                subject_h=subject,
+                tenant_h=tenant,
                 trace_id=_trace(trace_id),
                 trust_v=self._trust,
                 ts=now.wall,
@@ -139,7 +152,28 @@ class Recorder:
                 v=1,
             )
         )
+        if asked.receipts:
+            self._receipts[decision_id] = leaf_hash(line)
         return decision_id if self._write(line) else None
+
+    def receipt(self, decision_id: str) -> bytes:
+        """What a client can hold against this log: its name, the record's index, its leaf hash.
+
+        Args:
+            decision_id: Of a decision under a policy that grants receipts; asked for once.
+
+        Returns:
+            `name index base64`, or nothing: there is no receipt.
+        """
+        leaf = self._receipts.pop(decision_id, None)
+        if leaf is None:
+            return b""
+        index = decision_id.rpartition("-")[2]
+        return f"{self._instance} {index} {b64encode(leaf).decode()}".encode()
+
+    def when_durable(self, then: Callable[[], None]) -> None:
+        """Call `then` once all records so far are on the disk; never, when that fails."""
+        self._journal.when_durable(then)
 
     def outcome(
         self,
@@ -167,6 +201,7 @@ class Recorder:
             status: What the client was told, or 0.
         """
         journal = self._journal
+        self._receipts.pop(decision_id, None)
         line = _encode(
             Outcome(
                 boot=self._boot,
@@ -254,6 +289,7 @@ class Recorder:
         self._snapshot = snapshot
         self._trust = snapshot.trust_version or None
         self._policy_sha = snapshot.policy.sha256 or None
+        self._recording = snapshot.policy.recording
         self._beat: BeatRef | None = None
         self._epoch: EpochRef | None = None
         if lease is not None:
@@ -262,6 +298,30 @@ class Recorder:
             self._beat = BeatRef(issuer=beat.issuer, seq=beat.seq, sha=beat.sha256)
         elif epoch is not None:
             self._epoch = EpochRef(seq=epoch.seq, sha=epoch.sha256)
+
+    def _told(self, head: RequestHead) -> Told:
+        asked = self._recording
+        return (
+            _listed(head, asked.headers) if asked.headers else UNSET,
+            self._digest(b"subject", head, asked.subject),
+            self._digest(b"tenant", head, asked.tenant) or UNSET,
+        )
+
+    def _digest(self, what: bytes, head: RequestHead, header: bytes | None) -> str | None:
+        value = None if header is None else one_value(head.headers, header)
+        return None if value is None else recording.digest(self._digest_key, what, value)
+
+
+def _verdict(decision: Permit | Denial) -> tuple[Route | None, Reason | None]:
+    if isinstance(decision, Permit):
+        return decision.route, decision.observed
+    return None, decision.reason
+
+
+def _listed(head: RequestHead, names: tuple[bytes, ...]) -> dict[str, str]:
+    # Sorted, as the canonical form has it; of several lines the first.
+    found = {name: value for name, value in reversed(head.headers) if name in names}
+    return {name.decode(): _text(found[name], recording.VALUE_MAX_BYTES) for name in sorted(found)}
 
 
 def _sample(boot_id: str, instance: str) -> Outcome:

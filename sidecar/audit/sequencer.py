@@ -1,8 +1,9 @@
 """Turns appended records into durable, signed ones, out of band.
 
-Every `sync_period_ms`: leaf-hash what was appended and extend the tree; see whether the trip to the
-disk came back; start the next one if there is something to take along; hold the gate when the disk
-is too far behind. Every `checkpoint_period_ms`, a trip also carries a checkpoint.
+Every `sync_period_ms`, and at once when an answer waits for the disk: leaf-hash what was appended
+and extend the tree; see whether the trip to the disk came back; start the next one if there is
+something to take along; hold the gate when the disk is too far behind. Every
+`checkpoint_period_ms`, a trip also carries a checkpoint.
 
 Rules:
 
@@ -131,7 +132,9 @@ class Sequencer:
         self._sync_sum_us = self._sync_last_us = 0
         self._stopping = asyncio.Event()
         self._news = asyncio.Event()  # a record after a time without any, or the end
+        self._soon = asyncio.Event()  # somebody waits, or the end
         journal.waiting = self._news.set
+        journal.hurry = self._hurry
 
     @property
     def _signed_size(self) -> int:
@@ -157,6 +160,7 @@ class Sequencer:
         """Ask `run` to write the last checkpoint and return."""
         self._stopping.set()
         self._news.set()
+        self._soon.set()
 
     async def run(self) -> None:
         """Work until stopped or cancelled, then write the last checkpoint.
@@ -183,7 +187,18 @@ class Sequencer:
             self._clean_ns = self._clock().boot  # all until now was durable
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.sync_period_ms / 1000):
-                await self._stopping.wait()
+                await self._soon.wait()
+        if not self._stopping.is_set():
+            self._soon.clear()
+
+    def _hurry(self) -> None:
+        # A trip under way left before the record came: who waits is taken along by the next one.
+        if self._trip is None or self._trip.result.done():
+            self._soon.set()
+
+    def _back(self, _: object) -> None:
+        if self._journal.waited_for:
+            self._soon.set()
 
     def _idle(self) -> bool:
         # Whether the next visit could change anything, if no record comes before.
@@ -225,7 +240,9 @@ class Sequencer:
             self._place(UNWRITABLE)
             return
         loop = asyncio.get_running_loop()
-        self._trip = _Trip(flush, made, now, loop.run_in_executor(None, self._carry, flush, made))
+        result = loop.run_in_executor(None, self._carry, flush, made)
+        result.add_done_callback(self._back)
+        self._trip = _Trip(flush, made, now, result)
 
     def _carry(self, flush: Flush, made: Checkpoint | None) -> tuple[int | None, int]:
         """In a thread: records durable, then the checkpoint."""

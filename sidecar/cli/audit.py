@@ -28,6 +28,7 @@ from sidecar.cli.journals import (
     plain,
     progress_of,
 )
+from sidecar.cli.proof import get
 from sidecar.cli.query import query, stats
 from sidecar.cli.text import (
     UNAVAILABLE,
@@ -50,6 +51,7 @@ def audit() -> None:
 
 audit.add_command(query)
 audit.add_command(stats)
+audit.add_command(get, "prove")  # where people look for it, too
 
 
 @audit.command(

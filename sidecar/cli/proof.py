@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from sidecar.audit import collection, prover
+from sidecar import clock
+from sidecar.audit import collection, grounds, prover
 from sidecar.audit.prover import NotYetError, Proved
 from sidecar.cli.journals import (
     FILE,
@@ -26,13 +27,18 @@ from sidecar.cli.text import (
     CliError,
     print_json,
 )
+from sidecar.core.grounds import Findings, check
 from sidecar.core.log import bundle, record
 from sidecar.core.log.bundle import Bundle
+from sidecar.core.log.grounds import NOTHING
 from sidecar.core.log.note import NoteKey
+from sidecar.core.log.record import Decision
+from sidecar.core.objects import trust
+from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import ProtocolError, Reason
 
+NO_TRUST = "what the decision rested on: no trust document was given (--trust)"
 NOT_CHECKED = (
-    "the epoch, beat and trust document that the record names: they are not in this file",
     "whether the log shows everybody the same records: nobody else has signed this checkpoint",
 )
 
@@ -68,9 +74,12 @@ def get(
     key = key_of(journal, given(keys, key_file))
     made = _proved(journal, index, key)
     said = record.parse(made.record)
+    rested_on = NOTHING
+    if isinstance(said, Decision) and not plain:
+        rested_on = grounds.gather(collection.find(folder), said)
     if not which.isdecimal() and getattr(said, "decision_id", None) != which:
         raise CliError(f"no such decision: {which}; record {index} of {journal} is another")
-    content = made.proof.text() if plain else bundle.make(made.record, made.proof)
+    content = made.proof.text() if plain else bundle.make(made.record, made.proof, rested_on)
     if out is None:
         click.echo(content, nl=False)
         return
@@ -106,31 +115,53 @@ def _find(folder: Path, which: str) -> tuple[Path, int]:
 @click.argument("file", type=FILE)
 @KEYS
 @KEY_FILE
+@click.option(
+    "--trust",
+    "trust_file",
+    type=FILE,
+    help="A trust document of the domain, as pods pin it: what the decision rested on is "
+    "checked, too.",
+)
+@click.option("--receipt", help="x-epochgate-receipt of an answer: the proof must be of that one.")
 @OUTPUT
 @click.pass_context
 def verify(
-    context: click.Context, file: Path, keys: tuple[str, ...], key_file: Path | None, output: str
+    context: click.Context,
+    *,
+    file: Path,
+    keys: tuple[str, ...],
+    key_file: Path | None,
+    trust_file: Path | None,
+    receipt: str | None,
+    output: str,
 ) -> None:
     """Check the proof in FILE with nothing but the key of the log; say what was not checked.
 
     Exit code 80: something is wrong. 81: no key of that log was given.
     """
     known = {key.name: key for key in given(keys, key_file)}
+    pinned = None if trust_file is None else _pinned(trust_file)
     held = _read(file)
     checked: list[str] = []
+    unchecked = [*NOT_CHECKED]
     result, wrong = "verified", ""
     try:
         checked = bundle.check(held, known)
+        if receipt is not None:
+            checked.append(_receipted(held, receipt))
+        found = _rested_on(held, pinned)
+        checked += found.checked
+        unchecked += found.unchecked
     except ProtocolError as error:
         unknown = error.reason is Reason.KEY_UNKNOWN
         result, wrong = ("unverifiable" if unknown else "failed"), str(error)
     if output == "json":
         print_json({"result": result, "wrong": wrong or None, "checked": checked,
-                    "unchecked": NOT_CHECKED, **_described(held)})  # fmt: skip
+                    "unchecked": unchecked, **_described(held)})  # fmt: skip
     else:
         click.echo(f"{result}: {line_of(held.says)}")
         for label, lines in (
-            ("wrong", [wrong] if wrong else []), ("checked", checked), ("not checked", NOT_CHECKED),
+            ("wrong", [wrong] if wrong else []), ("checked", checked), ("not checked", unchecked),
         ):  # fmt: skip
             for line in lines:
                 click.echo(f"  {label:<11}  {line}")
@@ -150,6 +181,36 @@ def inspect(file: Path, output: str) -> None:
     click.echo(f"index   {held.proof.index}, {len(held.proof.hashes)} hashes to the root")
     click.echo(f"record  {line_of(held.says)}")
     click.echo("nothing of this was checked; see: epochgate proof verify")
+
+
+def _pinned(file: Path) -> Trust:
+    try:
+        return trust.parse(file.read_bytes(), clock.now().wall)
+    except ProtocolError as error:
+        raise CliError(f"not a trust document: {file}: {error.detail}", BAD_DATA) from None
+
+
+def _receipted(held: Bundle, receipt: str) -> str:
+    """What holds of a receipt.
+
+    Raises:
+        ProtocolError: it is of another record, or of another log.
+    """
+    origin, _, rest = receipt.strip().partition(" ")
+    if (origin, rest) == (held.claims.origin, held.receipt):
+        return "the receipt is of this very record"
+    detail = (
+        f"the receipt is for {origin} {rest}, the proof for {held.claims.origin} {held.receipt}"
+    )
+    raise ProtocolError(Reason.AUDIT_INCONSISTENT, detail)
+
+
+def _rested_on(held: Bundle, pinned: Trust | None) -> Findings:
+    if not isinstance(held.says, Decision):
+        return Findings([], [])
+    if pinned is None:
+        return Findings([], [NO_TRUST])
+    return check(held.says, held.grounds, pinned)
 
 
 def _described(held: Bundle) -> dict[str, object]:

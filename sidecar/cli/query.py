@@ -11,11 +11,12 @@ import click
 from sidecar import clock
 from sidecar.audit import collection
 from sidecar.audit.query import Stats, Wanted, search
-from sidecar.cli.journals import CLEAR, FOLDER, OUTPUT, line_of, progress_of, time_of
+from sidecar.cli.journals import CLEAR, FILE, FOLDER, OUTPUT, line_of, progress_of, time_of
 from sidecar.cli.peers import DURATION
-from sidecar.cli.text import print_json, table
+from sidecar.cli.text import BAD_DATA, CliError, print_json, table
+from sidecar.core import recording
 from sidecar.core.log.record import StateType
-from sidecar.core.reason import BY_CODE
+from sidecar.core.reason import BY_CODE, ProtocolError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -67,6 +68,10 @@ _FILTERS = (
     click.option("--route", help="Name of the route."),
     click.option("--trace", help="W3C trace id."),
     click.option("--request", help="Decision id: the decision, and what became of it."),
+    click.option("--subject", help="Who asked, as its header said; needs --digest-key."),
+    click.option("--tenant", help="For whom, likewise."),
+    click.option("--digest-key", "digest_key", type=FILE,
+                 help="digest.key in the pod's state folder, or its audit.digestKeyFile."),
 )  # fmt: skip
 
 
@@ -76,14 +81,32 @@ def _filtered(command: F) -> F:
     @functools.wraps(command)
     def call(**options: Any) -> object:  # noqa: ANN401, click's
         names = ("since", "until", "decision", "reason", "route", "trace", "request")
+        key_file = options.pop("digest_key")
+        digests: dict[str, Any] = {
+            what: _digest(what, options.pop(what), key_file) for what in ("subject", "tenant")
+        }
         wanted = Wanted(
-            types=frozenset(options.pop("types")), **{name: options.pop(name) for name in names}
-        )
+            types=frozenset(options.pop("types")), **digests,
+            **{name: options.pop(name) for name in names},
+        )  # fmt: skip
         return command(wanted=wanted, **options)
 
     for option in reversed(_FILTERS):
         call = option(call)
     return call  # type: ignore[return-value]
+
+
+def _digest(what: str, value: str | None, key_file: Path | None) -> str | None:
+    """What stands in records for a subject or tenant."""
+    if value is None:
+        return None
+    if key_file is None:
+        raise click.UsageError(f"--{what} needs --digest-key: records hold only keyed digests")
+    try:
+        key = recording.read_key(key_file.read_bytes())
+    except ProtocolError as error:
+        raise CliError(f"not a digest key: {key_file}: {error.detail}", BAD_DATA) from None
+    return recording.digest(key, what.encode(), value.encode())
 
 
 @click.command(

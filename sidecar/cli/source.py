@@ -11,7 +11,7 @@ Source: core/policy, core/routes; conventions 11-J.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ from sidecar.cli.resource import Reader, ResourceError
 from sidecar.config import units
 from sidecar.config.document import Items, Node, Scalar, Table
 from sidecar.config.problem import Problem
-from sidecar.core import canonical, paths, policy, routes
+from sidecar.core import canonical, paths, policy, recording, routes
 from sidecar.core.reason import ProtocolError
 
 POLICY = "GatePolicy"
@@ -34,6 +34,13 @@ _BUILT = {
 }
 
 _LOCAL = "127.0.0.1:1"  # goes on for an address that was wrong; never leaves this module
+
+_AUDIT_WORDS = {
+    "beats": ["true", "false"],
+    "durability": ["group", "strict"],
+    "paths": ["full", "none"],
+    "receipts": ["true", "false"],
+}
 
 _METHOD_RULE = "upper-case letters, 3 to 16 of them"
 _FIELD_RULE = "a header name in lower case"
@@ -102,13 +109,38 @@ def _read_back(path: Path, kind: str, raw: bytes) -> bytes:
 
 def _policy(reader: Reader, root: Node) -> policy.Body:
     name, spec = resource.frame(reader, root, POLICY)
-    fields = reader.mapping(spec, "spec", ("rules",), ("failurePolicy",))
+    fields = reader.mapping(spec, "spec", ("rules",), ("failurePolicy", "audit"))
     reader.choice(fields.get("failurePolicy"), "spec.failurePolicy", ["Fail"])
     items = reader.items(fields.get("rules"), "spec.rules")
     rules = tuple(_rule(reader, node, path) for node, path in items)
     _distinct(reader, items, "name")
+    audit = _audit(reader, fields.get("audit"), "spec.audit")
     reader.finish()
-    return policy.Body(type=policy.TYPE, name=name, rules=rules)
+    return policy.Body(type=policy.TYPE, name=name, rules=rules, audit=audit)
+
+
+def _audit(reader: Reader, node: Node | None, path: str) -> recording.Body | msgspec.UnsetType:
+    if node is None:
+        return msgspec.UNSET
+    fields = reader.mapping(node, path, (), recording.Body.__struct_fields__)
+    said: dict[str, Any] = {}
+    for key, words in _AUDIT_WORDS.items():
+        if key in fields:
+            word = reader.choice(fields[key], f"{path}.{key}", words, words[0])
+            said[key] = word == "true" if "true" in words else word
+    for key in ("subject", "tenant"):
+        if key in fields:
+            said[key] = reader.typed(fields[key], f"{path}.{key}", canonical.FieldName, _FIELD_RULE)
+    if "headers" in fields:
+        said["headers"] = tuple(
+            reader.typed(item, where, canonical.FieldName, _FIELD_RULE)
+            for item, where in reader.items(fields["headers"], f"{path}.headers")
+        )
+    body = recording.Body(**said)
+    for key, why in recording.problems(body):
+        name = key.partition("[")[0]
+        reader.wrong(fields[name].origin, f"{path}.{key}", why)
+    return body
 
 
 def _rule(reader: Reader, node: Node, path: str) -> policy.RuleBody:

@@ -189,6 +189,9 @@ class Audit:
         sync_period_ms: How often the file is flushed to the disk.
         unsynced_max_ms: Age of un-flushed records at which the gate is held (EG703).
         checkpoint_period_ms: How often a signed checkpoint is written while records arrive.
+        digest_key_file: Key of the digests that stand for subjects and tenants in records: 64 hex
+            digits, the same for all pods that are to be searched together. None: an own one, made
+            in state.dir.
     """
 
     dir: Path
@@ -196,6 +199,7 @@ class Audit:
     sync_period_ms: int = 20
     unsynced_max_ms: int = 2_000
     checkpoint_period_ms: int = 1_000
+    digest_key_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

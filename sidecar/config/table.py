@@ -257,6 +257,12 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
             "checkpointPeriod": (10, _HOUR),
         },
     ),
+    Field(
+        "audit.digestKeyFile",
+        Unit.FILE,
+        "Key of the digests that stand for subjects and tenants in records: 64 hex digits, the "
+        "same for all pods that are to be searched together; default: an own one in state.dir.",
+    ),
     dataclasses.replace(
         _number(sections.Drain, "drain.delay", Unit.DURATION, 0, 10 * _MINUTE),
         about="After SIGTERM, serve on for so long.",

@@ -188,7 +188,7 @@ class Archive:
         if marked is not None and ours and marked.envelope:
             # What was verified then is better evidence than what a peer serves now.
             self._raw[named.sha256] = marked.envelope.encode()
-        return Payload(sealed.unverified_payload, epoch.PAYLOAD_TYPE, named.sha256, ())
+        return Payload(sealed.unverified_payload, epoch.PAYLOAD_TYPE, named.sha256, (), sealed)
 
     def removed(self, newest: Epoch, marked: ObjectMark) -> frozenset[str]:
         """What the epochs after the marked one took away by name, up to one that follows it."""

@@ -73,12 +73,14 @@ class Payload:
         payload_type: Checked against what the reader expected.
         sha256: Digest of `body`, hex: the name of the object.
         signers: Key ids whose signatures were valid, sorted.
+        sealed: The envelope that it came in; None where there was none.
     """
 
     body: bytes
     payload_type: str
     sha256: str
     signers: tuple[KeyId, ...]
+    sealed: Envelope | None = None
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -114,6 +116,11 @@ def seal(payload_type: str, payload: bytes, signatures: Mapping[KeyId, bytes]) -
         ),
     )
     return canonical.dump(wire)
+
+
+def encode(sealed: Envelope) -> bytes:
+    """The bytes of an envelope, as `parse` took them but for the order of its signatures."""
+    return seal(sealed.payload_type, sealed.unverified_payload, dict(sealed.signatures))
 
 
 def parse(raw: bytes, max_bytes: int) -> Envelope:

@@ -246,11 +246,13 @@ class TrustAdopted:
         version: Its number.
         sha256: Its digest, hex.
         before: Digest of the one before it.
+        raw: Its envelope.
     """
 
     version: int
     sha256: str
     before: str
+    raw: bytes
 
 
 Told = RoundEnded | Conflict | Passage | TrustAdopted

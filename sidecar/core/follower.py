@@ -231,7 +231,7 @@ class Follower:
             elif mark is None or mark.sha256 != current.epoch_sha256:  # raised, or fell back
                 self._drop(Reason.EPOCH_SUPERSEDED)
         self._again = True  # there may be a newer one still
-        told = ev.TrustAdopted(after.version, after.sha256, before.sha256)
+        told = ev.TrustAdopted(after.version, after.sha256, before.sha256, after.raw)
         commands: list[ev.Command] = [told, *self._publish()]
         return commands if self._round.waiting else [*commands, ev.WakeAfter(0)]
 

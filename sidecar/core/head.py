@@ -24,3 +24,17 @@ class RequestHead:
     target: bytes
     path: bytes
     headers: tuple[Header, ...]
+
+
+def one_value(headers: tuple[Header, ...], name: bytes) -> bytes | None:
+    """The one value that a header has; None when it cannot be told.
+
+    It can if exactly one line has that name, also after `_` was read as `-` as applications do, and
+    it is ASCII text without a comma: that is how a hop joins several lines.
+    """
+    folded = name.replace(b"_", b"-")
+    lines = [line for line in headers if line[0].replace(b"_", b"-") == folded]
+    if len(lines) != 1 or lines[0][0] != name:
+        return None
+    value = lines[0][1]
+    return value if value.isascii() and b"," not in value and value else None

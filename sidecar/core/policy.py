@@ -17,8 +17,9 @@ Source: protocol b.1 (policy semantics); conventions 5.
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from sidecar.core import canonical, paths
+from sidecar.core import canonical, paths, recording
 from sidecar.core.canonical import FieldName, Name, Strict
 from sidecar.core.head import Header, RequestHead
 from sidecar.core.paths import PathIndex
@@ -58,11 +59,12 @@ class RuleBody(Strict, frozen=True):
 
 
 class Body(Strict, frozen=True):
-    """A policy bundle as it is signed."""
+    """A policy bundle as it is signed. Without `audit` it has the bytes that it always had."""
 
     type: str = msgspec.field(name="_type")
     name: Name
     rules: tuple[RuleBody, ...]
+    audit: recording.Body | UnsetType = UNSET
 
 
 class Rule:
@@ -91,15 +93,17 @@ class Policy:
         name: For people.
         sha256: Digest of the bundle, hex; empty for `DENY_ALL`, which nobody signed.
         raw: The bundle; empty likewise.
+        recording: What it says about records.
         rules: In order.
     """
 
-    __slots__ = ("_paths", "name", "raw", "rules", "sha256")
+    __slots__ = ("_paths", "name", "raw", "recording", "rules", "sha256")
 
     def __init__(self, body: Body, raw: bytes) -> None:
         self.name = body.name
         self.raw = raw
         self.sha256 = canonical.digest(raw) if raw else ""
+        self.recording = recording.compiled(body.audit)
         self.rules = tuple(Rule(rule) for rule in body.rules)
         self._paths = PathIndex([[path.encode() for path in rule.paths] for rule in body.rules])
 
@@ -144,6 +148,8 @@ def check(body: Body) -> list[str]:
             wrong = paths.problem(path)
             if wrong:
                 problems.append(f"{where}: path {path!r} {wrong}")
+    if isinstance(body.audit, recording.Body):
+        problems += [f"audit.{key}: {why}" for key, why in recording.problems(body.audit)]
     return problems
 
 

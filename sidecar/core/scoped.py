@@ -8,8 +8,7 @@ Rules:
   names nothing stops everything. A request whose model or tenant cannot be told with certainty is
   taken for one that is named.
 * Model and tenant come from the headers that the signed route table declares, and are compared byte
-  for byte. A value can be told if exactly one line has that name, also after `_` was read as `-` as
-  applications do, and it is ASCII text without a comma: that is how a hop joins several lines.
+  for byte (`head.one_value`).
 * The tenants that an epoch is for are judged likewise: who is not certainly one of them is denied.
 
 Everything slow happens when orders or epoch change; the hot path looks a name up in a set.
@@ -20,7 +19,7 @@ Source: protocol b.4, b.10.
 from dataclasses import dataclass
 from typing import assert_never
 
-from sidecar.core.head import RequestHead
+from sidecar.core.head import RequestHead, one_value
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import Halts, Scope
 from sidecar.core.reason import Reason
@@ -127,12 +126,4 @@ def unenforceable(epoch: Epoch, table: Routes) -> Reason | None:
 
 
 def _value(head: RequestHead, name: bytes | None) -> bytes | None:
-    """The one value of an attribute; None when it cannot be told."""
-    if name is None:
-        return None
-    folded = name.replace(b"_", b"-")
-    lines = [line for line in head.headers if line[0].replace(b"_", b"-") == folded]
-    if len(lines) != 1 or lines[0][0] != name:
-        return None
-    value = lines[0][1]
-    return value if value.isascii() and b"," not in value and value else None
+    return None if name is None else one_value(head.headers, name)

@@ -21,7 +21,6 @@ from typing import Any
 from sidecar.core.gate import Denial
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.reason import Reason
-from sidecar.proxy import denial
 from sidecar.proxy.connections import Place
 from sidecar.proxy.pace import Pace
 from sidecar.proxy.plane import Plane
@@ -118,7 +117,7 @@ class ClientSide(asyncio.Protocol):
         now = plane.clock()
         snapshot = plane.gate.snapshot
         decision_id = plane.recorder.decision(Denial(reason, snapshot), None, None, now)
-        answer = denial.response(reason, snapshot, decision_id, now, None, keep_alive=False)
+        answer = plane.answer(reason, snapshot, decision_id, now, None, keep=False)
         self._transport.write(answer)
         plane.observer.finished("deny", reason, reason.status, 0, 0, 0)
         self._end_politely(now)

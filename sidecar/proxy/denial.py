@@ -81,6 +81,7 @@ def response(
     method: bytes | None,
     *,
     keep_alive: bool,
+    receipt: bytes = b"",
 ) -> bytes:
     """A complete response.
 
@@ -91,6 +92,7 @@ def response(
         now: Both clocks.
         method: Of the request, or None when it could not be read.
         keep_alive: Whether the connection stays; otherwise the client is told.
+        receipt: What the client can hold against the log, or nothing.
     """
     body = b"" if method == b"OPTIONS" else problem(reason, snapshot, decision_id, now)
     lines = [
@@ -100,11 +102,17 @@ def response(
         b"cache-control: no-store\r\n",
         f"date: {formatdate(now.wall / 1000, usegmt=True)}\r\n".encode(),
         _headers(reason, snapshot, decision_id),
+        receipt_line(receipt),
         b"" if keep_alive else http1.CLOSE,
         b"\r\n",
         b"" if method == b"HEAD" else body,
     ]
     return b"".join(lines)
+
+
+def receipt_line(receipt: bytes) -> bytes:
+    """The header that gives a client its receipt; nothing when there is none."""
+    return b"x-epochgate-receipt: " + receipt + b"\r\n" if receipt else b""
 
 
 def _headers(reason: Reason, snapshot: Snapshot, decision_id: str | None) -> bytes:

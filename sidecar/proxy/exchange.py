@@ -159,6 +159,7 @@ class Exchange:
             self._tell(reason, plane.gate.snapshot, before, "abort")
             return
         self._begin_upstream(decision, upstream, data)
+        plane.release(decision, upstream)
         after = plane.clock()
         self._overhead_ns = after.boot - now.boot
         if lapsed(decision.snapshot, after) is None:
@@ -362,11 +363,10 @@ class Exchange:
     def _tell(self, reason: Reason, snapshot: Snapshot, now: Now, outcome: Outcome) -> None:
         if self._over:
             return  # a recorder that fails closes the gate, and that has cut this exchange already
-        keep = self._asked.keep_alive and not self._plane.draining and self._body_is_over()
-        answer = denial.response(
-            reason, snapshot, self._decision_id, now, self._asked.head.method, keep_alive=keep
-        )
-        self._connection.write(answer)
+        plane, method = self._plane, self._asked.head.method
+        keep = self._asked.keep_alive and not plane.draining and self._body_is_over()
+        said = plane.answer(reason, snapshot, self._decision_id, now, method, keep=keep)
+        self._connection.write(said)
         self._end(outcome, reason, reason.status, now, keep=keep)
 
     def _body_is_over(self) -> bool:

@@ -3,6 +3,7 @@
 Source: DESIGN 2 (audit before effect); hardening E-H11.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -16,7 +17,7 @@ from sidecar.core.log.record import OutcomeKind
 from sidecar.core.reason import Reason
 from sidecar.core.routes import Upstream as Address
 from sidecar.core.snapshot import CLOSED, Snapshot
-from sidecar.proxy import fence
+from sidecar.proxy import denial, fence
 from sidecar.proxy.answer import AnswerShell
 from sidecar.proxy.body import Bounds
 from sidecar.proxy.fence import Fence
@@ -48,6 +49,14 @@ class Recorder(Protocol):
         self, decision: Permit | Denial, head: RequestHead | None, trace_id: str | None, now: Now
     ) -> str | None:
         """Hand a decision to the kernel; its id, or None when that failed."""
+        ...
+
+    def receipt(self, decision_id: str) -> bytes:
+        """What a client can hold against the log; empty: the policy grants no receipts."""
+        ...
+
+    def when_durable(self, then: Callable[[], None]) -> None:
+        """Call `then` once all records so far are on the disk; never, when that fails."""
         ...
 
     def outcome(
@@ -213,6 +222,28 @@ class Plane:
             return lines
         return lines + self.fence.line(head.method, head.target, raw_id, stamp.bound)
 
+    def release(self, permit: Permit, upstream: Upstream) -> None:
+        """Let an answer come, under a strict policy once the permit is on the disk."""
+        if permit.snapshot.policy.recording.strict:
+            upstream.withhold()
+            self.recorder.when_durable(upstream.let_go)
+
+    def answer(
+        self,
+        reason: Reason,
+        snapshot: Snapshot,
+        decision_id: str | None,
+        now: Now,
+        method: bytes | None,
+        *,
+        keep: bool,
+    ) -> bytes:
+        """An answer of our own; `keep`: whether the connection stays."""
+        receipt = b"" if decision_id is None else self.recorder.receipt(decision_id)
+        return denial.response(
+            reason, snapshot, decision_id, now, method, keep_alive=keep, receipt=receipt
+        )
+
     def stamp_for(self, snapshot: Snapshot) -> Stamp:
         """The lines for a permit under `snapshot`."""
         if self.stamp.snapshot is not snapshot:
@@ -224,6 +255,8 @@ class Plane:
         if isinstance(decision, Permit) and decision_id is not None:
             stamp = self.stamp_for(decision.snapshot)
             lines = b"%b%b\r\n" % (stamp.downstream, decision_id.encode())
+            if decision.snapshot.policy.recording.receipts:
+                lines += denial.receipt_line(self.recorder.receipt(decision_id))
             if decision.observed is None:
                 return lines
             return lines + f"x-epochgate-observed: {decision.observed.code}\r\n".encode()

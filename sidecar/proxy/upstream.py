@@ -7,6 +7,7 @@ Rules:
   after a response, any doubt: it is destroyed.
 * What the kernel has no room for waits here, and more is not taken until it has left: so the owner
   hears when it left, and can compare that with the lease.
+* Under a strict policy nothing of a response is read before the decision is on the disk.
 * A warm connection has never carried a request, so nothing on it can belong to somebody else.
 
 Source: hardening E-H7; DESIGN 3.
@@ -45,7 +46,8 @@ class Upstream(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_busy", "_made", "_owner", "_pool", "_transport", "_waiting", "address", "full", "lost",
+        "_busy", "_made", "_owner", "_pool", "_transport", "_waiting", "_withheld", "address",
+        "full", "lost",
     )  # fmt: skip
 
     def __init__(self, address: Address, pool: "Pool") -> None:
@@ -55,6 +57,7 @@ class Upstream(asyncio.Protocol):
         self._owner: Owner | None = None
         self._busy = False
         self._made = False
+        self._withheld = False
         self.full = False
         self.lost = False
         self._transport: asyncio.Transport
@@ -133,11 +136,21 @@ class Upstream(asyncio.Protocol):
             self._transport.abort()
             self._count_out()
 
+    def withhold(self) -> None:
+        """Read nothing of the response until `let_go`, whatever room the client has for it."""
+        self._withheld = True
+        self.hold_reading(hold=True)
+
+    def let_go(self) -> None:
+        """What the response had to wait for has come."""
+        self._withheld = False
+        self.hold_reading(hold=False)
+
     def hold_reading(self, *, hold: bool) -> None:
         """Stop or resume reading the response."""
         if self.lost or self._transport.is_closing():
             return
-        if hold:
+        if hold or self._withheld:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

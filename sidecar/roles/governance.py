@@ -77,7 +77,8 @@ class Ledger:
         self._ended = False
         self.governed = Governed(origin, key.key_id, _held(folder, self._journal.seq))
         loop = asyncio.get_running_loop()
-        self._recorder = Recorder(self._journal, boot, origin, self._hold, loop.call_soon)
+        # No request is recorded here, so nobody's digest is made.
+        self._recorder = Recorder(self._journal, boot, origin, self._hold, loop.call_soon, b"")
         # A checkpoint with each trip to the disk: entries are rare, and a beat waits for it.
         periods = sections.Audit(folder, sync_period_ms=SYNC_MS, checkpoint_period_ms=0)
         self._sequencer = Sequencer(

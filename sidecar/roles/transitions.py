@@ -9,16 +9,19 @@ from collections.abc import Callable, Mapping
 
 from sidecar import clock
 from sidecar.audit.recorder import Recorder
-from sidecar.core import canonical, lifecycle
-from sidecar.core.canonical import Json  # noqa: TC001
+from sidecar.core import canonical, envelope, lifecycle
+from sidecar.core.canonical import Json
+from sidecar.core.envelope import Envelope
 from sidecar.core.events import Conflict, Passage, RoundEnded, Step, Told, TrustAdopted
 from sidecar.core.gate import Gate, lapsed
 from sidecar.core.instant import Now
+from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.halt import Halts
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Snapshot
 from sidecar.telemetry.observer import Observer
 
+ENVELOPE_MAX_BYTES = 40_000  # in a record, which also escapes each quotation mark in it
 WATCH_S = 0.1  # how soon a lease that ran out shows in logs and records, without any request
 
 
@@ -42,7 +45,7 @@ class Transitions:
         self._vector: tuple[str, dict[str, str]] | None = None
         self._observer = observer
         self._seen = ("starting", Reason.STARTING.code)
-        self._epoch = ""
+        self._epoch = self._beat = ""
         self._orders: frozenset[str] = frozenset()
 
     def look(self, snapshot: Snapshot) -> None:
@@ -54,7 +57,10 @@ class Transitions:
         epoch = snapshot.epoch
         if epoch is not None and epoch.sha256 != self._epoch:
             self._epoch = epoch.sha256
-            self._recorder.state("epoch", {"seq": epoch.seq, "sha256": epoch.sha256}, now)
+            detail: dict[str, Json] = {"seq": epoch.seq, "sha256": epoch.sha256}
+            self._recorder.state("epoch", detail | _sealed(epoch.sealed), now)
+        if snapshot.policy.recording.beats and snapshot.lease is not None:
+            self._leant_on(snapshot.lease.beat, now)
         if snapshot.halts.seq != len(self._orders):
             self._ordered(snapshot.halts, now)
         if seen != self._seen:
@@ -62,6 +68,15 @@ class Transitions:
             causes = [fault.code for fault in snapshot.faults]
             detail = {"from": before[0], "to": seen[0], "reason": seen[1], "causes": causes}
             self._recorder.state("transition", detail, now)
+
+    def _leant_on(self, beat: Beat, now: Now) -> None:
+        # Before any decision that rests on it, because it is told when its lease is published.
+        if beat.sha256 != self._beat and beat.sealed is not None:
+            self._beat = beat.sha256
+            detail: dict[str, Json] = {
+                "issuer": beat.issuer, "seq": beat.seq, "sha256": beat.sha256,
+            }  # fmt: skip
+            self._recorder.state("beat", detail | _sealed(beat.sealed), now)
 
     def _ordered(self, halts: Halts, now: Now) -> None:
         # An order of a part changes no state, and none may come without a trace.
@@ -89,6 +104,7 @@ class Transitions:
                 self._recorder.state("conflict", detail, now)
             case TrustAdopted():
                 detail = {"version": event.version, "sha256": event.sha256, "prev": event.before}
+                detail |= _kept(event.raw)
                 self._recorder.state("trust", detail, now)
             case RoundEnded():
                 self._round(event, now)
@@ -126,3 +142,13 @@ class Transitions:
         while True:
             self.look(gate.snapshot)
             await asyncio.sleep(WATCH_S)
+
+
+def _sealed(sealed: Envelope | None) -> dict[str, Json]:
+    return {} if sealed is None else _kept(envelope.encode(sealed))
+
+
+def _kept(raw: bytes) -> dict[str, Json]:
+    # What can be proved later: without it there is only a digest. One that is too long for a record
+    # is still on the peers.
+    return {"envelope": raw.decode()} if len(raw) <= ENVELOPE_MAX_BYTES else {}

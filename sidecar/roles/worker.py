@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import uvloop
 
-from sidecar import __version__, clock, shared, signer
+from sidecar import __version__, clock, shared
 from sidecar.core import share
 from sidecar.core.gate import Gate, lapsed
 from sidecar.core.reason import ProtocolError
@@ -128,9 +128,8 @@ class Worker:
         self._reports = shared.Writer(brief.reports, alone=False)
 
     def _logbook(self, brief: Brief) -> Logbook:
-        key = signer.load(self.config.state_dir / logbook.INSTANCE_KEY)
         return logbook.open_logbook(
-            self.config.audit, key, brief.origin, self.gate, self.log,
+            self.config.audit, logbook.keys(self.config), brief.origin, self.gate, self.log,
             trust=brief.trust, worker=brief.index,
         )  # fmt: skip
 

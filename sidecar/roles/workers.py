@@ -258,11 +258,12 @@ def _build(
 
     observers: list[Callable[[Snapshot], None]] = []
     gate = Gate(lambda snapshot: _tell(observers, snapshot))
-    key = logbook.instance_key(config.state_dir)
+    keys = logbook.keys(config)
+    key = keys.signs
     name = report.instance_name(config.service, key.key_id)
     origin = checkpoint.origin(trust.domain, f"{name}-{FOLLOWER}")
     settings = replace(config.audit, dir=config.audit.dir / FOLLOWER)
-    book = logbook.open_logbook(settings, key, origin, gate, log, trust=trust.sha256)
+    book = logbook.open_logbook(settings, keys, origin, gate, log, trust=trust.sha256)
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)

@@ -20,6 +20,7 @@ from sidecar.signer import FileSigner
 from tests import builders
 
 BOOT = "0123456789abcdef"
+DIGEST_KEY = bytes(range(32))
 INSTANCE = "pod-1"
 ORIGIN = "epochgate/test/pod-1"
 SIGNER = FileSigner(hashlib.sha256(b"instance").digest())
@@ -42,7 +43,7 @@ def open_journal(folder: Path, segment_bytes: int = SEGMENT_BYTES) -> Journal:
 
 def make_recorder(journal: Journal, gate: Gate) -> Recorder:
     """A recorder of the test's instance."""
-    return Recorder(journal, BOOT, INSTANCE, gate.place, lambda settle: settle())
+    return Recorder(journal, BOOT, INSTANCE, gate.place, lambda settle: settle(), DIGEST_KEY)
 
 
 def make_journal(

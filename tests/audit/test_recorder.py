@@ -4,27 +4,39 @@ import errno
 import os
 import resource
 import signal
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 import pytest
+from msgspec import UNSET
 
 from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
-from sidecar.core import canonical
-from sidecar.core.gate import Denial, Gate
+from sidecar.core import canonical, policy, recording
+from sidecar.core.gate import Denial, Gate, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now, WallMs, ms_until
 from sidecar.core.log import record
+from sidecar.core.log.merkle import leaf_hash
 from sidecar.core.log.record import Decision, Outcome, StateChange
 from sidecar.core.policy import Rule
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, HoldKind, State
 from tests import builders
-from tests.audit.journals import BOOT, DENIAL, HEAD, INSTANCE, make_permit, make_snapshot
+from tests.audit.journals import (
+    BOOT,
+    DENIAL,
+    DIGEST_KEY,
+    HEAD,
+    INSTANCE,
+    make_permit,
+    make_snapshot,
+)
 
 SNAPSHOT = make_snapshot()
 PERMIT = make_permit(SNAPSHOT)
@@ -61,6 +73,70 @@ def test_a_permit_names_everything_that_it_rests_on(journal: Journal, recorder: 
     assert (said.method, said.path, said.trace_id) == ("POST", "/v1/chat", "f" * 32)
     assert (said.boot, said.inst, said.ts) == (BOOT, INSTANCE, NOW.wall)
     assert said.lease_ms_left == ms_until(lease.deadline, NOW.boot) > 3000
+
+
+HEADERS = (
+    (b"x-user", b"alice"), (b"x-request-id", b"r\xe9"), (b"x-tenant", b"acme"), (b"x-b", b"1"),
+    (b"x-b", b"2"), (b"cookie", b"secret"),
+)  # fmt: skip
+
+
+def asking(**audit: Any) -> tuple[Permit, RequestHead]:
+    """A permit under a policy that says this about records, and a request with `HEADERS`."""
+    body = canonical.load(builders.POLICY, policy.Body, policy.MAX_BYTES)
+    said = msgspec.structs.replace(body, audit=recording.Body(**audit))
+    snapshot = replace(SNAPSHOT, policy=policy.parse(canonical.dump(said)))
+    return make_permit(snapshot), replace(HEAD, headers=HEADERS)
+
+
+def test_who_asked_and_for_whom_is_a_digest_and_only_listed_headers_are_told(
+    journal: Journal, recorder: Recorder
+) -> None:
+    permit, head = asking(subject="x-user", tenant="x-tenant", headers=("x-request-id", "x-b"))
+    recorder.decision(permit, head, None, NOW)
+    said = written(journal)
+    assert said.subject_h == recording.digest(DIGEST_KEY, b"subject", b"alice")
+    assert said.tenant_h == recording.digest(DIGEST_KEY, b"tenant", b"acme")
+    assert said.headers == {"x-b": "1", "x-request-id": "r\\xe9"}
+    assert b"alice" not in journal.fresh[-1]
+    assert b"acme" not in journal.fresh[-1]
+    assert b"secret" not in journal.fresh[-1]
+
+
+def test_what_no_header_says_for_certain_is_not_told(journal: Journal, recorder: Recorder) -> None:
+    permit, head = asking(subject="x-b", tenant="x-nobody", headers=("x-nothing",))
+    recorder.decision(permit, head, None, NOW)
+    said = written(journal)
+    assert (said.subject_h, said.tenant_h, said.headers) == (None, UNSET, {})
+
+
+def test_a_policy_can_keep_paths_out_of_the_log(journal: Journal, recorder: Recorder) -> None:
+    permit, head = asking(paths="none")
+    recorder.decision(permit, head, None, NOW)
+    assert written(journal).path == ""
+    recorder.decision(replace(DENIAL, snapshot=permit.snapshot), head, None, NOW)
+    assert written(journal).path == ""
+
+
+def test_a_receipt_is_the_leaf_of_the_record_and_is_given_once(
+    journal: Journal, recorder: Recorder
+) -> None:
+    permit, head = asking(receipts=True)
+    recorder.decision(DENIAL, HEAD, None, NOW)
+    decision_id = recorder.decision(permit, head, None, NOW)
+    assert decision_id is not None
+    leaf = b64encode(leaf_hash(journal.fresh[-1])).decode()
+    assert recorder.receipt(decision_id) == f"{INSTANCE} 1 {leaf}".encode()
+    assert recorder.receipt(decision_id) == b""
+    assert recorder.receipt(f"{BOOT}-0") == b"", "the policy then granted none"
+
+
+def test_a_receipt_that_nobody_took_ends_with_its_request(recorder: Recorder) -> None:
+    permit, head = asking(receipts=True)
+    decision_id = recorder.decision(permit, head, None, NOW)
+    assert decision_id is not None
+    recorder.outcome(decision_id, "abort", None, NOW, dur_ns=1, sent=False, status=0)
+    assert recorder.receipt(decision_id) == b""
 
 
 @pytest.mark.parametrize("rule", [None, PERMIT.rule])
@@ -171,7 +247,7 @@ def test_a_permit_that_nobody_profited_from_is_closed_at_once(
     journal: Journal, gate: Gate, kind: Literal["late", "abort"], *, sent: bool
 ) -> None:
     turns: list[Callable[[], None]] = []
-    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append)
+    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append, DIGEST_KEY)
     recorder.outcome(f"{BOOT}-0", kind, None, NOW, dur_ns=1, sent=sent, status=503)
     assert on_disk(journal) == list(journal.fresh)
     assert not turns
@@ -179,7 +255,7 @@ def test_a_permit_that_nobody_profited_from_is_closed_at_once(
 
 def test_outcomes_wait_for_the_end_of_the_turn_together(journal: Journal, gate: Gate) -> None:
     turns: list[Callable[[], None]] = []
-    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append)
+    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append, DIGEST_KEY)
     for seq in range(3):
         finish(recorder, seq)
     assert on_disk(journal) == []
@@ -191,7 +267,7 @@ def test_outcomes_wait_for_the_end_of_the_turn_together(journal: Journal, gate: 
 
 
 def test_a_decision_takes_the_outcomes_before_it_along(journal: Journal, gate: Gate) -> None:
-    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, lambda _: None)
+    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, lambda _: None, DIGEST_KEY)
     finish(recorder, 0)
     assert recorder.decision(PERMIT, HEAD, None, NOW) == f"{BOOT}-1"
     assert on_disk(journal) == list(journal.fresh)
@@ -199,7 +275,7 @@ def test_a_decision_takes_the_outcomes_before_it_along(journal: Journal, gate: G
 
 def test_an_outcome_that_cannot_be_written_holds_the_gate(journal: Journal, gate: Gate) -> None:
     turns: list[Callable[[], None]] = []
-    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append)
+    recorder = Recorder(journal, BOOT, INSTANCE, gate.place, turns.append, DIGEST_KEY)
     finish(recorder, 0)
     journal.fail(OSError(errno.EIO, "broken"))
     assert not gate.snapshot.holds
@@ -241,7 +317,7 @@ def test_names_that_no_reader_would_accept_are_refused_at_start(
     journal: Journal, gate: Gate, boot: str, instance: str
 ) -> None:
     with pytest.raises(ProtocolError):
-        Recorder(journal, boot, instance, gate.place, lambda settle: settle())
+        Recorder(journal, boot, instance, gate.place, lambda settle: settle(), DIGEST_KEY)
 
 
 def quarantined(gate: Gate) -> bool:
@@ -302,7 +378,7 @@ def test_a_disk_that_fills_up_within_a_record_holds_the_gate(
 def test_a_journal_that_was_not_recovered_takes_nothing(folder: Path, gate: Gate) -> None:
     journal = Journal(folder, 1000)
     try:
-        blocked = Recorder(journal, BOOT, INSTANCE, gate.place, lambda settle: settle())
+        blocked = Recorder(journal, BOOT, INSTANCE, gate.place, lambda settle: settle(), DIGEST_KEY)
         assert blocked.decision(DENIAL, HEAD, None, NOW) is None
         assert quarantined(gate)
     finally:

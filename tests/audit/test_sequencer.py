@@ -114,6 +114,40 @@ async def test_a_cancelled_sequencer_signs_everything_too(
     assert reader.verify(folder, KEY).tail_records == 0
 
 
+async def test_who_waits_for_the_disk_is_told_and_does_not_wait_for_the_period(
+    journal: Journal, recorder: Recorder, gate: Gate, clock: Clock
+) -> None:
+    settings = sections.Audit(dir=journal.folder, sync_period_ms=3_600_000, unsynced_max_ms=500)
+    sequence = Sequencer(
+        journal, SIGNER, ORIGIN, settings, clock=clock, place=gate.place, lift=gate.lift
+    )
+    durable: list[int] = []
+    async with running(sequence):
+        for _ in range(3):  # each of the later ones comes while the disk is at work
+            append(recorder, 1)
+            seq = journal.seq
+            recorder.when_durable(lambda seq=seq: durable.append(journal.durable - seq))  # type: ignore[misc]
+            await asyncio.sleep(0)
+        assert journal.waited_for
+        await until(lambda: len(durable) == 3)
+        assert min(durable) >= 0, "nobody is told before the record is on the disk"
+        recorder.when_durable(lambda: durable.append(0))
+        assert len(durable) == 4, "what is on the disk need not be waited for"
+
+
+async def test_nobody_is_told_of_a_disk_that_failed(
+    journal: Journal, recorder: Recorder, gate: Gate, sequence: Sequencer
+) -> None:
+    told: list[bool] = []
+    append(recorder, 1)
+    (journal.folder / "00000000.jsonl").unlink()
+    recorder.when_durable(lambda: told.append(True))
+    async with running(sequence):
+        await until(lambda: journal.failed is not None)
+    assert not told
+    assert [hold.reason for hold in gate.snapshot.holds] == [Reason.AUDIT_UNWRITABLE]
+
+
 async def test_checkpoints_keep_their_period_and_need_new_records(
     recorder: Recorder, sequence: Sequencer, clock: Clock
 ) -> None:

@@ -1,6 +1,7 @@
 """`epochgate proof`, as it is called; and what becomes of a file that somebody changed."""
 
 import json
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.cli.proof import proof
+from sidecar.core.log.merkle import leaf_hash
 from sidecar.core.log.note import NoteKey
+from tests import builders
 from tests.audit.journals import BOOT, KEY, make_journal
 
 ID = f"{BOOT}-3"
@@ -47,7 +50,7 @@ def test_a_proof_verifies_with_the_key_alone(file: Path) -> None:
     assert done.exit_code == 0
     assert done.stdout.startswith("verified: ")
     assert "checked      the record is number 3 of these" in done.stdout
-    assert "not checked  the epoch, beat and trust document" in done.stdout
+    assert "not checked  what the decision rested on: no trust document" in done.stdout
 
 
 def test_the_answer_for_programs(file: Path) -> None:
@@ -56,6 +59,32 @@ def test_the_answer_for_programs(file: Path) -> None:
     assert said["record"]["decision_id"] == ID
     assert said["log"] == {"origin": KEY.name, "size": 7}
     assert said["unchecked"]
+
+
+def receipt_of(file: Path) -> str:
+    line = json.loads(file.read_text())["record"].encode()
+    return f"{KEY.name} 3 {b64encode(leaf_hash(line)).decode()}"
+
+
+def test_a_receipt_is_held_against_the_record(file: Path) -> None:
+    done = call("verify", file, "--key", KEY, "--receipt", receipt_of(file))
+    assert done.exit_code == 0
+    assert "checked      the receipt is of this very record" in done.stdout
+    for wrong in (receipt_of(file).replace(" 3 ", " 4 "), "x", f"other{receipt_of(file)}"):
+        assert call("verify", file, "--key", KEY, "--receipt", wrong).exit_code == 80
+
+
+def test_what_a_decision_rested_on_is_checked_with_a_trust_document(
+    file: Path, tmp_path: Path
+) -> None:
+    pinned = tmp_path / "trust.json"
+    pinned.write_bytes(builders.trust_bytes())
+    done = call("verify", file, "--key", KEY, "--trust", pinned)
+    assert done.exit_code == 0
+    assert "checked      trust document 1" in done.stdout
+    assert "not checked  the epoch: the record names none" in done.stdout
+    pinned.write_bytes(b"{}")
+    assert call("verify", file, "--key", KEY, "--trust", pinned).exit_code == 65
 
 
 @pytest.mark.parametrize("keys", [(), ("--key", NoteKey("epochgate/test/pod-2", KEY.public))])

@@ -1,13 +1,20 @@
 """`epochgate audit query`, `stats` and `export`, as they are called."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli.audit import audit
+from sidecar.core import canonical, policy, recording
+from sidecar.core.gate import Denial, Gate
 from sidecar.core.log.note import NoteKey
+from sidecar.core.reason import Reason
+from tests import builders
+from tests.audit import journals
 from tests.audit.journals import BOOT, KEY, make_journal
 
 
@@ -73,6 +80,28 @@ def test_a_filter_that_makes_no_sense_is_refused(
     done = call("query", folder, *words)
     assert done.exit_code == 2
     assert says in " ".join(done.stderr.split())
+
+
+def test_people_are_found_by_their_digests(tmp_path: Path) -> None:
+    key = tmp_path / "digest.key"
+    key.write_text(journals.DIGEST_KEY.hex() + "\n")
+    snapshot = journals.make_snapshot()
+    body = canonical.load(snapshot.policy.raw, policy.Body, policy.MAX_BYTES)
+    asking = msgspec.structs.replace(body, audit=recording.Body(subject="x-user"))
+    snapshot = replace(snapshot, policy=policy.parse(canonical.dump(asking)))
+    journal = journals.open_journal(tmp_path / "audit")
+    recorder = journals.make_recorder(journal, Gate())
+    for who in (b"alice", b"bob", b"alice"):
+        head = replace(journals.HEAD, headers=((b"x-user", who),))
+        recorder.decision(Denial(Reason.POLICY_DENY, snapshot), head, None, builders.now())
+    journal.close()
+    found = call("query", journal.folder, "--subject", "alice", "--digest-key", key)
+    assert [line.rpartition("-")[2] for line in found.stdout.splitlines()] == ["0", "2"]
+    assert call("query", journal.folder, "--tenant", "alice", "--digest-key", key).exit_code == 1
+    assert "needs --digest-key" in call("query", journal.folder, "--subject", "alice").stderr
+    key.write_text("no key")
+    done = call("query", journal.folder, "--subject", "alice", "--digest-key", key)
+    assert (done.exit_code, "is not 64 hex digits" in done.stderr + done.stdout) == (65, True)
 
 
 def test_stats_are_a_table_and_say_that_they_are_unverified(folder: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.cli import source
 from sidecar.cli.resource import ResourceError
-from sidecar.core import canonical, policy, routes
+from sidecar.core import canonical, policy, recording, routes
 
 POLICY = """\
 apiVersion: epochgate.io/v1alpha1
@@ -65,6 +65,26 @@ def test_a_rule_can_let_what_runs_drain(file: Path) -> None:
     file.write_text(POLICY.replace("cut", "{drain: 5s}"))
     [chat, _] = policy.parse(source.load_policy(file)).rules
     assert chat.drain_ms == 5000
+
+
+AUDIT = (
+    "  audit:\n    durability: strict\n    receipts: true\n    headers: [x-request-id]\n"
+    "    paths: none\n    subject: x-user\n    tenant: x-tenant\n"
+)
+
+
+def test_a_policy_says_what_is_recorded(file: Path) -> None:
+    file.write_text(POLICY + AUDIT)
+    body = canonical.load(source.load_policy(file), policy.Body, policy.MAX_BYTES)
+    assert body.audit == recording.Body(
+        durability="strict", receipts=True, headers=("x-request-id",), paths="none",
+        subject="x-user", tenant="x-tenant",
+    )  # fmt: skip
+
+
+def test_a_policy_that_says_nothing_of_records_has_the_bytes_that_it_always_had(file: Path) -> None:
+    file.write_text(POLICY)
+    assert b"audit" not in source.load_policy(file)
 
 
 def test_a_route_table_becomes_the_bytes_that_a_sidecar_compiles(file: Path) -> None:

@@ -28,7 +28,7 @@ def test_6_5_no_request_without_a_record_after_a_kill(conforms: Conforms) -> Non
 
 
 def test_6_6_a_decision_leads_to_policy_epoch_and_beat(conforms: Conforms) -> None:
-    conforms("traced_request")
+    conforms("traced_request", "proved_decision")
 
 
 def test_6_7_the_log_is_verified_offline(conforms: Conforms) -> None:

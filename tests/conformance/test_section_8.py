@@ -19,12 +19,12 @@ def test_8_3_decisions_name_their_route(conforms: Conforms) -> None:
     conforms("traced_request", "unrouted_request")
 
 
-def test_8_4_an_answer_names_its_record(conforms: Conforms) -> None:
-    conforms("traced_request")
+def test_8_4_an_answer_names_its_record_and_the_record_is_proved(conforms: Conforms) -> None:
+    conforms("traced_request", "proved_decision")
 
 
 def test_8_5_records_verify_and_edits_are_found(conforms: Conforms) -> None:
-    conforms("edited_log", "verified_log")
+    conforms("edited_log", "verified_log", "exported_log")
 
 
 def test_8_6_rounds_are_on_record_peer_by_peer(conforms: Conforms) -> None:

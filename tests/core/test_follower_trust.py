@@ -136,7 +136,8 @@ def test_a_successor_is_stored_before_it_is_used(serving: Rotating) -> None:
     assert kept.trust_envelope == second.raw.decode()
     told = serving.feed(ev.Stored(store.generation), now(310))
     assert serving.version == 2
-    assert only(told, ev.TrustAdopted) == [ev.TrustAdopted(2, second.sha256, TRUST.sha256)]
+    adopted = ev.TrustAdopted(2, second.sha256, TRUST.sha256, second.raw)
+    assert only(told, ev.TrustAdopted) == [adopted]
 
 
 def test_a_successor_on_one_peer_is_enough(serving: Rotating) -> None:

@@ -1,6 +1,8 @@
 """The head that a decision sees."""
 
-from sidecar.core.head import RequestHead
+import pytest
+
+from sidecar.core.head import Header, RequestHead, one_value
 
 
 def test_a_head_is_its_bytes() -> None:
@@ -12,3 +14,25 @@ def test_a_head_is_its_bytes() -> None:
 def test_a_head_has_no_room_for_more_than_was_judged() -> None:
     """Slots: nobody hangs a note on a head on its way from the parser to the upstream."""
     assert not hasattr(RequestHead(b"GET", b"/", b"/", ()), "__dict__")
+
+
+ONE = (b"x-tenant", b"acme")
+
+
+@pytest.mark.parametrize(
+    ("headers", "value"),
+    [
+        ((ONE,), b"acme"),
+        ((), None),
+        ((ONE, ONE), None),
+        ((ONE, (b"x_tenant", b"other")), None),
+        (((b"x_tenant", b"acme"),), None),
+        (((b"x-tenant", b"acme, other"),), None),
+        (((b"x-tenant", b""),), None),
+        (((b"x-tenant", b"acm\xc3\xa9"),), None),
+    ],
+)
+def test_a_value_is_told_only_when_there_can_be_no_other(
+    headers: tuple[Header, ...], value: bytes | None
+) -> None:
+    assert one_value(headers, b"x-tenant") == value

@@ -46,6 +46,11 @@ class _Broken:
             raise RuntimeError("a bug")  # noqa: TRY004 - the kind does not matter
         return "denied-1"
 
+    def receipt(self, _: str) -> bytes:
+        return b""
+
+    def when_durable(self, _: object) -> None: ...
+
     def outcome(self, *_: object, **__: object) -> None: ...
 
 

@@ -76,6 +76,8 @@ class MemoryRecorder:
     )
     outcomes: list[Ended] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
+    receipts: dict[str, bytes] = field(default_factory=dict)
+    awaited: list[Callable[[], None]] = field(default_factory=list)
 
     def decision(
         self, decision: Permit | Denial, head: RequestHead | None, trace_id: str | None, now: Now
@@ -85,6 +87,12 @@ class MemoryRecorder:
             return None
         self.decisions.append((decision, head, trace_id))
         return decision_id(len(self.decisions) - 1)
+
+    def receipt(self, decision_id: str) -> bytes:
+        return self.receipts.pop(decision_id, b"")
+
+    def when_durable(self, then: Callable[[], None]) -> None:
+        self.awaited.append(then)
 
     def outcome(
         self,

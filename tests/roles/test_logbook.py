@@ -8,11 +8,12 @@ import pytest
 from sidecar import clock
 from sidecar.audit import reader, segments
 from sidecar.config.sections import Audit
+from sidecar.core import recording
 from sidecar.core.gate import Gate
 from sidecar.core.log.note import NoteKey
 from sidecar.core.reason import Reason
 from sidecar.roles import logbook
-from sidecar.roles.logbook import Logbook
+from sidecar.roles.logbook import Keys, Logbook
 from sidecar.roles.start import StartError
 from sidecar.signer import FileSigner
 from sidecar.telemetry import logs
@@ -23,12 +24,30 @@ ORIGIN = "epochgate/test/chat-worker-0"
 
 def opened(folder: Path, gate: Gate) -> Logbook:
     log = logs.setup("info", io.StringIO(), lambda _: None)
-    return logbook.open_logbook(Audit(folder), KEY, ORIGIN, gate, log, worker=0)
+    return logbook.open_logbook(Audit(folder), Keys(KEY, bytes(32)), ORIGIN, gate, log, worker=0)
 
 
 def test_the_instance_key_is_made_once(tmp_path: Path) -> None:
     first = logbook.instance_key(tmp_path)
     assert logbook.instance_key(tmp_path).key_id == first.key_id
+
+
+def test_the_key_of_digests_is_made_once_and_is_nobody_elses(tmp_path: Path) -> None:
+    key = logbook.digest_key(tmp_path, None)
+    assert (len(key), logbook.digest_key(tmp_path, None)) == (recording.KEY_BYTES, key)
+    assert (tmp_path / logbook.DIGEST_KEY).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_is_given_is_used_and_never_made(tmp_path: Path) -> None:
+    given = tmp_path / "shared.key"
+    with pytest.raises(StartError, match=r"No such file.*audit\.digestKeyFile"):
+        logbook.digest_key(tmp_path, given)
+    given.write_text("ab" * 31)
+    with pytest.raises(StartError, match=r"is not 64 hex digits"):
+        logbook.digest_key(tmp_path, given)
+    given.write_text("ab" * 32 + "\n")
+    assert logbook.digest_key(tmp_path, given) == b"\xab" * 32
+    assert not (tmp_path / logbook.DIGEST_KEY).exists()
 
 
 async def test_a_log_of_its_own_is_whole_after_its_end(tmp_path: Path) -> None:

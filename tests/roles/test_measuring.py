@@ -16,7 +16,7 @@ from sidecar.config.read import read_sidecar
 from sidecar.config.sections import Audit
 from sidecar.core.gate import Gate
 from sidecar.roles import logbook
-from sidecar.roles.logbook import Logbook
+from sidecar.roles.logbook import Keys, Logbook
 from sidecar.roles.measuring import Measuring
 from sidecar.signer import FileSigner
 from sidecar.telemetry import logs
@@ -43,9 +43,9 @@ class Rig:
         self.measuring = Measuring(self.loaded, self.book.recorder, self.log, self.metrics)
 
     def opened(self, folder: Path) -> Logbook:
-        key = FileSigner(b"k" * 32)
+        keys = Keys(FileSigner(b"k" * 32), bytes(32))
         return logbook.open_logbook(
-            Audit(folder / "audit"), key, "epochgate/test/chat", Gate(), self.log
+            Audit(folder / "audit"), keys, "epochgate/test/chat", Gate(), self.log
         )
 
     def records(self) -> list[dict[str, Any]]:

@@ -3,15 +3,19 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from sidecar import clock
+from sidecar.core import canonical, envelope, policy, recording
 from sidecar.core.events import Conflict, Passage, RoundEnded, Step, TrustAdopted
 from sidecar.core.instant import BootNs, WallMs
 from sidecar.core.lease import Lease
+from sidecar.core.objects.epoch import MAX_BYTES
 from sidecar.core.objects.halt import NO_HALTS, Scope
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Snapshot
-from sidecar.roles.transitions import Transitions
+from sidecar.roles.transitions import ENVELOPE_MAX_BYTES, Transitions
 from tests import builders
 
 
@@ -69,6 +73,44 @@ def test_a_lease_gained_is_one_record_of_the_epoch_and_one_of_the_state() -> Non
         "causes": [],
     }
     assert len(observer.snapshots) == 2
+
+
+def test_an_epoch_is_recorded_with_the_envelope_that_others_can_check() -> None:
+    transitions, recorder, _ = made()
+    snapshot = running(60_000)
+    transitions.look(snapshot)
+    assert snapshot.epoch is not None
+    sealed = envelope.parse(recorder.written[0][1]["envelope"].encode(), MAX_BYTES)
+    assert canonical.digest(sealed.unverified_payload) == snapshot.epoch.sha256
+    handed = replace(snapshot, epoch=replace(snapshot.epoch, sha256="0" * 64, sealed=None))
+    transitions.look(handed)
+    assert recorder.written[-1] == ("epoch", {"seq": 1, "sha256": "0" * 64})
+
+
+def test_an_envelope_that_is_too_long_for_a_record_is_left_out() -> None:
+    transitions, recorder, _ = made()
+    snapshot = running(60_000)
+    assert snapshot.epoch is not None
+    assert snapshot.epoch.sealed is not None
+    long = replace(snapshot.epoch.sealed, unverified_payload=bytes(ENVELOPE_MAX_BYTES))
+    transitions.look(replace(snapshot, epoch=replace(snapshot.epoch, sealed=long)))
+    assert "envelope" not in recorder.written[0][1]
+
+
+def test_beats_are_kept_once_each_when_the_policy_says_so() -> None:
+    transitions, recorder, _ = made()
+    snapshot = running(60_000)
+    transitions.look(snapshot)
+    body = canonical.load(builders.POLICY, policy.Body, policy.MAX_BYTES)
+    asking = msgspec.structs.replace(body, audit=recording.Body(beats=True))
+    keeping = replace(snapshot, policy=policy.parse(canonical.dump(asking)))
+    transitions.look(keeping)
+    transitions.look(keeping)
+    [beat] = [detail for kind, detail in recorder.written if kind == "beat"]
+    assert snapshot.lease is not None
+    assert beat["sha256"] == snapshot.lease.beat.sha256
+    sealed = envelope.parse(beat["envelope"].encode(), MAX_BYTES)
+    assert canonical.digest(sealed.unverified_payload) == beat["sha256"]
 
 
 def test_a_lease_that_ran_out_is_recorded_although_nothing_was_published() -> None:
@@ -171,5 +213,6 @@ def test_a_round_is_recorded_only_where_it_came_out_otherwise_than_the_one_befor
 
 def test_a_trust_document_that_came_into_force_is_recorded_with_the_one_before() -> None:
     transitions, recorder, _ = made()
-    transitions.told(TrustAdopted(2, "b" * 64, "a" * 64))
-    assert recorder.written == [("trust", {"version": 2, "sha256": "b" * 64, "prev": "a" * 64})]
+    transitions.told(TrustAdopted(2, "b" * 64, "a" * 64, b"{}"))
+    said = {"version": 2, "sha256": "b" * 64, "prev": "a" * 64, "envelope": "{}"}
+    assert recorder.written == [("trust", said)]

@@ -28,6 +28,7 @@ apiVersion: epochgate.io/v1alpha1
 kind: GatePolicy
 metadata: {{name: demo}}
 spec:
+  audit: {{receipts: true, beats: true}}
   rules:
     - {{name: chat, action: permit, methods: [POST], paths: [/v1/chat/completions]}}
 {models}"""

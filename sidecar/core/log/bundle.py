@@ -1,27 +1,31 @@
 """One record with all that is needed to check it, in one file that can be sent to anybody.
 
-It holds the record's own bytes and the `.tlog-proof` that leads from them to a signed checkpoint.
-The key of the log is not in it: whoever checks has it from somewhere else, or knows nothing.
+It holds the record's own bytes, the `.tlog-proof` that leads from them to a signed checkpoint, and
+for a decision what it rested on. The key of the log and the first trust document are not in it:
+whoever checks has them from somewhere else, or knows nothing.
 
 Source: protocol 1.2.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sidecar.core import canonical
 from sidecar.core.canonical import Strict
 from sidecar.core.log import checkpoint, merkle, note, record, tlog_proof
 from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.grounds import NOTHING, Grounds
 from sidecar.core.log.note import NoteKey
 from sidecar.core.log.record import Decision, Record
 from sidecar.core.log.tlog_proof import TlogProof
 from sidecar.core.reason import ProtocolError, Reason
 
 TYPE = "urn:epochgate:proof:v1"
-MAX_BYTES = 2 * (record.MAX_BYTES + tlog_proof.MAX_BYTES)
+MAX_BYTES = 2 * (record.MAX_BYTES + tlog_proof.MAX_BYTES) + 1024 * 1024
 
 
 class Body(Strict, frozen=True):
@@ -30,6 +34,7 @@ class Body(Strict, frozen=True):
     type: str = msgspec.field(name="_type")
     record: str
     proof: str
+    grounds: Grounds | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +46,29 @@ class Bundle:
         says: What they say.
         proof: Where they stand.
         claims: What the checkpoint says, whoever signed it.
+        grounds: What a decision rested on; see `core/grounds.py`.
     """
 
     raw: bytes
     says: Record
     proof: TlogProof
     claims: Checkpoint
+    grounds: Grounds = NOTHING
+
+    @property
+    def receipt(self) -> str:
+        """What a receipt of this record says after the name of its log: index, leaf hash."""
+        return f"{self.proof.index} {b64encode(merkle.leaf_hash(self.raw)).decode()}"
 
 
-def make(raw: bytes, proof: TlogProof) -> bytes:
+def make(raw: bytes, proof: TlogProof, grounds: Grounds = NOTHING) -> bytes:
     """The bytes of a file."""
-    body = Body(type=TYPE, record=raw.decode(), proof=proof.text().decode())
+    body = Body(
+        type=TYPE,
+        record=raw.decode(),
+        proof=proof.text().decode(),
+        grounds=UNSET if grounds == NOTHING else grounds,
+    )
     return canonical.dump(body) + b"\n"
 
 
@@ -66,9 +83,9 @@ def parse(raw: bytes) -> Bundle:
         raise ProtocolError(Reason.TYPE_CONFUSION, f"is {body.type[:64]}, not a proof")
     line = body.record.encode()
     proof = tlog_proof.parse(body.proof.encode())
-    return Bundle(
-        line, record.parse(line), proof, checkpoint.parse(note.unverified(proof.checkpoint))
-    )
+    claims = checkpoint.parse(note.unverified(proof.checkpoint))
+    grounds = body.grounds if isinstance(body.grounds, Grounds) else NOTHING
+    return Bundle(line, record.parse(line), proof, claims, grounds)
 
 
 def check(bundle: Bundle, keys: Mapping[str, NoteKey]) -> list[str]:

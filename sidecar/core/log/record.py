@@ -8,8 +8,9 @@ Rules:
   All of it is inside the hash.
 * Each request has exactly one end on record: its `deny` decision, or the one `outcome` that follows
   its `permit`.
-* Never in a record: bodies, query strings, header values other than the trace id. `subject_h`,
-  `req_h` and `resp_h` are keyed digests for later use, null until a policy asks for them.
+* Never in a record: bodies, query strings, header values other than the trace id and what the
+  signed policy lists (`core/recording.py`). `subject_h` and `tenant_h` are keyed digests, there
+  when the policy asks for them; `req_h` and `resp_h` are for later use.
 * The fields stand in alphabetical order, so the fast encoder writes the canonical form; a property
   test holds the two encoders against each other.
 
@@ -19,6 +20,7 @@ Source: protocol b.13.
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sidecar.core import canonical
 from sidecar.core.canonical import Count, Sha256, Strict
@@ -49,7 +51,7 @@ class BeatRef(Strict, frozen=True):
     sha: Sha256
 
 
-class Decision(Strict, frozen=True):
+class Decision(Strict, frozen=True, kw_only=True):
     """One request and what was decided about it; written before it takes effect.
 
     A permit with a reason was let through under an epoch that only observes: it is what the request
@@ -61,6 +63,7 @@ class Decision(Strict, frozen=True):
     decision: Literal["permit", "deny"]
     decision_id: str
     epoch: EpochRef | None
+    headers: dict[str, str] | UnsetType = UNSET
     inst: str
     lease_ms_left: int | None
     method: str
@@ -74,6 +77,7 @@ class Decision(Strict, frozen=True):
     rule: str | None
     seq: Count
     subject_h: str | None
+    tenant_h: str | UnsetType = UNSET
     trace_id: str | None
     trust_v: int | None
     ts: Count
@@ -113,7 +117,7 @@ class Outcome(Strict, frozen=True):
 
 
 StateType = Literal[
-    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "halt", "clear",
+    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "beat", "halt", "clear",
     "conflict", "recovered", "gap", "runtime",
 ]  # fmt: skip
 

@@ -11,14 +11,14 @@ Rules:
 Source: TUF timestamp role; protocol b.1, b.3 step 4.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
 
 from sidecar.core import canonical
 from sidecar.core.canonical import Count, Name, Sha256, Strict
-from sidecar.core.envelope import KeyId, Payload
+from sidecar.core.envelope import Envelope, KeyId, Payload
 from sidecar.core.objects.trust import LogHead, Mark, TrustRef
 from sidecar.core.reason import ProtocolError, Reason
 
@@ -63,10 +63,14 @@ class Body(Strict, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A verified beat: the digest of its signed bytes, and what they say."""
+    """A verified beat: the digest of its signed bytes, what they say, and how they came.
+
+    `sealed`: what others can verify; None for one that was handed from process to process.
+    """
 
     sha256: str
     says: Body
+    sealed: Envelope | None = field(default=None, compare=False, repr=False)
 
     @property
     def issuer(self) -> KeyId:
@@ -91,4 +95,4 @@ def parse(payload: Payload) -> Beat:
         raise ProtocolError(Reason.TYPE_CONFUSION, f"is {said.type[:64]}")
     if said.issuer not in payload.signers:
         raise ProtocolError(Reason.SIG_INVALID, "not signed by the issuer that it names")
-    return Beat(payload.sha256, said)
+    return Beat(payload.sha256, said, payload.sealed)

@@ -14,14 +14,14 @@ Rules:
 Source: in-toto attestation v1 Statement; protocol b.1, b.3 step 6.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
 
 from sidecar.core import canonical, envelope
 from sidecar.core.canonical import Count, Name, Sha256, Strict, Text
-from sidecar.core.envelope import Payload
+from sidecar.core.envelope import Envelope, Payload
 from sidecar.core.instant import WallMs
 from sidecar.core.objects.trust import LogHead, TrustRef
 from sidecar.core.reason import ProtocolError, Reason
@@ -156,10 +156,14 @@ class Statement(Strict, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A verified epoch: the digest of its signed bytes, and what they say."""
+    """A verified epoch: the digest of its signed bytes, what they say, and how they came.
+
+    `sealed`: what others can verify; None for one that was handed from process to process.
+    """
 
     sha256: str
     says: Predicate
+    sealed: Envelope | None = field(default=None, compare=False, repr=False)
 
     @property
     def seq(self) -> int:
@@ -192,7 +196,7 @@ def parse(payload: Payload) -> Epoch:
         raise ProtocolError(Reason.TYPE_CONFUSION, "subjects and predicate differ")
     if (said.predicate.seq == 1) != (said.predicate.prev_sha256 is None):
         raise ProtocolError(Reason.EPOCH_CHAIN_BREAK, "only the first epoch has no predecessor")
-    return Epoch(payload.sha256, said.predicate)
+    return Epoch(payload.sha256, said.predicate, payload.sealed)
 
 
 def reread(raw: bytes) -> Predicate:

@@ -46,7 +46,7 @@ from sidecar.core.reason import ProtocolError, Reason
 
 __all__ = [
     "Body", "Floors", "Key", "Limits", "LogHead", "Mark", "Quorum", "Revoked", "Role", "RoleKeys",
-    "Roles", "Trust", "TrustRef", "parse", "unsigned",
+    "Roles", "Trust", "TrustRef", "parse", "reread", "unsigned",
 ]  # fmt: skip
 
 PAYLOAD_TYPE = "application/vnd.epochgate.trust.v1+json"
@@ -223,7 +223,7 @@ class Trust:
             signers = envelope.signed_by(sealed, keys)
             if len(signers) >= threshold:
                 body = sealed.unverified_payload
-                return Payload(body, payload_type, canonical.digest(body), signers)
+                return Payload(body, payload_type, canonical.digest(body), signers, sealed)
             failure = _worse(failure, self._why(sealed, role, keys, signers))
         raise ProtocolError(failure, f"not signed by enough keys of role {needs[0][0].value}")
 
@@ -295,6 +295,15 @@ def unsigned(body: Body) -> Trust:
     raw = canonical.dump(body)
     # Read again: what was made by replacing fields may have any shape.
     return _build(canonical.load(raw, Body, MAX_BYTES), canonical.digest(raw), b"")
+
+
+def reread(raw: bytes) -> Body:
+    """What an envelope says, its signatures not counted: to see which document it is.
+
+    Raises:
+        ProtocolError: it is no trust document.
+    """
+    return _read(raw)[1]
 
 
 def _read(raw: bytes) -> tuple[Envelope, Body]:

@@ -1,10 +1,13 @@
 """One record as evidence: what holds is said, and no part can be put in the place of another."""
 
+from base64 import b64encode
+
 import pytest
 
 from sidecar.core import canonical
 from sidecar.core.log import bundle, checkpoint, merkle, note, proof, record, tlog_proof
 from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.grounds import NOTHING, Grounds
 from sidecar.core.log.note import NoteKey
 from sidecar.core.log.tlog_proof import TlogProof
 from sidecar.core.reason import ProtocolError, Reason
@@ -64,6 +67,18 @@ def test_what_holds_is_said(index: int) -> None:
     assert (held.raw, held.says.seq, held.claims.size) == (LINES[index], index, SIZE)
     said = bundle.check(held, KEYS)
     assert any(f"number {index} of these" in one for one in said)
+
+
+def test_what_a_decision_rested_on_travels_along() -> None:
+    held = bundle.parse(made(1))
+    assert held.grounds == NOTHING
+    rested = Grounds(beat="b", epoch="e", trust=("t",))
+    assert bundle.parse(bundle.make(held.raw, held.proof, rested)).grounds == rested
+
+
+def test_a_receipt_names_index_and_leaf() -> None:
+    leaf = b64encode(merkle.leaf_hash(LINES[1])).decode()
+    assert bundle.parse(made(1)).receipt == f"1 {leaf}"
 
 
 def test_a_record_of_another_place_does_not_fit() -> None:

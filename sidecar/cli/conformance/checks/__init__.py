@@ -10,6 +10,7 @@ from sidecar.cli.conformance.checks import (
     continuity,
     coordination,
     distributed,
+    evidence,
     governing,
     journal,
     looking,
@@ -25,6 +26,7 @@ ON_VIEW: tuple[Check[View], ...] = (*looking.STATUS, *looking.REQUESTS, *looking
 
 ON_DEPLOYMENT: tuple[Check[Deployment], ...] = (
     *tracing.CHECKS,
+    *evidence.CHECKS,
     *continuity.CHECKS,
     *coordination.CHECKS,
     *distributed.CHECKS,

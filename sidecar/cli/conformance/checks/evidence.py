@@ -1,0 +1,103 @@
+"""Checks of what strangers can verify: a receipt, a proof and its grounds, a copy of the log.
+
+Source: protocol b.15 sections 5.3, 5.5, 5.6, 6.6, 8.4, 8.5.
+"""
+
+import asyncio
+from pathlib import Path
+
+from sidecar.cli.conformance.check import covers, expect, settle
+from sidecar.cli.conformance.deployment import Deployment
+from sidecar.cli.text import VERIFICATION_FAILED
+from sidecar.core.log import checkpoint, merkle, note, tiles
+from sidecar.core.log.checkpoint import Checkpoint
+from sidecar.core.log.merkle import Tree
+
+OK = 200
+
+
+@covers("5.5", "5.6", "6.6", "8.4")
+async def proved_decision(deployment: Deployment) -> str:
+    """From an answer to a file that proves its record and what it rested on; one letter changed."""
+    view = deployment.view
+    got = await view.ask()
+    decision, receipt = (
+        got.headers.get(f"x-epochgate-{of}", "") for of in ("decision-id", "receipt")
+    )
+    expect(got.status == OK and decision and receipt, f"{got} names {decision!r}, {receipt!r}")
+    assert view.journal is not None
+    file, vkey = deployment.folder / "proof.json", str(view.journal / "log.vkey")
+    await settle(lambda: _proved(deployment, decision, file), deployment.limit_s)
+    said = await deployment.succeed(
+        "proof", "verify", str(file), "--key-file", vkey, "--trust", "trust/trust.json",
+        "--receipt", receipt,
+    )  # fmt: skip
+    for what in ("receipt is of this very record", "inclusion proof", "epoch", "beat was live"):
+        expect(what in said, f"verify does not say that it checked: {what}")
+    raw = file.read_bytes()
+    file.write_bytes(raw.replace(b"/v1/chat", b"/v1/chap", 1))
+    done = await deployment.command("proof", "verify", str(file), "--key-file", vkey)
+    expect(done.status == VERIFICATION_FAILED, f"changed: exit {done.status}: {done.out}")
+    return "receipt, record, proof, checkpoint, trust, epoch and beat verified from one file"
+
+
+@covers("5.3", "8.5")
+async def exported_log(deployment: Deployment) -> str:
+    """The log as tiles, twice: a tree over the entries gives both signed roots."""
+    view, journal = deployment.view, deployment.view.journal
+    assert journal is not None
+    copy, heads = deployment.folder / "export", list[Checkpoint]()
+
+    async def grown() -> None:
+        await view.ask()
+        await deployment.succeed("audit", "export", str(journal), str(copy))
+        heads.append(_signed(copy, journal / "log.vkey"))
+        expect(heads[0].size < heads[-1].size, f"the log stays at {heads[0].size} records")
+
+    await settle(grown, deployment.limit_s)
+    roots = _roots(copy, heads[-1].size)
+    for head in heads:
+        expect(roots[head.size] == head.root, f"another root over {head.size} entries")
+    return f"the entries give the signed roots over {heads[0].size} and {heads[-1].size} of them"
+
+
+async def _proved(deployment: Deployment, decision: str, file: Path) -> None:
+    assert deployment.view.journal is not None
+    done = await deployment.command(
+        "proof", "get", str(deployment.view.journal), decision, "-O", str(file)
+    )
+    expect(done.status == 0, done.err.strip())
+    held = await asyncio.to_thread(file.read_bytes)
+    expect(b'"grounds"' in held, "nothing of what it rested on")
+
+
+def _signed(copy: Path, vkey: Path) -> Checkpoint:
+    key = note.parse_key(vkey.read_text().strip())
+    raw = (copy / "checkpoint").read_bytes()
+    return checkpoint.parse(note.open_note(raw, {key.name: key}))
+
+
+def _roots(copy: Path, size: int) -> list[bytes]:
+    """Read the entries of a copy as the specification says; the root over each number of them."""
+    tree = Tree()
+    roots = [tree.root()]
+    for number in range(-(-size // tiles.WIDTH)):
+        width = min(tiles.WIDTH, size - number * tiles.WIDTH)
+        path = tiles.path(tiles.ENTRIES, number, width)
+        for entry in _entries((copy / path).read_bytes()):
+            tree.append(merkle.leaf_hash(entry))
+            roots.append(tree.root())
+    expect(tree.size == size, f"{tree.size} entries, not {size}")
+    return roots
+
+
+def _entries(raw: bytes) -> list[bytes]:
+    found = []
+    while raw:
+        size = int.from_bytes(raw[:2], "big")
+        found.append(raw[2 : 2 + size])
+        raw = raw[2 + size :]
+    return found
+
+
+CHECKS = (proved_decision, exported_log)
