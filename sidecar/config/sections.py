@@ -179,6 +179,38 @@ class Proxy:
     warm_connections: int = 4
 
 
+SINK_TIMEOUT_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where the audit log is copied to, out of band.
+
+    Attributes:
+        name: Short name for metrics, logs, and the files that say how far it is.
+        kind: redis, http (batches in the shape of OPA decision logs), otlp or stdout.
+        url: Where records are sent; None for stdout.
+        required: Whether nothing is permitted while it is further behind than max_lag_ms (EG703).
+        max_lag_ms: How long a record may wait for a required sink; 0: for ever.
+        timeout_ms: Longest wait for an answer; then the same records are sent again.
+        username: Redis ACL user, or None.
+        secret: Password (redis) or bearer token (http, otlp), or None; never shown.
+        ca_file: Certificates to trust for it, or None for the system's.
+        max_len: About how many records a Redis stream keeps; 0: all.
+    """
+
+    name: str
+    kind: Literal["redis", "http", "otlp", "stdout"]
+    url: str | None = None
+    required: bool = False
+    max_lag_ms: int = 0
+    timeout_ms: int = SINK_TIMEOUT_MS
+    username: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    max_len: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
     """The audit log on disk.
@@ -192,6 +224,7 @@ class Audit:
         digest_key_file: Key of the digests that stand for subjects and tenants in records: 64 hex
             digits, the same for all pods that are to be searched together. None: an own one, made
             in state.dir.
+        sinks: Where the log is copied to.
     """
 
     dir: Path
@@ -200,6 +233,7 @@ class Audit:
     unsynced_max_ms: int = 2_000
     checkpoint_period_ms: int = 1_000
     digest_key_file: Path | None = None
+    sinks: tuple[Sink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

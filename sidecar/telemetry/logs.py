@@ -46,6 +46,7 @@ TRUST = "trust_adopted"
 LATE_WRITE = "late_write"
 INTERNAL_ERROR = "internal_error"
 CONNECTIONS_LOWERED = "connections_lowered"
+SINK = "sink"
 LIBRARY = "library"
 
 
