@@ -11,6 +11,7 @@ Redirections are not followed: the records go where the configuration says, or n
 """
 
 import gzip
+import os
 import ssl
 from collections.abc import Callable, Mapping
 
@@ -49,7 +50,8 @@ class Post:
         }
         if settings.secret is not None:
             self._headers["Authorization"] = f"Bearer {settings.secret}"
-        self._tls = ssl.create_default_context(cafile=settings.ca_file)
+        ca_file = settings.ca_file
+        self._tls = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._thread = thread
         self._session: aiohttp.ClientSession | None = None
 
@@ -73,7 +75,10 @@ class Post:
         except aiohttp.ClientSSLError:
             raise SinkError("TLS failed: certificate, name or version") from None
         except aiohttp.ClientConnectorError as error:
-            raise SinkError(f"cannot be reached: {error.os_error.strerror}") from None
+            # Its own text names the address. Without a positive number the name was not found.
+            number = error.os_error.errno or 0
+            what = os.strerror(number) if number > 0 else "unknown name"
+            raise SinkError(f"cannot be reached: {what}") from None
         except aiohttp.ClientError as error:
             raise SinkError(f"{type(error).__name__} before the answer was whole") from None
 

@@ -133,11 +133,11 @@ class Pump:
     async def run(self) -> None:
         """Send, until cancelled."""
         while self.cursor is not None:
-            await self._news.wait()
-            self._news.clear()
             while self.cursor.seq < self._sealed.size:
                 self.cursor = await self._step(self.cursor)
             self.idle.set()
+            await self._news.wait()
+            self._news.clear()
 
     async def _step(self, found: Cursor) -> Cursor:
         """Send one batch; where the next one begins."""
