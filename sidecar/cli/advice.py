@@ -278,8 +278,10 @@ ADVICE: dict[str, Advice] = {
         "Free space, permissions and disk errors at spec.audit.dir; then restart the sidecar.",
     ),
     "EG703": Advice(
-        "Records wait longer for the disk than audit.unsyncedMax.",
-        "Disk latency: epochgate_audit_sync_duration_seconds.",
+        "Records wait longer for the disk than audit.unsyncedMax, or for a required sink than its "
+        "maxLag.",
+        "Disk latency: epochgate_audit_sync_duration_seconds. Sinks: `epochgate status`, "
+        "epochgate_sink_lag_seconds, and the log lines with event sink.",
     ),
     "EG706": Advice(
         "A peer remembers a checkpoint of this log whose records are others than those on disk.",

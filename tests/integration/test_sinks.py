@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -79,9 +78,6 @@ async def test_with_several_workers_every_log_is_copied_and_all_are_held(
 ) -> None:
     await world.open()
     await opa.stop()
-    await world.until(503, "EG703")
-    world.sidecar.end(signal.SIGKILL)
-    await world.sidecar.start()
     await world.until(503, "EG703")
     await opa.start()
     await world.until(200)

@@ -83,25 +83,25 @@ def _event(service: str, log: str, entry: Entry) -> dict[str, object]:
 def _body(kind: str, said: Mapping[str, Any]) -> dict[str, object]:
     if kind == "outcome":
         return {
-            "input": {"decision_id": said["decision_id"]},
-            "result": {"outcome": said["outcome"]},
+            "input": {"decision_id": said.get("decision_id")},
+            "result": {"outcome": said.get("outcome")},
         }
     if kind != "decision":
         return {}
     body: dict[str, object] = {
-        "input": {key: said[key] for key in ("method", "path", "route", "upstream")},
+        "input": {key: said.get(key) for key in ("method", "path", "route", "upstream")},
         "result": {
-            "allow": said["decision"] == "permit", "reason": said["reason"], "rule": said["rule"],
+            "allow": said.get("decision") == "permit", "reason": said.get("reason"), "rule": said.get("rule"),
         },
         "bundles": {
             name: {"revision": revision}
             for name, revision in (
-                ("policy", said["policy_sha"]), ("epoch", (said["epoch"] or {}).get("sha")),
+                ("policy", said.get("policy_sha")), ("epoch", (said.get("epoch") or {}).get("sha")),
             )
             if revision
         },
     }  # fmt: skip
-    if said["trace_id"]:
+    if said.get("trace_id"):
         body["trace_id"] = said["trace_id"]
     return body
 

@@ -20,7 +20,6 @@ SECTIONS = {
     9: "Governance Synchronization Lifecycle Flow",
 }
 
-SINKS = "the log is copied to no second place"
 WITNESS = "nobody else acknowledges the head of the audit log"
 GOVERNANCE_LOG = "the authority keeps no log of what it signed"
 
@@ -143,7 +142,7 @@ ITEMS: tuple[Item, ...] = (
     Item("6.2", "immutable governance continuity",
          "each epoch names the one before by digest", "EG804", GOVERNANCE_LOG),
     Item("6.3", "distributed runtime replication",
-         "every peer holds every object and is refilled", "EG801", SINKS),
+         "every peer holds every object and is refilled; sinks copy the log", "EG801"),
     Item("6.4", "telemetry continuity synchronization",
          "reports are chained, and acknowledgements only move forward", "EG502"),
     Item("6.5", "audit persistence continuity",
