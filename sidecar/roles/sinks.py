@@ -213,8 +213,8 @@ def _outlet(config: SidecarConfig, domain: str, settings: sections.Sink, thread:
         case "otlp":
             try:
                 from sidecar.audit.sinks.otlp import OtlpPost  # noqa: PLC0415
-            except ModuleNotFoundError as error:
-                how = f"{error.name} is not installed: pip install 'epochgate[otlp]'"
+            except ModuleNotFoundError:
+                how = "opentelemetry-proto is not installed: pip install 'epochgate[otlp]'"
                 raise StartError(f"sink {settings.name}: kind otlp: {how}") from None
             return OtlpPost(settings, config.service, thread)
         case "stdout":

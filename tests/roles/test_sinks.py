@@ -193,7 +193,8 @@ def test_otlp_without_its_extra_is_said_at_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "sidecar.audit.sinks.otlp", raising=False)
-    monkeypatch.setitem(sys.modules, "opentelemetry.proto", None)
+    missing = "opentelemetry.proto.collector.logs.v1.logs_service_pb2"
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(StartError, match=r"sink s: kind otlp: .*pip install 'epochgate\[otlp\]'"):
         Rig(tmp_path, settings("otlp", "http://h/v1/logs"))
 
