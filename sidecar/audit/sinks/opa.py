@@ -91,7 +91,8 @@ def _body(kind: str, said: Mapping[str, Any]) -> dict[str, object]:
     body: dict[str, object] = {
         "input": {key: said.get(key) for key in ("method", "path", "route", "upstream")},
         "result": {
-            "allow": said.get("decision") == "permit", "reason": said.get("reason"), "rule": said.get("rule"),
+            "allow": said.get("decision") == "permit",
+            "reason": said.get("reason"), "rule": said.get("rule"),
         },
         "bundles": {
             name: {"revision": revision}

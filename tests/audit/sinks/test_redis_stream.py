@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.audit.sinks.feed import Entry
 from sidecar.audit.sinks.outlet import RefusedError, SinkError
 from sidecar.audit.sinks.redis_stream import RedisStream
 from sidecar.core import layout
@@ -76,6 +77,19 @@ async def test_a_server_that_is_full_takes_nothing_of_a_batch(
     await outlet.send(ORIGIN, entries(folder, 10))
     await outlet.close()
     assert len(held(server)) == 10
+
+
+async def test_a_server_that_refuses_a_record_in_the_middle_takes_none(
+    server: ValkeyServer,
+) -> None:
+    server.do("CONFIG", "SET", "proto-max-bulk-len", str(1024 * 1024))
+    outlet = stream(server)
+    batch = [*invented(5), Entry(5, 0, b"x" * (2 * 1024 * 1024)), *invented(2)]
+    with pytest.raises(SinkError):
+        await outlet.send(ORIGIN, batch)
+    await outlet.close()
+    server.do("CONFIG", "SET", "proto-max-bulk-len", str(512 * 1024 * 1024))
+    assert held(server) == []
 
 
 async def test_what_somebody_has_to_change_is_a_refusal(folder: Path, server: ValkeyServer) -> None:
