@@ -48,7 +48,7 @@ def within_file(values: Mapping[str, Any], where: Mapping[str, str]) -> list[Pro
         where: Origin by full path.
     """
     found = [*_peers(values), *_sync(values), *_sizes(values), *_listen(values)]
-    found += _integrity(values)
+    found += [*_integrity(values), *_sinks(values)]
     return [
         Problem(f"spec.{path}", message, where.get(f"spec.{path}", "")) for path, message in found
     ]
@@ -161,6 +161,15 @@ def _integrity(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         least = f"must be at least twice integrity.period, {2 * period} ms"
         found.append(("integrity.maxAge", f"{least}, or one late look would contain"))
     return found
+
+
+def _sinks(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names: dict[str, int] = {}
+    return [
+        (f"audit.sinks[{index}].name", f"{sink.name} is the name of another sink too")
+        for index, sink in enumerate(values.get("audit.sinks") or ())
+        if names.setdefault(sink.name, index) != index
+    ]
 
 
 def _among(port: int, ranges: Sequence[PortRange] | None) -> bool:

@@ -16,7 +16,7 @@ Source: codebases 8.5; conventions 11-B.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -39,6 +39,11 @@ from sidecar.config.table import (
 )
 
 _DEFAULT = "default"
+_MAKERS: Mapping[Unit, Callable[[Mapping[str, Any]], object]] = {
+    Unit.PEERS: value.peer,
+    Unit.FILES: lambda said: MeasuredFile(**said),
+    Unit.SINKS: value.sink,
+}
 
 C = TypeVar("C", SidecarConfig, AuthorityConfig)
 
@@ -268,7 +273,7 @@ class _Reading:
         if len(self.problems) > before:
             return None
         try:
-            return value.peer(said) if field.unit is Unit.PEERS else MeasuredFile(**said)
+            return _MAKERS[field.unit](said)
         except ValueError as error:
             self.problems.append(Problem(path, str(error), node.origin))
             return None

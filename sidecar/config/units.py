@@ -139,6 +139,27 @@ def peer_url(text: str) -> PeerUrl:
     return PeerUrl(host, port or REDIS_PORT, int(db), username, parts.scheme == "rediss")
 
 
+def http_url(text: str) -> bool:
+    """Check `http://host[:port]/path` or `https://...`; returns whether it means TLS."""
+    wanted = "must be http://host[:port]/path or https://..."
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(wanted) from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "must not hold a user or password: this file is shown, copied and logged; use tokenFile"
+        )
+    host = parts.hostname or ""
+    known = (_IPV6 if ":" in host else _HOST).fullmatch(host)
+    if parts.scheme not in ("http", "https") or not known or port == 0:
+        raise ValueError(wanted)
+    if parts.query or parts.fragment:  # where tokens are often put, and this file is shown
+        raise ValueError(f"{wanted}, without query or fragment")
+    return parts.scheme == "https"
+
+
 def show_duration(value_ms: int) -> str:
     """Milliseconds in the largest unit that loses nothing."""
     return _in_unit(value_ms, _DURATION)

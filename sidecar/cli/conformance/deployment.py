@@ -79,7 +79,8 @@ class Deployment:
             epochgate("run", "authority", "--config", folder / "authority.yaml"),
             folder / "authority.log",
         )
-        audit = {"checkpointPeriod": "200ms"}
+        copy = {"name": "copy", "kind": "redis", "url": f"redis://{HOST}:{self.peers[-1].port}"}
+        audit = {"checkpointPeriod": "200ms", "sinks": [copy]}
         spec = {"sync": SYNC, "audit": audit}
         self.here = Gate("here", folder, self.peers, spec)
         self.there = Gate("there", folder, self.peers, spec)

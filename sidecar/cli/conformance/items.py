@@ -20,7 +20,6 @@ SECTIONS = {
     9: "Governance Synchronization Lifecycle Flow",
 }
 
-SINKS = "the log is copied to no second place"
 WITNESS = "nobody else acknowledges the head of the audit log"
 
 
@@ -144,7 +143,7 @@ ITEMS: tuple[Item, ...] = (
          "each epoch names the one before by digest; what governs is in the authority's own log",
          "EG804"),
     Item("6.3", "distributed runtime replication",
-         "every peer holds every object and is refilled", "EG801", SINKS),
+         "every peer holds every object and is refilled; sinks copy the log", "EG801"),
     Item("6.4", "telemetry continuity synchronization",
          "reports are chained, and acknowledgements only move forward", "EG502"),
     Item("6.5", "audit persistence continuity",
