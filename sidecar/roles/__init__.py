@@ -16,10 +16,8 @@ Source: codebases 11.4.
 """
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -37,32 +35,12 @@ EXIT_CONFIGURATION = 78
 
 ROLES = ("authority", "sidecar")
 
-_AUTHORITIES = "SSL_CERT_FILE"
-
 
 def _entry(role: str) -> Callable[[Path], Coroutine[None, None, None]]:
-    with _without_authorities():
-        module = import_module(f"sidecar.roles.{role}")
-    entry: Callable[[Path], Coroutine[None, None, None]] = getattr(module, f"run_{role}")
+    entry: Callable[[Path], Coroutine[None, None, None]] = getattr(
+        import_module(f"sidecar.roles.{role}"), f"run_{role}"
+    )
     return entry
-
-
-@contextmanager
-def _without_authorities() -> Iterator[None]:
-    """OpenSSL finds no certificate authorities of the system while it lasts.
-
-    aiohttp reads all of them twice when it is imported, for the client in it that no role uses:
-    up to a fifth of a start. Whoever speaks TLS (`sync/peer.py`) makes a context later.
-    """
-    before = os.environ.get(_AUTHORITIES)
-    os.environ[_AUTHORITIES] = os.devnull
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_AUTHORITIES]
-        else:
-            os.environ[_AUTHORITIES] = before
 
 
 def _refuse(group: BaseExceptionGroup[Exception]) -> None:

@@ -1,6 +1,5 @@
 """`epochgate run` and `python -m sidecar run` are one thing."""
 
-import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -39,22 +38,3 @@ def test_a_file_that_is_not_there_is_one_error(role: str, tmp_path: Path) -> Non
     assert said.returncode == 78
     assert said.stderr.startswith("error: ")
     assert len(said.stderr.strip().splitlines()) == 1
-
-
-def test_a_role_is_imported_without_the_certificates_of_the_system_and_leaves_them() -> None:
-    """aiohttp reads them at import, twice, and a start would wait for it; TLS peers need them."""
-    if not ssl.create_default_context().cert_store_stats()["x509_ca"]:
-        pytest.skip("this machine has no certificates to leave out")
-    code = (
-        "import os, ssl, sidecar.roles as roles\n"
-        "def seen(): return dict(os.environ), ssl.create_default_context().cert_store_stats()\n"
-        "before = seen()\n"
-        "for role in roles.ROLES: roles._entry(role)\n"
-        "from aiohttp import connector\n"
-        "assert seen() == before\n"
-        "assert connector._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509_ca'] == 0\n"
-    )
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=20
-    )
-    assert said.returncode == 0, said.stderr
