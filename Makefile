@@ -24,7 +24,8 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 COMPILED := build/compiled
 # Of what is compiled, and of what runs on it.
 COMPILED_TESTS := tests/proxy tests/audit tests/telemetry tests/http tests/hostile/test_floods.py \
-  tests/core/log $(foreach one,gate head lease paths snapshot follower,tests/core/test_$(one).py)
+  $(foreach one,merkle proof tiles,tests/core/log/test_$(one).py) \
+  $(foreach one,gate head lease paths snapshot follower,tests/core/test_$(one).py)
 
 .PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate \
   simulate-long model late chaos fuzz fuzz-differential bench lock venv clean

@@ -33,7 +33,7 @@ ROLES: Mapping[Role, tuple[int, int]] = {
     Role.BEAT: (2, 1),
     Role.HALT: (2, 1),
     Role.RESUME: (3, 2),
-    Role.LOG: (0, 1),
+    Role.LOG: (1, 1),
     Role.WITNESS: (0, 1),
 }
 

@@ -47,13 +47,12 @@ def gather(journals: Iterable[Path], said: Decision) -> Grounds:
 
 
 def _kept(folder: Path) -> Iterator[StateChange]:
-    for path in segments.find(folder):
-        for line in segments.read(path, 0):
-            if not any(word in line for word in _WANTED):
-                continue
-            try:
-                found = record.parse(line.removesuffix(b"\n"))
-            except ProtocolError:
-                continue
-            if isinstance(found, StateChange):
-                yield found
+    for line in segments.lines(folder):
+        if not any(word in line for word in _WANTED):
+            continue
+        try:
+            found = record.parse(line.removesuffix(b"\n"))
+        except ProtocolError:
+            continue
+        if isinstance(found, StateChange):
+            yield found

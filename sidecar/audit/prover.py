@@ -163,5 +163,10 @@ def _records(
 
 
 def _write(path: Path, content: bytes) -> None:
+    # Somebody may be reading: a file is there as a whole. One that says the same is left alone.
+    if path.exists() and path.read_bytes() == content:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_bytes(content)
+    fresh.replace(path)

@@ -107,6 +107,7 @@ class Sequencer:
     Attributes:
         head: The newest checkpoint that is durable here, or None.
         cuts: The beginning of each segment so far, in order; whoever prunes removes from it.
+        sealed: Called when there is a newer one.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Sequencer:
         self.cuts: list[Cut] = [] if recovery is None else list(recovery.cuts)
         signed = None if recovery is None else recovery.checkpoint
         self.head = signed
+        self.sealed: Callable[[], None] = _nobody
         self._signed_wall_ms = 0
         self._signed_count = 0
         self._next_checkpoint_ns = 0
@@ -300,6 +302,7 @@ class Sequencer:
             self._signed_count += 1
             period_ns = self._settings.checkpoint_period_ms * NS_PER_MS
             self._next_checkpoint_ns = trip.began.boot + period_ns
+            self.sealed()
 
     def _judge_age(self, now: Now) -> None:
         journal = self._journal
@@ -335,3 +338,7 @@ class Sequencer:
         if self._trip is not None:
             await asyncio.wait([self._trip.result])
             self._returned(self._trip, self._clock())
+
+
+def _nobody() -> None:
+    """Waits for checkpoints."""

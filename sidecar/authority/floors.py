@@ -55,7 +55,7 @@ async def survey(peers: Sequence[PeerLike], under: Trust, now: WallMs) -> Presen
     """
     found = await rollout.look(peers, under, now, under.body.quorum.r)
     beats: dict[KeyId, int] = {}
-    for answer in await asyncio.gather(*(_beats(peer, under, now) for peer in peers)):
+    for answer in await asyncio.gather(*(beats_on(peer, under, now) for peer in peers)):
         for heard in answer:
             beats[heard.issuer] = max(heard.seq, beats.get(heard.issuer, 0))
     return Present(found.newest, found.raw, beats, found.halts.orders)
@@ -104,7 +104,8 @@ def cautions(present: Present, after: Trust, now: WallMs) -> list[str]:
     return said
 
 
-async def _beats(peer: PeerLike, under: Trust, now: WallMs) -> list[beat.Beat]:
+async def beats_on(peer: PeerLike, under: Trust, now: WallMs) -> list[beat.Beat]:
+    """The verified beats that a peer holds, one of each key; none when it does not answer."""
     keys = tuple(layout.beat_key(under.domain, key) for key in under.keys[Role.BEAT])
     if not keys:
         return []

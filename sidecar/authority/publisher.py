@@ -5,6 +5,7 @@ Rules:
 * One worker per peer, so one batch outstanding per peer, and a slow one delays nobody else.
 * Every command is answered, whatever happens to it; otherwise the beat would stand still.
 * The clocks are read for each event, so what the issuer calls now is when it decides.
+* What has to be on record is written by somebody else, who is handed in: this knows no journal.
 * No rule of the protocol lives here.
 """
 
@@ -21,11 +22,20 @@ from sidecar.core import events, issuing
 from sidecar.core.events import PeerFailed, ReadPeer, Store, WakeAfter
 from sidecar.core.fault import PeerError
 from sidecar.core.fleet import Fleet
+from sidecar.core.governed import Governed
 from sidecar.core.issued import State, in_force
 from sidecar.core.issuer import Issuer
-from sidecar.core.issuing import BeatEnded, Sign, Tell, WriteCommand, WritePeer
+from sidecar.core.issuing import (
+    BeatEnded,
+    Entry,
+    Record,
+    Sign,
+    Tell,
+    WriteCommand,
+    WritePeer,
+)
 from sidecar.core.objects.beat import Fleet as Covered
-from sidecar.core.objects.trust import Trust
+from sidecar.core.objects.trust import LogHead, Trust
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError
 from sidecar.core.vouch import Setting
@@ -52,6 +62,25 @@ class PeerLike(Protocol):
 
     def close(self) -> None:
         """Let go of the connection."""
+
+
+class RecordError(Exception):
+    """The governance log is not kept; the message says which, why, and what to do."""
+
+
+class LedgerLike(Protocol):
+    """What the publisher needs of a governance log."""
+
+    @property
+    def governed(self) -> Governed:
+        """What it holds."""
+
+    async def record(self, entries: Sequence[Entry]) -> LogHead:
+        """Write entries; the head that covers all there is, once it is durable and signed.
+
+        Raises:
+            RecordError: that is not so, or not yet.
+        """
 
 
 @dataclass(slots=True)
@@ -95,6 +124,7 @@ class Publisher:
         peers: Where to publish; their time limits are `config.beat.publish_ms`.
         clock: Both clocks.
         tell: Handed everything that people should know.
+        ledger: Keeps the governance log; None: none is kept.
 
     Raises:
         StateError: when the stored state cannot be used, or contradicts the pinned trust document;
@@ -110,11 +140,14 @@ class Publisher:
         peers: Sequence[PeerLike],
         clock: Clock,
         tell: Callable[[Tell | BeatEnded], None],
+        *,
+        ledger: LedgerLike | None = None,
     ) -> None:
         self._peers = {PeerId(peer.id): peer for peer in peers}
         self._key = key
         self._clock = clock
         self._tell = tell
+        self._ledger = ledger
         self._store = StateStore(config.state_dir)
         setting = Setting(
             key.key_id,
@@ -125,7 +158,8 @@ class Publisher:
         )
         try:
             state = self._store.load(trust.domain, key.key_id)
-            self._issuer = Issuer(self._newest(trust, state), setting, state)
+            governed = None if ledger is None else ledger.governed
+            self._issuer = Issuer(self._newest(trust, state), setting, state, governed)
         except BaseException:
             self._store.close()
             raise
@@ -136,6 +170,7 @@ class Publisher:
             peer: asyncio.Queue() for peer in self._peers
         }
         self._saves: asyncio.Queue[Store] = asyncio.Queue()
+        self._records: asyncio.Queue[Record] = asyncio.Queue()
         self.counts = Counts(trust_version=self._issuer.trust.version)
 
     @property
@@ -171,6 +206,8 @@ class Publisher:
                 for peer in self._peers:
                     tasks.create_task(self._peer_loop(peer))
                 tasks.create_task(self._save_loop())
+                if self._ledger is not None:
+                    tasks.create_task(self._record_loop(self._ledger))
                 self._events.put_nowait(issuing.BeatDue())
                 while True:
                     event = await self._events.get()
@@ -189,6 +226,8 @@ class Publisher:
                 self._work[command.peer].put_nowait(command)
             case Store():
                 self._saves.put_nowait(command)
+            case Record():
+                self._records.put_nowait(command)
             case Sign():
                 self._events.put_nowait(self._sign(command))
             case WakeAfter(delay_ms=delay_ms):
@@ -239,6 +278,16 @@ class Publisher:
                 self._events.put_nowait(events.StoreFailed(command.generation))
             else:
                 self._events.put_nowait(events.Stored(command.generation))
+
+    async def _record_loop(self, ledger: LedgerLike) -> None:
+        while True:
+            command = await self._records.get()
+            try:
+                head = await ledger.record(command.entries)
+            except RecordError as error:
+                self._events.put_nowait(issuing.RecordFailed(str(error)))
+            else:
+                self._events.put_nowait(issuing.Recorded(head))
 
     def _note(self, told: Tell | BeatEnded) -> None:
         counts = self.counts

@@ -47,6 +47,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evidence": ("sidecar.cli.evidence:evidence", "Show what a quarantined sidecar has proof of."),
     "policy": ("sidecar.cli.policy:policy", "Check and test policies and route tables."),
     "audit": ("sidecar.cli.audit:audit", "Read, verify and export audit records."),
+    "governance": (
+        "sidecar.cli.governance:governance",
+        "Show and verify what an authority wrote down.",
+    ),
     "proof": ("sidecar.cli.proof:proof", "Prove one audit record to anybody, and check a proof."),
     "intercept": (
         "sidecar.cli.intercept:intercept",

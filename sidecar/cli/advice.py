@@ -278,10 +278,11 @@ ADVICE: dict[str, Advice] = {
         "Free space, permissions and disk errors at spec.audit.dir; then restart the sidecar.",
     ),
     "EG703": Advice(
-        "Records wait longer for the disk than audit.unsyncedMax, or fill audit.diskBudget.",
-        "Disk latency: epochgate_audit_sync_duration_seconds. Or room: epochgate_audit_disk_bytes "
-        "and epochgate_audit_disk_budget_bytes; raise the budget, or let audit.retention prune. "
-        "Never delete files of the log by hand.",
+        "Records wait longer for the disk than audit.unsyncedMax, or for a required sink than its "
+        "maxLag, or fill audit.diskBudget.",
+        "Disk latency: epochgate_audit_sync_duration_seconds. Room: epochgate_audit_disk_bytes; "
+        "raise the budget, or let audit.retention prune, and never delete files of the log by "
+        "hand. Sinks: `epochgate status`, and the log lines with event sink.",
     ),
     "EG704": Advice(
         "A record of the audit log went longer without a signed checkpoint over it than the "

@@ -52,6 +52,7 @@ def _show(value: Mapping[str, Any]) -> None:
         rows = list(_sidecar(value) if "state" in value else _flat(value))
         peers = list(_peers(value.get("peers") or {}))
         workers = [_worker(worker) for worker in value.get("workers") or ()]
+        sinks = [_sink(name, known) for name, known in (value.get("sinks") or {}).items()]
     except (KeyError, TypeError, AttributeError, ValueError):
         message = "status: of a form that this version does not know; use -o json"
         raise CliError(message, BAD_DATA) from None
@@ -62,6 +63,9 @@ def _show(value: Mapping[str, Any]) -> None:
     if workers:
         click.echo()
         table(["worker", "pid", "state", "reason", "in flight", "restarts"], workers)
+    if sinks:
+        click.echo()
+        table(["sink", "kind", "lag", "records", "failures", "dropped", "state"], sinks)
 
 
 def fetch(url: str) -> dict[str, Any]:
@@ -181,6 +185,14 @@ def _worker(known: Mapping[str, Any]) -> tuple[object, ...]:
     return (
         known["worker"], known["pid"], state, known.get("reason"), known.get("in_flight"),
         known["restarts"],
+    )  # fmt: skip
+
+
+def _sink(name: str, known: Mapping[str, Any]) -> tuple[object, ...]:
+    state = known["why"] or "sending"
+    return (
+        name, known["kind"], f"{known['lag_ms']} ms", known["records"], known["failures"],
+        known["dropped"], f"holds the gate: {state}" if known["behind"] else state,
     )  # fmt: skip
 
 

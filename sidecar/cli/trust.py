@@ -61,6 +61,7 @@ def trust() -> None:
 @click.option("--halt-keys", default=2, show_default=True, type=COUNT, help="Any one stops.")
 @click.option("--witness-keys", default=0, show_default=True, type=click.IntRange(0, 16),
               help="Cosign audit logs; an authority can be one.")  # fmt: skip
+@click.option("--log-keys", default=2, show_default=True, type=COUNT, help="One per authority.")
 @click.option("--peers", default=3, show_default=True, type=click.IntRange(1, 15))
 @click.option("--read-quorum", default=2, show_default=True, type=click.IntRange(1, 15))
 @click.option("--write-quorum", default=2, show_default=True, type=click.IntRange(1, 15))
@@ -74,7 +75,8 @@ def init(domain: str, out: Path, drift: str, output: str, **said: int | None) ->
     """Make all keys and version 1 of a trust document.
 
     Private keys go to OUT/keys, one file each, mode 0600, and are never printed. Keep root, epoch
-    and resume keys offline and apart from each other; each authority gets one beat key.
+    and resume keys offline and apart from each other; each authority gets one beat key, and one log
+    key for the log of what it saw and did (or none: --log-keys 0).
     """
     counts = {role: said.get(f"{role.value}_keys") or 0 for role in Role}
     plan = _plan(domain, drift, said)

@@ -48,7 +48,7 @@ def within_file(values: Mapping[str, Any], where: Mapping[str, str]) -> list[Pro
         where: Origin by full path.
     """
     found = [*_peers(values), *_sync(values), *_sizes(values), *_listen(values)]
-    found += [*_integrity(values), *_witnesses(values)]
+    found += [*_integrity(values), *_sinks(values), *_witnesses(values)]
     return [
         Problem(f"spec.{path}", message, where.get(f"spec.{path}", "")) for path, message in found
     ]
@@ -172,6 +172,15 @@ def _witnesses(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     if values.get("keys.witness") and not values.get("listen.public"):
         found.append(("keys.witness", "needs listen.public: nobody could ask this witness"))
     return found
+
+
+def _sinks(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names: dict[str, int] = {}
+    return [
+        (f"audit.sinks[{index}].name", f"{sink.name} is the name of another sink too")
+        for index, sink in enumerate(values.get("audit.sinks") or ())
+        if names.setdefault(sink.name, index) != index
+    ]
 
 
 def _among(port: int, ranges: Sequence[PortRange] | None) -> bool:

@@ -39,6 +39,12 @@ from sidecar.config.table import (
 )
 
 _DEFAULT = "default"
+_MAKERS: Mapping[Unit, Callable[[Mapping[str, Any]], object]] = {
+    Unit.PEERS: value.peer,
+    Unit.FILES: lambda said: MeasuredFile(**said),
+    Unit.SINKS: value.sink,
+    Unit.WITNESSES: lambda said: WitnessAddress(**said),
+}
 
 C = TypeVar("C", SidecarConfig, AuthorityConfig)
 
@@ -268,7 +274,7 @@ class _Reading:
         if len(self.problems) > before:
             return None
         try:
-            return _ROWS[field.unit](said)
+            return _MAKERS[field.unit](said)
         except ValueError as error:
             self.problems.append(Problem(path, str(error), node.origin))
             return None
@@ -278,13 +284,6 @@ class _Reading:
         if "audit.dir" in self.fields and self.values.get("audit.dir") is None and state:
             self.values["audit.dir"] = state / "audit"
             self._note(self.fields["audit.dir"], "spec.audit.dir", state / "audit", _DEFAULT)
-
-
-_ROWS: Mapping[Unit, Callable[[Mapping[str, Any]], object]] = {
-    Unit.PEERS: value.peer,
-    Unit.FILES: lambda said: MeasuredFile(**said),
-    Unit.WITNESSES: lambda said: WitnessAddress(**said),
-}
 
 
 def _text(path: Path) -> str:

@@ -14,6 +14,7 @@ from sidecar.config.table import (
     LEVELS,
     LOOPBACK,
     PORTS_MAX,
+    SINK_KINDS,
     TABLES,
     Field,
     Unit,
@@ -22,7 +23,12 @@ from sidecar.config.table import (
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NAME = "^[a-z0-9][a-z0-9._-]{0,62}$"
 _PLAIN = (Unit.COUNT, Unit.WORKERS)  # numbers without unit: integers in YAML too
-_WORDS = {Unit.LEVEL: LEVELS, Unit.LOOPBACK: LOOPBACK, Unit.FRESHNESS: FRESHNESS}
+_WORDS = {
+    Unit.LEVEL: LEVELS,
+    Unit.LOOPBACK: LOOPBACK,
+    Unit.FRESHNESS: FRESHNESS,
+    Unit.SINK_KIND: SINK_KINDS,
+}
 _PATTERNS = {
     Unit.DURATION: "^(0|[1-9][0-9]*(ms|s|m|h)|0(ms|s|m|h))$",
     Unit.SIZE: "^(0|[1-9][0-9]*(B|KiB|MiB|GiB|TiB)|0(B|KiB|MiB|GiB|TiB))$",
@@ -98,7 +104,8 @@ def _value(field: Field) -> dict[str, Any]:
     value["description"] = _about(field)
     if field.default is not None:
         default = list(field.default) if isinstance(field.default, tuple) else field.default
-        as_it_is = field.unit in (*_PLAIN, Unit.FLAG, Unit.PORTS, Unit.FILES, Unit.WITNESSES)
+        lists = (Unit.PORTS, Unit.FILES, Unit.WITNESSES, Unit.SINKS)
+        as_it_is = field.unit in (*_PLAIN, Unit.FLAG, *lists)
         value["default"] = default if as_it_is else field.show(default)
     return value
 

@@ -179,6 +179,38 @@ class Proxy:
     warm_connections: int = 4
 
 
+SINK_TIMEOUT_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where the audit log is copied to, out of band.
+
+    Attributes:
+        name: Short name for metrics, logs, and the files that say how far it is.
+        kind: redis, http (batches in the shape of OPA decision logs), otlp or stdout.
+        url: Where records are sent; None for stdout.
+        required: Whether nothing is permitted while it is further behind than max_lag_ms (EG703).
+        max_lag_ms: How long a record may wait for a required sink; 0: for ever.
+        timeout_ms: Longest wait for an answer; then the same records are sent again.
+        username: Redis ACL user, or None.
+        secret: Password (redis) or bearer token (http, otlp), or None; never shown.
+        ca_file: Certificates to trust for it, or None for the system's.
+        max_len: About how many records a Redis stream keeps; 0: all.
+    """
+
+    name: str
+    kind: Literal["redis", "http", "otlp", "stdout"]
+    url: str | None = None
+    required: bool = False
+    max_lag_ms: int = 0
+    timeout_ms: int = SINK_TIMEOUT_MS
+    username: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    max_len: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class WitnessAddress:
     """Where a witness is asked: what its addresses begin with."""
@@ -204,6 +236,7 @@ class Audit:
             held at 100 % (EG703); 0: as much as there is.
         retention_ms: How old records have to be before they are pruned, whole segments at a time;
             0: kept for ever.
+        sinks: Where the log is copied to.
     """
 
     dir: Path
@@ -215,6 +248,7 @@ class Audit:
     digest_key_file: Path | None = None
     disk_budget_bytes: int = 0
     retention_ms: int = 0
+    sinks: tuple[Sink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

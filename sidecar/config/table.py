@@ -28,6 +28,8 @@ FILES_MAX = 16  # to be measured; a folder counts once; all of them have to fit 
 LOOPBACK = ("strict", "standard")
 FRESHNESS = ("clock", "nonce", "both")
 WORKERS_MAX = 64
+SINKS_MAX = 8  # each of them reads every log of the sidecar
+SINK_KINDS = ("redis", "http", "otlp", "stdout")
 AUTO = "auto"  # of WORKERS: 0, one for each core that may be used
 
 _SECOND = 1000
@@ -56,6 +58,8 @@ class Unit(Enum):
     PEERS = "peers"
     FILES = "files"
     WITNESSES = "witnesses"
+    SINKS = "sinks"
+    SINK_KIND = "sink kind"
     COUNT = "count"
     WORKERS = "count or auto"
     DURATION = "_ms"
@@ -103,7 +107,8 @@ class Field:
         """A value as it would be written in the file."""
         if self.unit is Unit.FLAG:
             return "true" if value else "false"
-        if self.unit in (Unit.PORTS, Unit.FILES, Unit.WITNESSES) and isinstance(value, tuple):
+        lists = (Unit.PORTS, Unit.FILES, Unit.WITNESSES, Unit.SINKS)
+        if self.unit in lists and isinstance(value, tuple):
             return show_ports(value)
         if self.unit is Unit.WORKERS and value == 0:
             return AUTO
@@ -164,11 +169,36 @@ WITNESS = (
     ),
 )
 
+SINK = (
+    Field("name", Unit.NAME, "Short name for metrics and logs.", required=True),
+    Field(
+        "kind",
+        Unit.SINK_KIND,
+        "redis (a stream for each log), http (batches as OPA sends decision logs), otlp (logs over "
+        "HTTP), stdout.",
+        required=True,
+    ),
+    Field("url", Unit.TEXT, "redis://..., rediss://..., or where to POST: http(s)://host/path."),
+    Field(
+        "required",
+        Unit.FLAG,
+        "Permit nothing while a record waits longer than maxLag for this sink (EG703).",
+    ),
+    Field("maxLag", Unit.DURATION, "How long one may.", _SECOND, 24 * _HOUR),
+    Field("timeout", Unit.DURATION, "Longest wait for an answer.", 100, 5 * _MINUTE),
+    Field("username", Unit.TEXT, "Redis: ACL user; here or in the URL."),
+    Field("passwordFile", Unit.FILE, "Redis: file that holds the password and nothing else."),
+    Field("tokenFile", Unit.FILE, "http, otlp: file that holds a bearer token and nothing else."),
+    Field("caFile", Unit.FILE, "Certificates to trust for this sink, instead of the system's."),
+    Field("maxLen", Unit.COUNT, "Redis: keep about so many records in a stream.", 1, 2**53),
+)
+
 # Lists of tables: the keys of one, and how many there may be.
 TABLES: Mapping[Unit, tuple[tuple[Field, ...], int, int]] = {
     Unit.PEERS: (PEER, 1, PEERS_MAX),
     Unit.FILES: (MEASURED, 0, FILES_MAX),
     Unit.WITNESSES: (WITNESS, 0, WITNESSES_MAX),
+    Unit.SINKS: (SINK, 0, SINKS_MAX),
 }
 
 _TRUST = Field("trust.file", Unit.FILE, "The pinned trust document.", required=True)
@@ -281,6 +311,12 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
         "same for all pods that are to be searched together; default: an own one in state.dir.",
     ),
     _number(sections.Audit, "audit.diskBudget", Unit.SIZE, 0, 1024 * 1024 * _GIB),
+    Field(
+        "audit.sinks",
+        Unit.SINKS,
+        "Where signed records are copied to, at least once and in order.",
+        default=(),
+    ),
     dataclasses.replace(
         _number(sections.Drain, "drain.delay", Unit.DURATION, 0, 10 * _MINUTE),
         about="After SIGTERM, serve on for so long.",

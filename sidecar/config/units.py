@@ -139,21 +139,32 @@ def peer_url(text: str) -> PeerUrl:
     return PeerUrl(host, port or REDIS_PORT, int(db), username, parts.scheme == "rediss")
 
 
-def http_url(text: str) -> str:
-    """`http://host[:port][/path]`, or `https://`; without a slash at its end."""
-    wanted = "must be http://host[:port][/path] or https://..."
+def http_url(text: str) -> bool:
+    """Check `http://host[:port]/path` or `https://...`; returns whether it means TLS."""
+    wanted = "must be http://host[:port]/path or https://..."
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         raise ValueError(wanted) from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user or password: this file is shown, copied and logged")
-    if parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        raise ValueError(f"{wanted}, without query or fragment")
+        raise ValueError(
+            "must not hold a user or password: this file is shown, copied and logged; use tokenFile"
+        )
     host = parts.hostname or ""
-    if not (_IPV6 if ":" in host else _HOST).fullmatch(host) or port == 0:
+    known = (_IPV6 if ":" in host else _HOST).fullmatch(host)
+    if parts.scheme not in ("http", "https") or not known or port == 0:
         raise ValueError(wanted)
+    if parts.query or parts.fragment:  # where tokens are often put, and this file is shown
+        raise ValueError(f"{wanted}, without query or fragment")
+    return parts.scheme == "https"
+
+
+def witness_url(text: str) -> str:
+    """Where a witness is asked, as `http_url`; without a slash at its end."""
+    if "@" in text:
+        raise ValueError("must not hold a user or password: a witness asks for none")
+    http_url(text)
     return text.rstrip("/")
 
 

@@ -9,18 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.config import units
-from sidecar.config.sections import PeerAddress
-from sidecar.config.table import AUTO, FRESHNESS, LEVELS, LOOPBACK, Field, Unit
+from sidecar.config.sections import SINK_TIMEOUT_MS, PeerAddress, Sink
+from sidecar.config.table import AUTO, FRESHNESS, LEVELS, LOOPBACK, SINK_KINDS, Field, Unit
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)  # as core.canonical.Name
-_PASSWORD_MAX = 4096  # characters
-_WORDS = {Unit.LEVEL: LEVELS, Unit.LOOPBACK: LOOPBACK, Unit.FRESHNESS: FRESHNESS}
+_SECRET_MAX = 4096  # characters
+_WORDS = {
+    Unit.LEVEL: LEVELS,
+    Unit.LOOPBACK: LOOPBACK,
+    Unit.FRESHNESS: FRESHNESS,
+    Unit.SINK_KIND: SINK_KINDS,
+}
+# Keys of a sink that say something for its kind, besides those that do for all.
+_SINK_KEYS = {
+    "redis": ("url", "username", "passwordFile", "caFile", "maxLen"),
+    "http": ("url", "tokenFile", "caFile"),
+    "otlp": ("url", "tokenFile", "caFile"),
+    "stdout": (),
+}
+_EVERY_SINK = ("name", "kind", "required", "maxLag", "timeout")
 _READERS: Mapping[Unit, Callable[[str], object]] = {
     Unit.ADDRESS: units.address,
     Unit.FLAG: units.flag,
     Unit.PORTS: units.port_range,
     Unit.URL: units.peer_url,
-    Unit.HTTP: units.http_url,
+    Unit.HTTP: units.witness_url,
 }
 _NUMBERS = {
     Unit.DURATION: units.duration,
@@ -82,19 +95,66 @@ def peer(said: Mapping[str, Any]) -> PeerAddress:
         port=url.port,
         db=url.db,
         username=username or url.username,
-        password=_password(file) if file else None,
+        password=_secret("passwordFile", file) if file else None,
         tls=url.tls,
         ca_file=ca_file,
     )
 
 
-def _password(file: Path) -> str:
+def sink(said: Mapping[str, Any]) -> Sink:
+    """One sink from its fields as `read` returned them; secrets are fetched from their files."""
+    kind, url = said["kind"], said.get("url")
+    for key in said:
+        if key not in (*_EVERY_SINK, *_SINK_KEYS[kind]):
+            raise ValueError(f"{key} has no effect for kind {kind}: remove it")
+    if said.get("required") and "maxLag" not in said:
+        raise ValueError("required needs maxLag: how long a record may wait, like maxLag: 30s")
+    if "maxLag" in said and not said.get("required"):
+        raise ValueError("maxLag has no effect without required: true")
+    user, tls = _sink_url(kind, url)
+    if user and said.get("username", user) != user:
+        raise ValueError("username differs from the user in the URL")
+    if said.get("caFile") and not tls:
+        raise ValueError("caFile has no effect without TLS: use rediss:// or https://")
+    key = "passwordFile" if kind == "redis" else "tokenFile"
+    file = said.get(key)
+    return Sink(
+        name=said["name"],
+        kind=kind,
+        url=url,
+        required=said.get("required", False),
+        max_lag_ms=said.get("maxLag", 0),
+        timeout_ms=said.get("timeout", SINK_TIMEOUT_MS),
+        username=said.get("username") or user,
+        secret=_secret(key, file) if file else None,
+        ca_file=said.get("caFile"),
+        max_len=said.get("maxLen", 0),
+    )
+
+
+def _sink_url(kind: str, url: str | None) -> tuple[str | None, bool]:
+    """The user in it, and whether it means TLS."""
+    if kind == "stdout":
+        return None, False
+    if url is None:
+        raise ValueError(f"url is required for kind {kind}")
+    try:
+        if kind == "redis":
+            parts = units.peer_url(url)
+            return parts.username, parts.tls
+        return None, units.http_url(url)
+    except ValueError as error:
+        raise ValueError(f"url {error}") from None
+
+
+def _secret(key: str, file: Path) -> str:
     try:
         text = file.read_text("utf-8").removesuffix("\n")
     except UnicodeDecodeError:
-        raise ValueError(f"passwordFile {file}: is not UTF-8 text") from None
+        raise ValueError(f"{key} {file}: is not UTF-8 text") from None
     except OSError as error:
-        raise ValueError(f"passwordFile {file}: cannot be read: {error.strerror}") from None
-    if not 0 < len(text) <= _PASSWORD_MAX or not text.isprintable():
-        raise ValueError(f"passwordFile {file}: must hold one line, the password")
+        raise ValueError(f"{key} {file}: cannot be read: {error.strerror}") from None
+    if not 0 < len(text) <= _SECRET_MAX or not text.isprintable():
+        what = "the password" if key == "passwordFile" else "the token"
+        raise ValueError(f"{key} {file}: must hold one line, {what}")
     return text

@@ -203,7 +203,7 @@ class Gate:
     def __init__(self, changed: Callable[[Snapshot], None] | None = None) -> None:
         self.snapshot = CLOSED
         self._published = CLOSED
-        self._local: dict[Reason, Hold] = {}
+        self._local: dict[tuple[str, Reason], Hold] = {}
         self._changed = changed
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -211,18 +211,24 @@ class Gate:
         self._published = snapshot
         self._refresh()
 
-    def place(self, hold: Hold) -> None:
-        """Add a local hold; placing it again, or a softer one for its reason, changes nothing."""
-        known = self._local.get(hold.reason)
+    def place(self, hold: Hold, owner: str = "") -> None:
+        """Add a local hold; placing it again, or a softer one for its reason, changes nothing.
+
+        Args:
+            hold: Why nothing is permitted.
+            owner: Which part of the process says so, where several may for the same reason: each
+                holds for itself, and the gate stays held until the last of them has lifted.
+        """
+        known = self._local.get((owner, hold.reason))
         if known is None or (hold != known and hold.kind >= known.kind):
-            self._local[hold.reason] = hold
+            self._local[owner, hold.reason] = hold
             self._refresh()
 
-    def lift(self, reason: Reason) -> None:
-        """Remove a passing local hold. Others end only with the process or a clear."""
-        hold = self._local.get(reason)
+    def lift(self, reason: Reason, owner: str = "") -> None:
+        """Remove an owner's passing hold. Others end only with the process or a clear."""
+        hold = self._local.get((owner, reason))
         if hold is not None and hold.kind is HoldKind.PASSING:
-            del self._local[reason]
+            del self._local[owner, reason]
             self._refresh()
 
     def _refresh(self) -> None:

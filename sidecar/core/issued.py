@@ -22,6 +22,7 @@ import msgspec
 from sidecar.core import canonical, envelope
 from sidecar.core.canonical import Count, Name, Sha256, Strict
 from sidecar.core.instant import WallMs
+from sidecar.core.issuing import Contradiction
 from sidecar.core.marks import ObjectMark
 from sidecar.core.objects import beat, epoch, halt, trust
 from sidecar.core.objects.beat import Beat
@@ -204,11 +205,11 @@ class Issued:
         self.used = max(self.used, own.seq)
         return ahead
 
-    def contradicts(self, own: Beat) -> bool:
-        """Whether a beat of our key carries the number of our latest one and other content."""
-        if self._last is None or own.seq != self._last[0]:
-            return False
-        return own.sha256 != self._last[1]
+    def contradicts(self, own: Beat) -> Contradiction | None:
+        """A beat of our key that carries the number of our latest one and other content."""
+        if self._last is None or own.seq != self._last[0] or own.sha256 == self._last[1]:
+            return None
+        return Contradiction("beat", own.seq, (self._last[1], own.sha256))
 
     def signing(self, sha256: str) -> None:
         """The next number is used now, by these bytes."""

@@ -3,7 +3,7 @@
 A beat takes steps, and each step is finished before the next begins:
 
     read the fleet's reports -> sample `issued_at` -> read all peers -> walk trust, fetch what a new
-    epoch needs -> store -> repair the peers -> sign -> write
+    epoch needs -> store -> repair the peers -> write down what is new -> sign -> write
 
 Rules:
 
@@ -13,6 +13,9 @@ Rules:
 * A beat names the union of all orders that any peer or the own state holds, and goes out after the
   peers that lacked some were given them.
 * Nothing is signed that was not stored first: number, epoch, orders, trust document (`issued`).
+* Where a governance log is kept, a beat names nothing that is not in it, durable and under its
+  signed checkpoint; without that there is no beat. Peers are given orders before, so the log delays
+  no halt.
 * A newer trust document ends the look that found it: all is read again under the new one.
 * A beat needs answers of `r` peers: what w peers acknowledged is then among them, the own stream, a
   newer epoch and every halt too. An authority that cannot look must not vouch.
@@ -29,13 +32,13 @@ Source: protocol b.1, b.3, b.6, b.10, b.11; codebases 11.2.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
 from typing import assert_never
 
 from sidecar.core import canonical, issuing, layout
 from sidecar.core import events as ev
 from sidecar.core.cover import Cover
 from sidecar.core.fleet import KEEP_MIN_MS, KEEP_TTLS, Census, Fleet, Member
+from sidecar.core.governed import Governed
 from sidecar.core.instant import Now, WallMs
 from sidecar.core.issued import Issued, State
 from sidecar.core.issuing import (
@@ -57,25 +60,13 @@ from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.rotation import Rotation
 from sidecar.core.search import Search
+from sidecar.core.step import Phase, Step
 from sidecar.core.view import View, Viewer, repairs
 from sidecar.core.vouch import Setting, expiring, refusals, says
 
 READ_MAX_BYTES = 4 * 1024 * 1024  # one peer: head, own beat, trust, every order a domain may hold
 FETCH_MAX_BYTES = 4 * 1024 * 1024  # one peer: an epoch or a blob per candidate
 REPORTS_MAX_BYTES = 32 * 1024 * 1024  # one peer: the fleet's reports, 8 KiB each
-
-
-class _Phase(Enum):
-    """Which answers are awaited."""
-
-    IDLE = 0
-    READING = 1
-    FETCHING = 2
-    STORING = 3
-    REPAIRING = 4
-    COLLECTING = 5
-    SIGNING = 6
-    WRITING = 7
 
 
 class Issuer:
@@ -85,12 +76,15 @@ class Issuer:
         trust: The trust document in force (`issued.in_force`); it must give the key the role beat.
         setting: What it is told once.
         state: What was stored, or None on a first boot.
+        governed: What the governance log holds; None: none is kept.
 
     Raises:
         ProtocolError: KEY_UNKNOWN when the key may not sign beats.
     """
 
-    def __init__(self, trust: Trust, setting: Setting, state: State | None) -> None:
+    def __init__(
+        self, trust: Trust, setting: Setting, state: State | None, governed: Governed | None = None
+    ) -> None:
         if setting.key_id not in trust.keys[Role.BEAT]:
             raise ProtocolError(
                 Reason.KEY_UNKNOWN, f"key {setting.key_id[:16]} has no role beat in the trust file"
@@ -101,18 +95,15 @@ class Issuer:
         self._search = Search(trust, self._issued)
         self._viewer = Viewer(trust, setting.key_id, setting.public)
         keep_ms = max(KEEP_MIN_MS, KEEP_TTLS * setting.ttl_ms)
+        self._governed = governed
+        self._forked: issuing.Contradiction | None = None
         self._fleet = Fleet(trust.domain, keep_ms)
         self._census: Census | None = None
         self._cover = Cover(trust.domain, setting.key_id)
         self._reports = layout.reports_key(trust.domain)
-        self._phase = _Phase.IDLE
-        self._step = 0
-        self._waiting: set[PeerId] = set()
-        self._answers: dict[PeerId, Mapping[str, tuple[bytes, ...]]] = {}
-        self._failed: dict[PeerId, str] = {}
+        self._at = Step()
         self._views: dict[PeerId, View] = {}
         self._lacking: dict[PeerId, tuple[WriteCommand, ...]] = {}
-        self._acks: list[PeerId] = []
         self._overdue = False
         self._issued_at = WallMs(0)
         self._beat: beat.Body | None = None
@@ -149,15 +140,17 @@ class Issuer:
             case BeatDue():
                 self._begin(now)
             case ev.PeerReplied() | PeerWrote() | ev.PeerFailed():
-                if event.round == self._step and event.peer in self._waiting:
-                    self._waiting.remove(event.peer)
-                    self._answered(event, now)
+                if self._at.take(event):
+                    self._advance(now)
             case ev.Stored() | ev.StoreFailed():
-                if self._phase is _Phase.STORING and event.generation == self._issued.generation:
+                if self._at.phase is Phase.STORING and event.generation == self._issued.generation:
                     self._stored(event, now)
             case Signed() | SignFailed():
-                if self._phase is _Phase.SIGNING:
+                if self._at.phase is Phase.SIGNING:
                     self._signed(event, now)
+            case issuing.Recorded() | issuing.RecordFailed():
+                if self._at.phase is Phase.RECORDING:
+                    self._recorded(event, now)
             case _:  # pragma: no cover
                 assert_never(event)
         out, self._out = self._out, []
@@ -166,7 +159,7 @@ class Issuer:
     # -- looking ---------------------------------------------------------------------------------
 
     def _begin(self, now: Now) -> None:
-        if self._phase is not _Phase.IDLE:
+        if self._at.phase is not Phase.IDLE:
             self._overdue = True
             self._set(Fact.OVERDUE, f"a beat takes longer than {self._setting.interval_ms} ms")
             return
@@ -177,17 +170,17 @@ class Issuer:
         keys, stale = (self._reports,), self._cover.tidy(self._fleet.unlisted())
         # Not of who was silent in the last look: the look that follows waits for them again.
         peers = tuple(self._views) or self._setting.peers
-        self._enter(_Phase.COLLECTING, peers)
+        self._at.enter(Phase.COLLECTING, peers)
         self._out += [
-            ev.ReadPeer(peer, self._step, (), keys, REPORTS_MAX_BYTES, writes=stale)
+            ev.ReadPeer(peer, self._at.number, (), keys, REPORTS_MAX_BYTES, writes=stale)
             for peer in peers
         ]
         self._advance(now)
 
     def _collected(self, now: Now) -> None:
-        failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._failed.items()))
+        failed = ", ".join(f"{peer}: {kind}" for peer, kind in sorted(self._at.failed.items()))
         self._set(Fact.REPORTS_UNREAD, failed)
-        self._fleet.look([found.get(self._reports, ()) for found in self._answers.values()], now)
+        self._fleet.look([found.get(self._reports, ()) for found in self._at.answers.values()], now)
         self._set(Fact.LOG_SHRUNK, self._fleet.shrunk)
         self._look(now)
 
@@ -196,48 +189,39 @@ class Issuer:
         bare = any(view.head is None for view in self._views.values())
         documents = self._rotation.keys(now.wall, check=bare)
         strings = (*self._viewer.strings, *documents)
-        self._read(_Phase.READING, self._setting.peers, strings, self._viewer.hashes)
-        self._advance(now)
-
-    def _answered(self, event: ev.PeerReplied | PeerWrote | ev.PeerFailed, now: Now) -> None:
-        if isinstance(event, PeerWrote):
-            self._acks.append(event.peer)
-        elif isinstance(event, ev.PeerReplied):
-            self._answers[event.peer] = event.found
-        else:
-            self._failed[event.peer] = event.kind
+        self._read(Phase.READING, self._setting.peers, strings, self._viewer.hashes)
         self._advance(now)
 
     # -- from step to step -----------------------------------------------------------------------
 
     def _advance(self, now: Now) -> None:
-        if self._waiting:
+        if self._at.waiting:
             return
-        match self._phase:
-            case _Phase.READING:
+        match self._at.phase:
+            case Phase.READING:
                 self._looked(now)
-            case _Phase.FETCHING:
+            case Phase.FETCHING:
                 self._fetched(now)
-            case _Phase.REPAIRING:
+            case Phase.REPAIRING:
                 self._repaired(now)
-            case _Phase.COLLECTING:
+            case Phase.COLLECTING:
                 self._collected(now)
-            case _Phase.WRITING:
+            case Phase.WRITING:
                 self._written(now)
             case _:  # pragma: no cover - the other phases wait for no peer
-                raise AssertionError(self._phase)
+                raise AssertionError(self._at.phase)
 
     def _looked(self, now: Now) -> None:
-        self._rotation.take(self._answers.values(), now.wall)
+        self._rotation.take(self._at.answers.values(), now.wall)
         if self._rotation.successor is not None:
             self._store(now)
             return
         self._views = {
-            peer: self._viewer.look(found, now.wall) for peer, found in self._answers.items()
+            peer: self._viewer.look(found, now.wall) for peer, found in self._at.answers.items()
         }
         self._lacking = {
             peer: self._rotation.lacking(found, empty=self._views[peer].head is None)
-            for peer, found in self._answers.items()
+            for peer, found in self._at.answers.items()
         }
         for own in (view.own for view in self._views.values() if view.own is not None):
             self._own(own)
@@ -248,36 +232,37 @@ class Issuer:
         self._fetch(now)
 
     def _own(self, own: Beat) -> None:
-        if self._issued.contradicts(own):
+        forked = self._issued.contradicts(own)
+        if forked is not None:
             self._set(Fact.STREAM_FORKED, f"another beat carries our number {own.seq}")
+            self._forked = forked
+        if self._governed is not None:
+            self._governed.heard(own.says.gov_log)
         if self._issued.seen(own):
             self._set(Fact.STREAM_AHEAD, f"a peer holds our number {own.seq}; going above it")
 
     def _fetched(self, now: Now) -> None:
-        for found in self._answers.values():
+        for found in self._at.answers.values():
             self._search.add(found)
         self._fetch(now)
 
     def _fetch(self, now: Now) -> None:
         wanted = self._search.step(now.wall) if self._views else ()
         if wanted:
-            self._read(_Phase.FETCHING, tuple(self._views), wanted, (), FETCH_MAX_BYTES)
+            self._read(Phase.FETCHING, tuple(self._views), wanted, (), FETCH_MAX_BYTES)
             return
-        for fact, detail in self._search.finish(informed=self._informed):
+        informed = len(self._views) >= self.trust.body.quorum.r
+        for fact, detail in self._search.finish(informed=informed):
             self._set(fact, detail)
         active = self._issued.halts.active
         self._set(Fact.HALTED, ", ".join(order.says.halt_id for order in active))
         self._store(now)
 
-    @property
-    def _informed(self) -> bool:
-        return len(self._views) >= self.trust.body.quorum.r
-
     def _store(self, now: Now) -> None:
         if not self._issued.must_store:
             self._go_on(now)
             return
-        self._phase = _Phase.STORING
+        self._at.phase = Phase.STORING
         body = self._issued.body()
         self._out.append(ev.Store(self._issued.generation, body))
 
@@ -307,25 +292,43 @@ class Issuer:
             peer: (*self._lacking[peer], *repairs(self.trust.domain, view, *known))
             for peer, view in self._views.items()
         }
-        self._write(_Phase.REPAIRING, {peer: lines for peer, lines in writes.items() if lines})
+        self._write(Phase.REPAIRING, {peer: lines for peer, lines in writes.items() if lines})
         self._advance(now)
 
     def _repaired(self, now: Now) -> None:
-        if self._refused(now):
+        if self._governed is None:
+            self._sign_or_end(now)
+            return
+        self._at.phase = Phase.RECORDING
+        news = self._governed.news(self._issued, [*self._conflicts, self._forked])
+        self._out.append(issuing.Record(news))
+
+    def _recorded(self, event: issuing.Recorded | issuing.RecordFailed, now: Now) -> None:
+        assert self._governed is not None, "else nothing was to be recorded"
+        self._governed.take(event)
+        for fact, detail in self._governed.facts(self.trust).items():
+            self._set(fact, detail)
+        self._sign_or_end(now)
+
+    def _sign_or_end(self, now: Now) -> None:
+        if self._refused(now) or (self._governed is not None and self._governed.fails):
             self._end(now)
         else:
             self._sign()
 
     def _sign(self) -> None:
+        head = self._governed.head if self._governed else None
         current, trust, at = self._issued.epoch, self.trust, self._issued_at
         assert current is not None, "else it was refused"
         under = TrustRef(version=trust.version, sha256=trust.sha256)
         self._census = self._fleet.census(current, under, self._issued.halts)
-        self._beat = says(trust, self._setting, self._issued, current, self._census.said, at)
+        self._beat = says(
+            trust, self._setting, self._issued, current, self._census.said, at, head=head
+        )
         payload = canonical.dump(self._beat)
         self._beat_sha256 = canonical.digest(payload)
         self._issued.signing(self._beat_sha256)
-        self._phase = _Phase.SIGNING
+        self._at.phase = Phase.SIGNING
         self._out.append(Sign(beat.PAYLOAD_TYPE, payload))
 
     def _signed(self, event: Signed | SignFailed, now: Now) -> None:
@@ -341,12 +344,12 @@ class Issuer:
             ("SET", layout.beat_key(domain, self._setting.key_id), event.envelope),
             ("PUBLISH", layout.push_channel(domain), b""),
         )
-        self._write(_Phase.WRITING, dict.fromkeys(self._setting.peers, lines))
+        self._write(Phase.WRITING, dict.fromkeys(self._setting.peers, lines))
         self._advance(now)
 
     def _written(self, now: Now) -> None:
         assert self._beat is not None, "a beat was written"
-        acks, need = len(self._acks), self.trust.body.quorum.w
+        acks, need = len(self._at.acks), self.trust.body.quorum.w
         said, self._beat = self._beat, None
         short = "" if acks >= need else f"{acks} of {need} peers took the beat"
         self._set(Fact.UNCOMMITTED, short)
@@ -355,7 +358,7 @@ class Issuer:
         self._end(now)
 
     def _end(self, now: Now) -> None:
-        self._phase = _Phase.IDLE
+        self._at.phase = Phase.IDLE
         if self._overdue:
             self._overdue = False
             self._begin(now)
@@ -366,35 +369,32 @@ class Issuer:
 
     def _refused(self, now: Now) -> bool:
         self._set(Fact.KEY_EXPIRING, expiring(self.trust, self._setting, now.wall))
-        self._set(Fact.TRUST_CONFLICT, self._rotation.conflict or "")
+        self._set(Fact.TRUST_CONFLICT, str(self._rotation.conflict or ""))
         found = refusals(self.trust, self._setting, self._issued, len(self._views), now.wall)
         for fact, detail in found.items():
             self._set(fact, detail)
-        conflicts = (self._rotation.conflict, self._search.judged.conflict)
-        return any(found.values()) or any(conflicts)
+        return any(found.values()) or any(self._conflicts)
+
+    @property
+    def _conflicts(self) -> tuple[issuing.Contradiction | None, ...]:
+        return self._rotation.conflict, self._search.judged.conflict
 
     def _read(
         self,
-        phase: _Phase,
+        phase: Phase,
         peers: tuple[PeerId, ...],
         strings: tuple[str, ...],
         hashes: tuple[str, ...],
         max_bytes: int = READ_MAX_BYTES,
     ) -> None:
-        self._enter(phase, peers)
+        self._at.enter(phase, peers)
         for peer in peers:
-            self._out.append(ev.ReadPeer(peer, self._step, strings, hashes, max_bytes))
+            self._out.append(ev.ReadPeer(peer, self._at.number, strings, hashes, max_bytes))
 
-    def _write(self, phase: _Phase, lines: Mapping[PeerId, Iterable[WriteCommand]]) -> None:
-        self._enter(phase, lines)
+    def _write(self, phase: Phase, lines: Mapping[PeerId, Iterable[WriteCommand]]) -> None:
+        self._at.enter(phase, lines)
         for peer, commands in lines.items():
-            self._out.append(WritePeer(peer, self._step, tuple(commands)))
-
-    def _enter(self, phase: _Phase, peers: Iterable[PeerId]) -> None:
-        self._phase = phase
-        self._step += 1
-        self._waiting = set(peers)
-        self._answers, self._failed, self._acks = {}, {}, []
+            self._out.append(WritePeer(peer, self._at.number, tuple(commands)))
 
     def _set(self, fact: Fact, detail: str) -> None:
         self._out += self._conditions.set(fact, detail)

@@ -5,14 +5,18 @@ Every command is answered by a named event or by nothing:
     ReadPeer  -> PeerReplied | PeerFailed
     WritePeer -> PeerWrote | PeerFailed
     Sign      -> Signed | SignFailed
+    Record    -> Recorded | RecordFailed
     Store     -> Stored | StoreFailed
     WakeAfter -> BeatDue
     Tell, BeatEnded -> nothing
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
+from sidecar.core.canonical import Json
 from sidecar.core.events import (
     PeerFailed,
     PeerReplied,
@@ -24,6 +28,7 @@ from sidecar.core.events import (
     WriteCommand,
 )
 from sidecar.core.objects.beat import Fleet
+from sidecar.core.objects.trust import LogHead
 from sidecar.core.quorum import PeerId
 
 __all__ = ["WriteCommand"]
@@ -54,6 +59,28 @@ class Fact(Enum):
     KEY_EXPIRING = "key-expiring"  # our key's life ends soon
     REPORTS_UNREAD = "reports-unread"  # a peer did not give the fleet's reports
     LOG_SHRUNK = "log-shrunk"  # an instance reports less of its audit log than before
+    GOVERNANCE_UNWRITTEN = "governance-unwritten"  # our own log cannot be kept: no beat
+    GOVERNANCE_LOST = "governance-lost"  # our own log holds less than our beats said: no beat
+    GOVERNANCE_RETIRED = "governance-retired"  # trust gives the key of our log the role no more
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Two or more signed objects where there can be one.
+
+    Attributes:
+        what: Of which kind they are: trust, epoch or beat.
+        number: That all of them carry.
+        sha256: Digest of each.
+    """
+
+    what: str
+    number: int
+    sha256: tuple[str, ...]
+
+    def __str__(self) -> str:
+        word = "version" if self.what == "trust" else "number"
+        return f"{word} {self.number}: {' and '.join(sha256[:16] for sha256 in self.sha256)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +115,32 @@ class SignFailed:
     detail: str
 
 
-Event = BeatDue | PeerReplied | PeerFailed | PeerWrote | Signed | SignFailed | Stored | StoreFailed
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Everything that was handed over is on the disk, under a signed checkpoint: this one."""
+
+    head: LogHead
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailed:
+    """That is not so; `detail` for people: why, and what to do."""
+
+    detail: str
+
+
+Event = (
+    BeatDue
+    | PeerReplied
+    | PeerFailed
+    | PeerWrote
+    | Signed
+    | SignFailed
+    | Stored
+    | StoreFailed
+    | Recorded
+    | RecordFailed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +164,29 @@ class Sign:
 
     payload_type: str
     payload: bytes
+
+
+EntryKind = Literal["trust", "epoch", "halt", "clear", "conflict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object for the governance log.
+
+    Attributes:
+        kind: Of record.
+        detail: `number`, `sha256` (of a conflict: of each), `by`, and what else tells about it.
+    """
+
+    kind: EntryKind
+    detail: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Write these entries to the governance log; none of them: say what is on the disk."""
+
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +225,7 @@ class BeatEnded:
     fleet: Fleet
 
 
-Command = ReadPeer | WritePeer | Sign | Store | WakeAfter | Tell | BeatEnded
+Command = ReadPeer | WritePeer | Sign | Store | Record | WakeAfter | Tell | BeatEnded
 
 
 class Conditions:

@@ -64,6 +64,11 @@ def heads_key(domain: str) -> str:
     return f"{_prefix(domain)}:heads"
 
 
+def audit_key(domain: str, log: str) -> str:
+    """Stream: the records of one audit log, where a sink of kind redis copies them to."""
+    return f"{_prefix(domain)}:audit:{log}"
+
+
 def field_name(key: str, field: str) -> str:
     """How one field of a hash is named among what was found."""
     return f"{key}\n{field}"  # no key holds a newline

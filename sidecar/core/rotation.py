@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from sidecar.core import layout
 from sidecar.core.instant import WallMs
 from sidecar.core.issued import Issued
-from sidecar.core.issuing import WriteCommand
+from sidecar.core.issuing import Contradiction, WriteCommand
 from sidecar.core.objects.trust import Trust
 from sidecar.core.reason import ProtocolError
 
@@ -35,13 +35,13 @@ class Rotation:
     Attributes:
         trust: The one in force.
         successor: The next one, verified and not durable yet, or None.
-        conflict: Two successors, as text, or None.
+        conflict: Two successors, or None.
     """
 
     def __init__(self, trust: Trust, issued: Issued) -> None:
         self.trust = trust
         self.successor: Trust | None = None
-        self.conflict: str | None = None
+        self.conflict: Contradiction | None = None
         self._issued = issued
         self._checked: WallMs | None = None
         self._asked = False
@@ -89,8 +89,7 @@ class Rotation:
                 continue  # as good as absent
             known.setdefault(next_one.sha256, next_one)
         if len(known) > 1:
-            digests = " and ".join(sha256[:16] for sha256 in sorted(known))
-            self.conflict = f"version {self.trust.version + 1}: {digests}"
+            self.conflict = Contradiction("trust", self.trust.version + 1, tuple(sorted(known)))
         elif known:
             (self.successor,) = known.values()
             self._issued.rotate(self.trust, self.successor)

@@ -97,7 +97,7 @@ class Search:
             yield Fact.EPOCH_ADOPTED, f"{chosen.seq} {chosen.sha256[:16]}"
         yield Fact.EPOCH_DENIED, _lines(judged.denied)
         yield Fact.EPOCH_PENDING, _lines(judged.waiting)
-        yield Fact.EPOCH_CONFLICT, judged.conflict or ""
+        yield Fact.EPOCH_CONFLICT, str(judged.conflict or "")
         self._forget()
 
     def _forget(self) -> None:

@@ -21,6 +21,7 @@ from sidecar.core import canonical, envelope, layout
 from sidecar.core.archive import Archive, Missing
 from sidecar.core.instant import WallMs
 from sidecar.core.issued import Issued
+from sidecar.core.issuing import Contradiction
 from sidecar.core.objects import epoch
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.trust import Mark
@@ -42,7 +43,7 @@ class Succession:
     Attributes:
         denied: Digest -> why it will not be adopted.
         older: Digests of epochs that come before the current one.
-        conflict: Two verified epochs with one number, as text, or None.
+        conflict: Two verified epochs with one number, or None.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Succession:
         self._ready: dict[int, Epoch] = {}
         self.denied: dict[str, str] = {}
         self.older: set[str] = set()
-        self.conflict: str | None = None
+        self.conflict: Contradiction | None = None
 
     def step(self, found: Found, now: WallMs) -> tuple[str, ...]:
         """Take what was fetched and judge as far as that goes.
@@ -146,7 +147,7 @@ class Succession:
         return None
 
     def _split(self, one: Epoch, other: Epoch) -> None:
-        self.conflict = f"number {one.seq}: {one.sha256[:16]} and {other.sha256[:16]}"
+        self.conflict = Contradiction("epoch", one.seq, (one.sha256, other.sha256))
 
     def _named(self, sha256: str) -> Mark:
         # The number is the unverified one: whoever follows a name has only the digest. The archive

@@ -46,6 +46,8 @@ def says(
     current: Epoch,
     fleet: beat.Fleet,
     at: WallMs,
+    *,
+    head: LogHead | None = None,
 ) -> beat.Body:
     """The next beat of the stream.
 
@@ -56,6 +58,7 @@ def says(
         current: The epoch that is vouched for.
         fleet: Whose reports it covers.
         at: Wall clock, sampled after the reports were read and before orders and epochs were.
+        head: Of the governance log; None: none is kept.
     """
     # Only global halts stop everything. The state repeats them, so that a sidecar which cannot read
     # the order itself stops all the same.
@@ -74,10 +77,8 @@ def says(
         halts=Mark(seq=issued.halts.seq, sha256=issued.halts.sha256),
         state="halt" if stop else "run",
         fleet=fleet,
-        # The governance log is not collected yet.
-        gov_log=LogHead(
-            origin=f"epochgate/{trust.domain}/governance", size=0, root=EMPTY_ROOT.hex()
-        ),
+        gov_log=head
+        or LogHead(origin=f"epochgate/{trust.domain}/governance", size=0, root=EMPTY_ROOT.hex()),
     )
 
 

@@ -79,7 +79,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def settings_for(config: SidecarConfig, index: int) -> object:
     """The configuration of one worker, packed."""
-    audit = replace(config.audit, dir=log_folder(config, index))
+    audit = replace(config.audit, dir=log_folder(config, index), sinks=())
     return handover.pack(replace(config, audit=audit, sync=replace(config.sync, peers=())))
 
 

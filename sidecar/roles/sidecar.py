@@ -30,6 +30,7 @@ from sidecar.roles.fencing import hand_over, new_key, sealing
 from sidecar.roles.logbook import Logbook
 from sidecar.roles.measuring import Measuring
 from sidecar.roles.opening import listen, open_peers
+from sidecar.roles.sinks import Sinks, open_sinks
 from sidecar.roles.start import stopping, verified
 from sidecar.roles.transitions import Transitions
 from sidecar.telemetry import admin, logs
@@ -54,6 +55,7 @@ class Parts:
     transitions: Transitions
     measuring: Measuring
     server: Server
+    sinks: Sinks
     seal: bytes | None
 
     def state(self) -> Mapping[str, object]:
@@ -65,6 +67,7 @@ class Parts:
             "peers": self.observer.peers(),
             "runtime": self.measuring.state(),
             "audit": self.logbook.state(),
+            "sinks": self.sinks.state(),
             "guarantee": check.guarantee(self.config, self.trust),
         }
 
@@ -118,13 +121,16 @@ async def _run_alone(loaded: Loaded[SidecarConfig], stop: asyncio.Event) -> None
             others = [tasks.create_task(parts.transitions.watch(parts.gate))]
             others.append(tasks.create_task(parts.measuring.run(driver)))
             others.append(tasks.create_task(following.follow(driver, remembering)))
+            copying = tasks.create_task(parts.sinks.run())
             await _serve(parts, stop)
             for task in others:
                 task.cancel()
             parts.logbook.end()
             await last
-            await remembering.part()
+            await asyncio.gather(remembering.part(), parts.sinks.part())
+            copying.cancel()
     finally:
+        await parts.sinks.close()
         await runner.cleanup()
         for peer in peers.values():
             peer.close()
@@ -159,9 +165,11 @@ def _build(loaded: Loaded[SidecarConfig]) -> Parts:
     server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal))
     observers += [server.gate_changed, transitions.look, book.lag.changed]
     who = following.identity(config, key)
+    sinks = open_sinks(config, trust.domain, key.public, {origin: config.audit.dir}, gate, log)
+    metrics.sinks = sinks.sinks
     return Parts(
         config, trust, who, log, gate, book, metrics, observer, transitions, measuring, server,
-        seal,
+        sinks, seal,
     )  # fmt: skip
 
 

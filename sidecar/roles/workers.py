@@ -50,6 +50,7 @@ from sidecar.roles.fencing import fence_key
 from sidecar.roles.logbook import Logbook
 from sidecar.roles.measuring import Measuring
 from sidecar.roles.opening import listen, open_peers
+from sidecar.roles.sinks import Sinks, open_sinks
 from sidecar.roles.start import StartError, verified, why
 from sidecar.roles.transitions import Transitions
 from sidecar.telemetry import admin, logs
@@ -119,6 +120,8 @@ class Parts:
     board: shared.Writer
     entry: Entry
     workers: Sequence[Worker]
+    folders: Mapping[str, Path]  # name of every log that is written here -> where
+    sinks: Sinks
 
     def standing(self) -> Standing:
         """What goes into the reports, over all processes."""
@@ -142,6 +145,7 @@ class Parts:
             "workers": workers,
             "runtime": self.measuring.state(),
             "audit": self._audit([worker.get("audit") for worker in workers]),
+            "sinks": self.sinks.state(),
             "guarantee": check.guarantee(self.config, self.trust),
         }
 
@@ -211,7 +215,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
         identity=parts.identity, standing=parts.standing,
     )  # fmt: skip
     remembering = following.open_remembering(
-        config, parts.trust, parts.identity, _logs(parts), parts.gate, parts.log
+        config, parts.trust, parts.identity, parts.folders, parts.gate, parts.log
     )
     app = admin.build(not_ready=parts.not_ready, state=parts.state, metrics=parts.exposition)
     runner = await listen(app, config.status, parts.log)
@@ -223,6 +227,7 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
             others = [tasks.create_task(parts.transitions.watch(parts.gate))]
             others.append(tasks.create_task(parts.measuring.run(driver)))
             others.append(tasks.create_task(following.follow(driver, remembering)))
+            copying = tasks.create_task(parts.sinks.run())
             crew = [tasks.create_task(worker.keep()) for worker in parts.workers]
             parts.log.info(logs.LISTENING, address=str(_address(config, parts.entry.socks)))
             await stop.wait()
@@ -231,11 +236,13 @@ async def _run(parts: Parts, stop: asyncio.Event) -> None:
                 task.cancel()
             parts.logbook.end()
             await last
-            await remembering.part()
+            await asyncio.gather(remembering.part(), parts.sinks.part())
+            copying.cancel()
     finally:
         for worker in parts.workers:
             worker.kill()
         parts.entry.close(config)
+        await parts.sinks.close()
         await runner.cleanup()
         for peer in peers.values():
             peer.close()
@@ -286,9 +293,15 @@ def _build(
 
     workers = tuple(Worker(index, brief_for, log) for index in range(number))
     who = following.identity(config, key)
+    folders = {origin: settings.dir} | {
+        _worker_origin(trust, name, index): brief.log_folder(config, index)
+        for index in range(number)
+    }
+    sinks = open_sinks(config, trust.domain, key.public, folders, gate, log)
+    metrics.sinks = sinks.sinks
     parts = Parts(
         config, trust, who, log, gate, book, metrics, observer, transitions, measuring, board,
-        entry, workers,
+        entry, workers, folders, sinks,
     )  # fmt: skip
     metrics.others = parts.figures
     observers += [parts.share, transitions.look, book.lag.changed]
@@ -297,16 +310,6 @@ def _build(
 
 def _worker_origin(trust: Trust, name: str, index: int) -> str:
     return checkpoint.origin(trust.domain, f"{name}-worker-{index}")
-
-
-def _logs(parts: Parts) -> Mapping[str, Path]:
-    """Every log that is written here, by its name."""
-    name, config = parts.identity.instance, parts.config
-    workers = {
-        _worker_origin(parts.trust, name, worker.index): brief.log_folder(config, worker.index)
-        for worker in parts.workers
-    }
-    return {parts.logbook.origin: config.audit.dir / FOLLOWER, **workers}
 
 
 def _tell(observers: Sequence[Callable[[Snapshot], None]], snapshot: Snapshot) -> None:

@@ -31,6 +31,7 @@ _FOLLOWER = (
     "epochgate_beat_", "epochgate_halts_", "epochgate_trust_", "epochgate_policy_",
     "epochgate_peer_", "epochgate_round", "epochgate_quorum_", "epochgate_validation",
     "epochgate_worker", "epochgate_integrity_",
+    "epochgate_sink_",
 )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ AUDIT_PRUNED = "audit_pruned"
 AUDIT_UNRESERVED = "audit_unreserved"
 AUDIT_UNCOMPARED = "audit_uncompared"
 CONNECTIONS_LOWERED = "connections_lowered"
+SINK = "sink"
 LIBRARY = "library"
 
 

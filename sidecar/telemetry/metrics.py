@@ -99,6 +99,30 @@ class AuditFigures(Protocol):
         """Time that all flushes took together."""
 
 
+class SinkFigures(Protocol):
+    """What is shown of a place where the audit log is copied to."""
+
+    @property
+    def name(self) -> str:
+        """Of the configuration."""
+
+    @property
+    def lag_ms(self) -> int:
+        """How long its oldest record has been waiting."""
+
+    @property
+    def records(self) -> int:
+        """Acknowledged."""
+
+    @property
+    def failures(self) -> int:
+        """Attempts that were not."""
+
+    @property
+    def dropped(self) -> int:
+        """Records that it will never have."""
+
+
 class Metrics(Collector):
     """All metrics of one sidecar.
 
@@ -109,6 +133,7 @@ class Metrics(Collector):
     Attributes:
         snapshot: What the observer saw last.
         audit: Asked at each scrape, once it is set.
+        sinks: Of the audit log; asked at each scrape.
         others: What other processes of this sidecar counted; asked at each scrape, and added.
     """
 
@@ -116,6 +141,7 @@ class Metrics(Collector):
         self._clock = clock
         self.snapshot: Snapshot = CLOSED
         self.audit: Callable[[], AuditFigures] | None = None
+        self.sinks: Sequence[SinkFigures] = ()
         self.others: Callable[[], Sequence[figures.Figures]] = tuple
         self.registry = CollectorRegistry(auto_describe=False)
         self._process()
@@ -124,6 +150,7 @@ class Metrics(Collector):
         self._sync(peers)
         self._integrity()
         self._log()
+        self._sinks()
         self._workers()
         self.registry.register(self)
 
@@ -247,6 +274,22 @@ class Metrics(Collector):
             [us * _US for us in SYNC_BOUNDS_US],
         )
 
+    def _sinks(self) -> None:
+        self.sink_lag = Gauge(
+            "epochgate_sink_lag_seconds", "How long the oldest record waits for the sink.", "sink"
+        )
+        self.sink_records = Counter(
+            "epochgate_sink_records_total", "Records that the sink acknowledged.", "sink"
+        )
+        self.sink_failures = Counter(
+            "epochgate_sink_failures_total", "Attempts that it did not.", "sink"
+        )
+        self.sink_dropped = Counter(
+            "epochgate_sink_dropped_records_total",
+            "Records that it will never get: pruned before, or thrown away there.",
+            "sink",
+        )
+
     def _workers(self) -> None:
         self.worker_up = Gauge(
             "epochgate_worker_up", "Whether the worker has told of itself lately.", "worker"
@@ -269,6 +312,11 @@ class Metrics(Collector):
         self._look()
         if self.audit is not None:
             self._show_audit(self.audit())
+        for sink in self.sinks:
+            self.sink_lag.set(sink.lag_ms / _MS_PER_S, sink.name)
+            self.sink_records.values[sink.name,] = sink.records
+            self.sink_failures.values[sink.name,] = sink.failures
+            self.sink_dropped.values[sink.name,] = sink.dropped
         for series in vars(self).values():
             if isinstance(series, Counter | Gauge | Histogram):
                 yield series

@@ -92,3 +92,18 @@ def test_a_longer_log_is_copied_over_its_older_copy(tmp_path: Path) -> None:
         make_journal(folder, records, records)
         prover.export(folder, tmp_path / "to", KEY)
     assert (tmp_path / "to" / "tile" / "0" / "000").stat().st_size == 32 * WIDTH
+
+
+def test_a_file_that_says_the_same_is_left_alone_and_a_spoilt_one_is_put_right(
+    tmp_path: Path,
+) -> None:
+    folder, to = tmp_path / "audit", tmp_path / "to"
+    make_journal(folder, 300, 300)
+    prover.export(folder, to, KEY)
+    same, spoilt = to / "tile/entries/000", to / "tile/0/000"
+    before, whole = same.stat().st_ino, spoilt.read_bytes()
+    spoilt.write_bytes(b"")
+    prover.export(folder, to, KEY)
+    assert same.stat().st_ino == before
+    assert spoilt.read_bytes() == whole
+    assert not list(to.rglob("*.new"))

@@ -79,8 +79,11 @@ async def test_records_are_signed_by_a_checkpoint_over_their_tree(
     tree = Tree()
     for line in journal.fresh:
         tree.append(leaf_hash(line))
+    told: list[object] = []
+    sequence.sealed = lambda: told.append(sequence.head)
     async with running(sequence):
         await until(lambda: sequence.gauges.checkpoint_size == 5)
+    assert told == [sequence.head]
     signed = checkpoints.read(folder, KEY)
     assert signed is not None
     assert (signed.size, signed.root, signed.origin) == (5, tree.root(), ORIGIN)

@@ -123,6 +123,23 @@ def test_an_enforced_epoch_for_everybody_needs_no_words(port: Port) -> None:
     assert "tenants" not in port.ask().output
 
 
+def test_each_sink_is_shown_with_its_lag_and_what_is_wrong(port: Port) -> None:
+    known = {"kind": "http", "lag_ms": 0, "records": 7, "failures": 0, "dropped": 0, "why": None}
+    port.state = {
+        **describe(running(), builders.now()),
+        "sinks": {
+            "opa": {**known, "behind": False},
+            "stream": {**known, "lag_ms": 31_000, "behind": True, "why": "answered 503"},
+        },
+    }
+    shown = port.ask()
+    assert shown.exit_code == 0
+    rows = [" ".join(line.split()) for line in shown.output.splitlines()]
+    assert "SINK KIND LAG RECORDS FAILURES DROPPED STATE" in rows
+    assert "opa http 0 ms 7 0 0 sending" in rows
+    assert "stream http 31000 ms 7 0 0 holds the gate: answered 503" in rows
+
+
 def test_workers_are_shown_and_a_silent_one_is_called_so(port: Port) -> None:
     said = {"pid": 7, "restarts": 1, "reason": "EG702", "in_flight": 2, "state": "quarantined"}
     port.state = {

@@ -25,7 +25,7 @@ def test_init_makes_private_keys_and_a_document_that_verifies(tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     made = trust.parse((out / "trust.json").read_bytes(), clock.now().wall)
     files = sorted((out / "keys").iterdir())
-    assert len(files) == 13
+    assert len(files) == 15
     for file in files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         role, number = file.stem.split("-")
@@ -41,7 +41,7 @@ def test_every_seed_is_drawn_anew(tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert run("trust", "init", "--domain", "prod", "--out", tmp_path / name).exit_code == 0
     seeds = {json.loads(file.read_text())["seed"] for file in tmp_path.glob("*/keys/*.key")}
-    assert len(seeds) == 26
+    assert len(seeds) == 30
 
 
 def test_options_reach_the_document(tmp_path: Path) -> None:

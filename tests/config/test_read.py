@@ -1,5 +1,6 @@
 """One file and the environment, read into the values of the program."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sidecar.config.sections import (
     MeasuredFile,
     PeerAddress,
     SidecarConfig,
+    Sink,
     WitnessAddress,
 )
 from tests.config.builders import AUTHORITY, SIDECAR, write
@@ -193,7 +195,8 @@ KEYS = (
 TREES = st.recursive(LEAVES, lambda t: st.lists(t) | st.dictionaries(KEYS, t), max_leaves=20)
 
 
-@settings(max_examples=50, suppress_health_check=SUPPRESSED)
+# No deadline: how long it takes is the machine's affair, and not what is asked here.
+@settings(max_examples=50, deadline=None, suppress_health_check=SUPPRESSED)
 @given(st.dictionaries(KEYS, TREES), st.dictionaries(KEYS, TREES))
 def test_any_tree_is_a_configuration_or_a_config_error(
     tmp_path: Path, spec: dict[str, object], sync: dict[str, object]
@@ -303,3 +306,78 @@ def test_where_nobody_can_be_asked_is_named(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read_sidecar(write(tmp_path, f"{SIDECAR}  audit: {{witnesses: [{{url: '{url}'}}]}}\n"), {})
     assert [problem.path for problem in refused.value.problems] == ["spec.audit.witnesses[0].url"]
+
+
+SINKS = """\
+  audit:
+    sinks:
+      - {name: stream, kind: redis, url: "rediss://w@r9/1", passwordFile: pw, caFile: ca.pem,
+         maxLen: 9}
+      - {name: opa, kind: http, url: "https://h:8443/logs", tokenFile: pw, required: true,
+         maxLag: 30s}
+      - {name: otel, kind: otlp, url: "http://[::1]:4318/v1/logs", timeout: 1s}
+      - {name: out, kind: stdout, required: false}
+"""
+
+
+def test_sinks_are_read_with_their_secrets_which_nobody_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("hunter2\n")
+    loaded = read_sidecar(write(tmp_path, SIDECAR + SINKS), {})
+    assert loaded.config.audit.sinks == (
+        Sink(
+            "stream", "redis", "rediss://w@r9/1", username="w", secret="hunter2",
+            ca_file=tmp_path / "ca.pem", max_len=9,
+        ),
+        Sink(
+            "opa", "http", "https://h:8443/logs", required=True, max_lag_ms=30_000, secret="hunter2"
+        ),
+        Sink("otel", "otlp", "http://[::1]:4318/v1/logs", timeout_ms=1000),
+        Sink("out", "stdout"),
+    )  # fmt: skip
+    said = {item.path: item.value for item in loaded.origins}
+    assert said["spec.audit.sinks[1].maxLag"] == "30s"
+    assert "hunter2" not in repr(loaded.config) + repr(loaded.origins)
+    without = read_sidecar(write(tmp_path, SIDECAR), {})
+    assert without.config.audit.sinks == ()
+
+
+REDIS = 'name: a, kind: redis, url: "redis://h"'
+HTTP = 'name: a, kind: http, url: "http://h/logs"'
+
+
+@pytest.mark.parametrize(
+    ("said", "path", "why"),
+    [
+        ("name: a", "spec.audit.sinks[0].kind", "is required"),
+        ("name: a, kind: kafka", "spec.audit.sinks[0].kind", "one of redis, http, otlp, stdout"),
+        ("name: a, kind: http", "spec.audit.sinks[0]", "url is required for kind http"),
+        ('name: a, kind: http, url: "redis://h"', "spec.audit.sinks[0]", "url must be http://"),
+        ('name: a, kind: http, url: "http://u:p@h/"', "spec.audit.sinks[0]", "use tokenFile"),
+        ('name: a, kind: otlp, url: "http://h/?t=1"', "spec.audit.sinks[0]", "without query"),
+        ('name: a, kind: otlp, url: "http://h:0/"', "spec.audit.sinks[0]", "url must be http://"),
+        ('name: a, kind: otlp, url: "http://h:x/"', "spec.audit.sinks[0]", "url must be http://"),
+        ('name: a, kind: redis, url: "redis://u:p@h"', "spec.audit.sinks[0]", "use passwordFile"),
+        (f"{REDIS}, required: true", "spec.audit.sinks[0]", "required needs maxLag"),
+        (f"{REDIS}, maxLag: 5s", "spec.audit.sinks[0]", "maxLag has no effect without required"),
+        (f"{REDIS}, required: true, maxLag: 0", "spec.audit.sinks[0].maxLag", "must be 1s to"),
+        (f"{REDIS}, required: maybe", "spec.audit.sinks[0].required", "must be true or false"),
+        (f"{REDIS}, tokenFile: x", "spec.audit.sinks[0]", "tokenFile has no effect for kind redis"),
+        (f"{REDIS}, caFile: x", "spec.audit.sinks[0]", "caFile has no effect without TLS"),
+        (f"{REDIS}, passwordFile: none", "spec.audit.sinks[0]", "passwordFile .*cannot be read"),
+        (f"{HTTP}, maxLen: 3", "spec.audit.sinks[0]", "maxLen has no effect for kind http"),
+        (f"{HTTP}, tokenFile: none", "spec.audit.sinks[0]", "tokenFile .*cannot be read"),
+        ("name: a, kind: stdout, url: x", "spec.audit.sinks[0]", "url has no effect for kind"),
+        (f"{HTTP}}}, {{{REDIS}", "spec.audit.sinks[1].name", "the name of another sink too"),
+        ('name: a, kind: redis, url: "redis://u@h", username: v', "spec.audit.sinks[0]", "differs"),
+    ],
+)
+def test_a_sink_that_cannot_be_meant_so_is_named(
+    tmp_path: Path, said: str, path: str, why: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_sidecar(write(tmp_path, f"{SIDECAR}  audit: {{sinks: [{{{said}}}]}}\n"), {})
+    [problem] = refused.value.problems
+    assert problem.path == path
+    assert re.search(why, problem.message)
+    line = SIDECAR.count("\n") + 1
+    assert f":{line}:" in problem.origin or why == "is required", "where it stands"

@@ -44,6 +44,9 @@ def test_it_is_a_schema_and_accepts_what_the_reader_accepts(kind: str) -> None:
         ("region: eu-1", "region: eu-1\n  integrity: {files: {name: m, path: /m}}"),
         ("region: eu-1", "region: eu-1\n  integrity: {period: 60}"),
         ("region: eu-1", "region: eu-1\n  workers: 65"),
+        ("region: eu-1", "region: eu-1\n  audit: {sinks: [{name: a, kind: kafka}]}"),
+        ("region: eu-1", "region: eu-1\n  audit: {sinks: [{name: a}]}"),
+        ("region: eu-1", "region: eu-1\n  audit: {sinks: [{name: a, kind: stdout, maxLag: 5}]}"),
     ],
 )
 def test_what_it_refuses_the_reader_refuses_too(old: str, new: str, tmp_path: Path) -> None:

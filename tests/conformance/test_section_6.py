@@ -12,11 +12,11 @@ def test_6_1_an_edited_record_is_found_by_its_number(conforms: Conforms) -> None
 
 
 def test_6_2_each_epoch_names_the_one_before(conforms: Conforms) -> None:
-    conforms("broken_chain")
+    conforms("broken_chain", "governance_log")
 
 
-def test_6_3_an_emptied_peer_is_refilled(conforms: Conforms) -> None:
-    conforms("lost_peers")
+def test_6_3_an_emptied_peer_is_refilled_and_the_log_is_copied(conforms: Conforms) -> None:
+    conforms("copied_log", "lost_peers")
 
 
 def test_6_4_reports_are_chained_and_acknowledged_forwards(conforms: Conforms) -> None:

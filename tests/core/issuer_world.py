@@ -4,15 +4,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sidecar.core import issued, issuing, layout
+from sidecar.core import governed, issued, issuing, layout
 from sidecar.core.events import PeerFailed, PeerReplied, ReadPeer, Store, Stored, StoreFailed
+from sidecar.core.governed import Governed
 from sidecar.core.instant import Now
 from sidecar.core.issued import State
 from sidecar.core.issuer import Issuer
-from sidecar.core.issuing import Fact, Sign, Tell, WriteCommand, WritePeer
+from sidecar.core.issuing import Entry, Fact, Record, Sign, Tell, WriteCommand, WritePeer
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
-from sidecar.core.objects.trust import Mark, Role, Trust
+from sidecar.core.objects.trust import LogHead, Mark, Role, Trust
 from sidecar.core.quorum import PeerId
 from sidecar.core.vouch import Setting
 from sidecar.signer import sign
@@ -21,6 +22,7 @@ from tests.builders import NOW
 
 TRUST = builders.make_trust()
 KEY = builders.signer(Role.BEAT)
+LOG_KEY = builders.signer(Role.LOG)
 PEERS = tuple(PeerId(name) for name in ("a", "b", "c"))
 SETTING = Setting(KEY.key_id, KEY.public, PEERS, ttl_ms=4000, interval_ms=500)
 DOMAIN = TRUST.domain
@@ -30,6 +32,8 @@ HALTS = layout.halts_key(DOMAIN)
 BEAT = layout.beat_key(DOMAIN, KEY.key_id)
 REPORTS = layout.reports_key(DOMAIN)
 PROOFS = layout.proofs_key(DOMAIN, KEY.key_id)
+
+GOVERNANCE = governed.origin(DOMAIN, LOG_KEY.key_id)
 
 Watch = Callable[[issuing.Command], None]
 
@@ -68,11 +72,41 @@ class Memory:
                 fields.clear()
 
 
+class Book:
+    """A governance log in memory."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.broken = ""
+
+    def opened(self) -> Governed:
+        names = {governed.name(entry.kind, entry.detail) for entry in self.entries}
+        return Governed(GOVERNANCE, LOG_KEY.key_id, names)
+
+    @property
+    def head(self) -> LogHead:
+        size = len(self.entries)
+        return LogHead(origin=GOVERNANCE, size=size, root=f"{size:064x}")
+
+    def record(self, command: Record) -> issuing.Recorded | issuing.RecordFailed:
+        if self.broken:
+            return issuing.RecordFailed(self.broken)
+        self.entries += command.entries
+        return issuing.Recorded(self.head)
+
+    def told(self) -> list[tuple[str, object]]:
+        """Kind and number of each entry."""
+        return [(entry.kind, entry.detail["number"]) for entry in self.entries]
+
+
 class World:
     """An issuer whose commands are carried out at once, in order."""
 
-    def __init__(self, state: State | None = None, *, empty: bool = False) -> None:
-        self.issuer = Issuer(TRUST, SETTING, state)
+    def __init__(
+        self, state: State | None = None, *, empty: bool = False, governed: bool = False
+    ) -> None:
+        self.book = Book() if governed else None
+        self.issuer = Issuer(TRUST, SETTING, state, self.book.opened() if self.book else None)
         self.peers = {peer: Memory() for peer in PEERS}
         self.down: set[PeerId] = set()
         self.readonly: set[PeerId] = set()
@@ -111,7 +145,8 @@ class World:
     def restart(self) -> None:
         """A new process over what is on the disk."""
         state = None if self.disk is None else issued.decode(self.disk, DOMAIN, KEY.key_id)
-        self.issuer = Issuer(issued.in_force(TRUST, state, NOW), SETTING, state)
+        trust = issued.in_force(TRUST, state, NOW)
+        self.issuer = Issuer(trust, SETTING, state, self.book.opened() if self.book else None)
 
     def beat(self) -> Beat | None:
         """Run one beat to its end; the beat that was signed, if any."""
@@ -160,6 +195,9 @@ class World:
                 return Stored(command.generation)
             case Sign():
                 return issuing.Signed(sign(command.payload_type, command.payload, KEY))
+            case Record():
+                assert self.book is not None, "nothing is recorded without a log"
+                return self.book.record(command)
             case _:
                 return None
 

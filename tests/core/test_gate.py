@@ -575,6 +575,23 @@ def test_lifting_a_passing_hold_opens_again() -> None:
     assert isinstance(decide(gate.snapshot, head(), NOW), Permit)
 
 
+def test_two_owners_of_one_reason_do_not_lift_each_others_hold() -> None:
+    """The journal and a required sink both say EG703; neither speaks for the other."""
+    gate = Gate()
+    gate.publish(OPEN)
+    gate.place(PASSING)
+    gate.place(PASSING, "sinks")
+    assert gate.snapshot.holds == (PASSING,)
+    for owner in ("sinks", "sinks", "nobody"):
+        gate.lift(PASSING.reason, owner)
+        assert gate.snapshot.holds == (PASSING,)
+    gate.place(PASSING, "sinks")
+    gate.lift(PASSING.reason)
+    assert gate.snapshot.holds == (PASSING,)
+    gate.lift(PASSING.reason, "sinks")
+    assert not gate.snapshot.holds
+
+
 @pytest.mark.parametrize("hold", [HALT, LATCHED])
 def test_lifting_does_not_end_a_hold_that_needs_a_clear(hold: Hold) -> None:
     gate = Gate()

@@ -61,7 +61,7 @@ def test_two_successors_are_not_chosen_between_whoever_shows_them_and_when() -> 
     walk.take([shown(SECOND), shown(RIVAL)], NOW)
     assert (walk.successor, walk.trust) == (None, FIRST)
     assert (
-        walk.conflict
+        str(walk.conflict)
         == f"version 2: {' and '.join(sorted(x.sha256[:16] for x in (SECOND, RIVAL)))}"
     )
     walk.take([shown(SECOND)], NOW)

@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.integration.forks import Forks
 from tests.integration.harness import Hand, Service, Sidecar, World
 from tests.valkey import ValkeyServer
 
@@ -29,6 +30,14 @@ def peers(shared_valkeys: tuple[ValkeyServer, ...]) -> tuple[ValkeyServer, ...]:
     return shared_valkeys
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """One for the whole session."""
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     service = Service()
@@ -41,16 +50,20 @@ async def service() -> AsyncIterator[Service]:
 async def world(
     peers: tuple[ValkeyServer, ...],
     service: Service,
+    forks: Forks,
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[World]:
     """A world; `@pytest.mark.sidecar(...)` and `@pytest.mark.trust(...)` change it.
+
+    Its sidecar is a fork; with `@pytest.mark.fresh` a new interpreter.
 
     After the test: every request that reached the service has its permit record, and the other way
     round. A sidecar that is still running is told to stop first.
     """
     hand = Hand(peers, **_marked(request, "trust"))
     sidecar = Sidecar(tmp_path / "sidecar", hand, **_marked(request, "sidecar"))
+    sidecar.forks = None if request.node.get_closest_marker("fresh") else forks
     async with aiohttp.ClientSession() as session:
         yield World(hand, service, sidecar, session)
         await hand.stop()

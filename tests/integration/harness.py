@@ -31,6 +31,7 @@ from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts
 from tests import builders
 from tests.integration.covering import Covering  # noqa: TC001 - read where tests look
+from tests.integration.forks import Forked, Forks
 from tests.valkey import HOST, ValkeyServer
 
 TTL_MS = 1_500
@@ -223,6 +224,8 @@ class Service:
 class Sidecar:
     """The process under test; `program` is what the interpreter is told to run.
 
+    With `forks`, and as long as that is the program itself, it is not a new interpreter.
+
     Args:
         folder: Its configuration, state and log.
         hand: Whose trust document it pins.
@@ -230,10 +233,11 @@ class Sidecar:
     """
 
     program: tuple[str, ...] = ("-m", "sidecar", "run", "sidecar")
+    forks: Forks | None = None
 
     def __init__(self, folder: Path, hand: Hand, **changes: Any) -> None:
         self.folder = folder
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | Forked | None = None
         self.inbound = self.status = 0
         (folder / "state").mkdir(parents=True)
         (folder / "trust.json").write_bytes(hand.trust_raw)
@@ -278,9 +282,13 @@ class Sidecar:
 
     def spawn(self) -> None:
         """Start the process without waiting for it."""
+        arguments = [*self.program, "--config", str(self.folder / "sidecar.yaml")]
         with (self.folder / "log").open("ab") as log:
+            if self.forks is not None and self.program is Sidecar.program:
+                self._child = self.forks.start(arguments[2:], log)
+                return
             self._child = subprocess.Popen(
-                [sys.executable, *self.program, "--config", str(self.folder / "sidecar.yaml")],
+                [sys.executable, *arguments],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             )  # fmt: skip
 

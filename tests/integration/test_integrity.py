@@ -80,8 +80,9 @@ def weights(world: World) -> Path:
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package; the sidecar will run this one."""
+    world.sidecar.forks = None  # a fork has imported the other one
     copied = tmp_path / "copy" / "sidecar"
     source = Path(sidecar.__file__).parent
     shutil.copytree(source, copied, ignore=shutil.ignore_patterns("__pycache__"))

@@ -28,6 +28,7 @@ BODY = b'{"model": "m"}'
 
 LISTEN = {"inbound": f"[::]:{INBOUND}", "status": "127.0.0.1:0", "transparent": True}
 INTERCEPT = {"ports": [PORT, OTHER], "uid": os.geteuid()}
+pytestmark = pytest.mark.fresh  # started in a network namespace
 redirected = pytest.mark.sidecar(listen=LISTEN, intercept=INTERCEPT)
 
 

@@ -85,7 +85,7 @@ def run(variant: Variant, folder: Path) -> Result:
     shutil.copy(variant.path, folder)  # spin looks for a trail beside the model
     _call(["spin", *_flags(variant), "-a", variant.path.name], folder)
     # What is violated is found soon: there, building fast is worth more.
-    speed = "-O1" if variant.breaks is None else "-O0"
+    speed = "-Og" if variant.breaks is None else "-O0"
     limits = [f"-DMEMLIM={MEMORY_MAX_MIB}", "-DSAFETY"]
     _call(["gcc", speed, "-w", *limits, "-o", "pan", "pan.c"], folder)
     began = time.perf_counter()

@@ -43,6 +43,7 @@ class Authority:
         }  # fmt: skip
         (folder / "authority.yaml").write_text(yaml.safe_dump(document))
         self._child: subprocess.Popen[bytes] | None = None
+        self._before = 0  # lines of processes before this one
 
     @property
     def command(self) -> list[str]:
@@ -50,6 +51,7 @@ class Authority:
         return [sys.executable, "-m", "sidecar", "run", "authority", "--config", config]
 
     def start(self) -> None:
+        self._before = len(list(self.facts())) if (self.folder / "log").exists() else 0
         with (self.folder / "log").open("ab") as log:
             self._child = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT)
 
@@ -62,14 +64,23 @@ class Authority:
 
     def facts(self) -> Iterator[dict[str, Any]]:
         for line in (self.folder / "log").read_text().splitlines():
-            if line.startswith("{"):
+            if line.startswith("{") and line.endswith("}"):
                 yield json.loads(line)
 
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
+
     async def status_port(self) -> int:
+        return await self.port("status_listening")
+
+    async def port(self, event: str) -> int:
+        """The port that the newest process says it listens on."""
         async with asyncio.timeout(LIMIT_S):
             while True:
-                for fact in self.facts():
-                    if fact["event"] == "status_listening":
+                for fact in list(self.facts())[self._before :]:
+                    if fact["event"] == event:
                         return int(fact["address"].rpartition(":")[2])
                 await asyncio.sleep(0.01)
 

@@ -17,6 +17,7 @@ SECRET = "hunter2"
 def made(folder: Path) -> Brief:
     (folder / "password").write_text(SECRET)
     text = builders.SIDECAR.replace('0"}', '0", passwordFile: password}', 1)
+    text += "  audit: {sinks: [{name: s, kind: redis, url: 'redis://h', passwordFile: password}]}\n"
     config = read_sidecar(builders.write(folder, text), {}).config
     assert config.sync.peers[0].password == SECRET
     settings = brief.settings_for(config, 3)
@@ -38,6 +39,7 @@ def test_a_worker_has_its_own_folder_and_no_peers_and_no_passwords(tmp_path: Pat
     told = made(tmp_path)
     assert told.config.audit.dir == tmp_path / "state" / "audit" / "worker-3"
     assert told.config.sync.peers == ()
+    assert told.config.audit.sinks == ()
     assert SECRET not in json.dumps(told.settings)
 
 

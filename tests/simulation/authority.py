@@ -12,6 +12,7 @@ from sidecar.core.issuing import (
     Command,
     Event,
     PeerWrote,
+    Record,
     Sign,
     Signed,
     Tell,
@@ -166,6 +167,8 @@ class SimulatedAuthority(Machine):
                     delay_ms * NS_PER_MS,
                     lambda: self._feed(BeatDue()) if this == self._wake else None,
                 )
+            case Record():  # pragma: no cover - none of these keeps a log
+                raise AssertionError(command)
             case Tell():
                 over = " (over)" if command.over else ""
                 self._world.say(self.name, f"{command.fact.value}: {command.detail}{over}")

@@ -245,7 +245,7 @@ TORN = {"crash_every_ms": 300, "torn_rate": 1.0, "store_ms": 60.0}
 PLANTED = (
     Planted(deadline_left_to_a_timer, "I2", {"authority_stops": True}),
     Planted(boot_clock_alone, "I2", {"stop_every_ms": 700, "stop_synced": True}),
-    Planted(wall_clock_alone, "I2", {"misset_every_ms": 700}),
+    Planted(wall_clock_alone, "I2", {"misset_every_ms": 700}, 4),
     Planted(wall_deadline_left_out, "I5", {}),
     Planted(corrupt_taken_for_absent, "S8", TORN),
     Planted(digest_not_compared, "S8", TORN),
@@ -258,22 +258,22 @@ PLANTED = (
     Planted(withheld_orders_not_missed, "S4", {
         "halt_every_ms": 300, "stale_rate": 0.5, "sidecars": 3, "poll_ms": 50,
         "clear_every_ms": 300,
-    }),
-    Planted(halt_waits_for_the_round, "S4", {"halt_every_ms": 500}),
+    }, 10),
+    Planted(halt_waits_for_the_round, "S4", {"halt_every_ms": 500}, 2),
     Planted(one_clear_ends_all, "I12", {"halt_every_ms": 300, "clear_every_ms": 500}),
     Planted(halt_key_may_clear, "I4", {"thief": "halt", "theft_every_ms": 400}),
     Planted(one_signature_is_enough, "I4", {"thief": "epoch+beat", "theft_every_ms": 300}),
     Planted(one_signature_is_enough_to_vouch, "A4", {"thief": "epoch", "theft_every_ms": 300}),
     Planted(older_epochs_accepted, "I3", {
         "thief": "beat", "theft_every_ms": 100, "advance_every_ms": 500, "authority_stops": True,
-    }),
+    }, 2),
     Planted(newer_epoch_forgotten_in_the_store, "R6", {
         "advance_every_ms": 300, "store_ms": 60.0, "slow_rate": 0.2,
-    }),
+    }, 5),
     Planted(failed_store_taken_for_done, "S9", {"store_failure_rate": 0.3}),
     Planted(orders_pinned_before_stored, "A2", {"halt_every_ms": 500}),
     Planted(peers_not_believed, "A1", {"authority_crash_every_ms": 400, "old_state_rate": 1.0}),
     Planted(vouched_epoch_forgotten, "A3", {
         "authority_crash_every_ms": 400, "advance_every_ms": 300, "stale_rate": 0.5,
-    }),
+    }, 3),
 )  # fmt: skip

@@ -203,3 +203,20 @@ def test_a_mismatch_is_shown_while_it_holds_or_forbids_a_lease() -> None:
     assert (scrape(metrics)[name, "EG403"], scrape(metrics)[name, "EG401"]) == (1, 0)
     metrics.snapshot = Snapshot(unmet=(Reason.INTEGRITY_STALE,))
     assert (scrape(metrics)[name, "EG403"], scrape(metrics)[name, "EG404"]) == (0, 1)
+
+
+class Sink:
+    """What a sink of the audit log shows."""
+
+    name, lag_ms, records, failures, dropped = "opa", 1500, 7, 2, 1
+
+
+def test_each_sink_of_the_audit_log_is_asked_at_each_scrape() -> None:
+    metrics = Metrics(Clock())
+    assert ("epochgate_sink_lag_seconds", "opa") not in scrape(metrics)
+    metrics.sinks = [Sink()]
+    found = scrape(metrics)
+    assert found["epochgate_sink_lag_seconds", "opa"] == 1.5
+    assert found["epochgate_sink_records_total", "opa"] == 7
+    assert found["epochgate_sink_failures_total", "opa"] == 2
+    assert found["epochgate_sink_dropped_records_total", "opa"] == 1

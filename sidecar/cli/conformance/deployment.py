@@ -65,10 +65,9 @@ class Deployment:
     def __init__(self, folder: Path, limit_s: float = PATIENCE_S) -> None:
         self.folder, self.limit_s = folder, limit_s
         self.ttl_ms = TTL_MS
-        self.peers = [
-            Peer(number, port, folder)
-            for number, port in enumerate(processes.free_ports(3), start=1)
-        ]
+        *ports, public = processes.free_ports(4)
+        self.peers = [Peer(number, port, folder) for number, port in enumerate(ports, start=1)]
+        self.public_url = f"http://{HOST}:{public}"
         self.seen = folder / "upstream-seen.txt"
         self.service = Process(
             "service",
@@ -80,7 +79,8 @@ class Deployment:
             epochgate("run", "authority", "--config", folder / "authority.yaml"),
             folder / "authority.log",
         )
-        audit = {"checkpointPeriod": "200ms"}
+        copy = {"name": "copy", "kind": "redis", "url": f"redis://{HOST}:{self.peers[-1].port}"}
+        audit = {"checkpointPeriod": "200ms", "sinks": [copy]}
         spec = {"sync": SYNC, "audit": audit}
         self.here = Gate("here", folder, self.peers, spec)
         self.there = Gate("there", folder, self.peers, spec)
@@ -113,10 +113,10 @@ class Deployment:
         (self.folder / "authority").mkdir(mode=0o700)
         spec = {
             "trust": {"file": "trust/trust.json"}, "state": {"dir": "authority"},
-            "keys": {"beat": "trust/keys/beat-1.key"},
+            "keys": {"beat": "trust/keys/beat-1.key", "log": "trust/keys/log-1.key"},
             "peers": [peer.entry for peer in self.peers],
             "beat": {"ttl": f"{TTL_MS}ms", "interval": "200ms", "publish": "100ms"},
-            "listen": {"status": f"{HOST}:0"},
+            "listen": {"status": f"{HOST}:0", "public": self.public_url.removeprefix("http://")},
         }  # fmt: skip
         document = {
             "apiVersion": API, "kind": "AuthorityConfig", "metadata": {"name": DOMAIN},

@@ -20,9 +20,7 @@ SECTIONS = {
     9: "Governance Synchronization Lifecycle Flow",
 }
 
-SINKS = "the log is copied to no second place"
 WITNESS = "nobody else acknowledges the head of the audit log"
-GOVERNANCE_LOG = "the authority keeps no log of what it signed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,8 @@ ITEMS: tuple[Item, ...] = (
     Item("1.3", "cryptographic synchronization verification",
          "every object is verified in every round, peer by peer", "EG601"),
     Item("1.4", "immutable governance continuity",
-         "each epoch names the one before by digest", "EG804", GOVERNANCE_LOG),
+         "each epoch names the one before by digest; what governs is in the authority's own log",
+         "EG804"),
     Item("1.5", "distributed telemetry synchronization",
          "the authority's beats cover the reports of the fleet", "EG501 EG503"),
     Item("1.6", "fail-closed runtime protections",
@@ -141,9 +140,10 @@ ITEMS: tuple[Item, ...] = (
     Item("6.1", "tamper-evident synchronization records",
          "a hash chain and a tree over the same bytes", "EG701"),
     Item("6.2", "immutable governance continuity",
-         "each epoch names the one before by digest", "EG804", GOVERNANCE_LOG),
+         "each epoch names the one before by digest; what governs is in the authority's own log",
+         "EG804"),
     Item("6.3", "distributed runtime replication",
-         "every peer holds every object and is refilled", "EG801", SINKS),
+         "every peer holds every object and is refilled; sinks copy the log", "EG801"),
     Item("6.4", "telemetry continuity synchronization",
          "reports are chained, and acknowledgements only move forward", "EG502"),
     Item("6.5", "audit persistence continuity",

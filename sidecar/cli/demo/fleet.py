@@ -50,10 +50,10 @@ metadata: {{name: demo}}
 spec:
   trust: {{file: trust/trust.json}}
   state: {{dir: authority}}
-  keys: {{beat: trust/keys/beat-1.key}}
+  keys: {{beat: trust/keys/beat-1.key, log: trust/keys/log-1.key}}
   peers:
 {peers}  beat: {{ttl: {ttl}ms, interval: 200ms, publish: 100ms}}
-  listen: {{status: "127.0.0.1:{status}"}}
+  listen: {{status: "127.0.0.1:{status}", public: "127.0.0.1:{public}"}}
 """
 SIDECAR = """\
 apiVersion: epochgate.io/v1alpha1
@@ -83,6 +83,7 @@ class Ports:
 
     peers: tuple[int, int, int]
     authority: int
+    public: int
     inbound: int
     status: int
 
@@ -95,9 +96,9 @@ class Fleet:
     """
 
     def __init__(self, folder: Path) -> None:
-        free = processes.free_ports(6)
+        free = processes.free_ports(7)
         self.folder = folder
-        self.ports = Ports((free[0], free[1], free[2]), free[3], free[4], free[5])
+        self.ports = Ports((free[0], free[1], free[2]), *free[3:])
         self.peers = [
             processes.valkey(number, port, folder)
             for number, port in enumerate(self.ports.peers, start=1)
@@ -135,6 +136,11 @@ class Fleet:
         return f"http://{HOST}:{self.ports.status}"
 
     @property
+    def public_url(self) -> str:
+        """Where the authority hands out its own log."""
+        return f"http://{HOST}:{self.ports.public}"
+
+    @property
     def journal(self) -> Path:
         """Folder of the audit log."""
         return self.folder / "sidecar" / "audit"
@@ -151,7 +157,7 @@ class Fleet:
             ),
         }  # fmt: skip
         (self.folder / "authority.yaml").write_text(
-            AUTHORITY.format(**values, status=self.ports.authority)
+            AUTHORITY.format(**values, status=self.ports.authority, public=self.ports.public)
         )
         (self.folder / "sidecar.yaml").write_text(
             SIDECAR.format(**values, status=self.ports.status)

@@ -201,13 +201,18 @@ class Story:
         self._fleet.sidecar.end(signal.SIGTERM)
         said = await asyncio.to_thread(self._fleet.command, "audit", "verify", "sidecar/audit")
         check(bool(said), "verify said nothing")
+        public = ("--url", self._fleet.public_url, "--config", "authority.yaml")
+        await asyncio.to_thread(self._fleet.command, "governance", "verify", *public)
         seen = Counter(self._fleet.seen.read_text().split())
         permits = {line["decision_id"] for line in self._records() if line["decision"] == "permit"}
         missing = [decision for decision in seen if decision not in permits]
         twice = [decision for decision, count in seen.items() if count > 1]
         check(not missing, f"{len(missing)} requests reached the service without a record")
         check(not twice, f"{len(twice)} permits were used twice")
-        return f"{sum(seen.values())} requests reached the service, all recorded; log verified", "0"
+        return (
+            f"{sum(seen.values())} requests reached the service, all recorded; both logs verified",
+            "0",
+        )
 
     # -- hands -----------------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ class Outcome(Strict, frozen=True):
 
 
 StateType = Literal[
-    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "beat", "halt",
+    "start", "stop", "transition", "sync", "lifecycle", "trust", "epoch", "beat", "halt", "clear",
     "conflict", "recovered", "gap", "runtime", "prune",
 ]  # fmt: skip
 

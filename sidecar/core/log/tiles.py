@@ -12,14 +12,23 @@ needs.
 Source: C2SP tlog-tiles v1.0.0.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from sidecar.core.log.merkle import Tree
+from sidecar.core.reason import ProtocolError, Reason
 
 WIDTH = 256  # hashes of a full tile, entries of a full bundle
 LENGTH_BYTES = 2
 ENTRY_MAX_BYTES = 2 ** (8 * LENGTH_BYTES) - 1
 ENTRIES = "entries"
+LEVEL_MAX = 63
+
+_PATH = re.compile(
+    r"tile/(?P<level>entries|[0-9]{1,2})/(?P<number>(x[0-9]{3}/){0,4}[0-9]{3})"
+    r"(\.p/(?P<width>[0-9]{1,3}))?"
+)
 
 
 def path(level: int | str, number: int, width: int = WIDTH) -> str:
@@ -36,6 +45,45 @@ def path(level: int | str, number: int, width: int = WIDTH) -> str:
     groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
     name = "/".join([*(f"x{group}" for group in groups[:-1]), groups[-1]])
     return f"tile/{level}/{name}" + ("" if width == WIDTH else f".p/{width}")
+
+
+class Tile(NamedTuple):
+    """What `path` is made of."""
+
+    level: int | str
+    number: int
+    width: int
+
+
+def parse(text: str) -> Tile | None:
+    """Read what `path` writes, and nothing else; None for any other text."""
+    found = _PATH.fullmatch(text)
+    if found is None:
+        return None
+    level = found["level"] if found["level"] == ENTRIES else int(found["level"])
+    number = int(found["number"].replace("/", "").replace("x", ""))
+    width = WIDTH if found["width"] is None else int(found["width"])
+    if not 0 < width <= WIDTH or (level != ENTRIES and int(level) > LEVEL_MAX):
+        return None
+    made = Tile(level, number, width)
+    # Written again and compared: one spelling for each tile.
+    return made if path(*made) == text else None
+
+
+def unbundle(raw: bytes) -> list[bytes]:
+    """The entries of a bundle.
+
+    Raises:
+        ProtocolError: NONCANONICAL when it ends within one.
+    """
+    entries, at = [], 0
+    while at < len(raw):
+        length = int.from_bytes(raw[at : at + LENGTH_BYTES])
+        at += LENGTH_BYTES + length
+        if at > len(raw):
+            raise ProtocolError(Reason.NONCANONICAL, "a bundle ends within an entry")
+        entries.append(raw[at - length : at])
+    return entries
 
 
 def bundle(entries: Iterable[bytes]) -> bytes:

@@ -4,6 +4,7 @@ import pytest
 
 from sidecar.core.log import merkle, tiles
 from sidecar.core.log.tiles import WIDTH, Tiler
+from sidecar.core.reason import ProtocolError
 
 # From the text of C2SP tlog-tiles: 1234067 is spelled x001/x234/067.
 PATHS = [
@@ -70,3 +71,32 @@ def test_the_shape_of_the_example_of_the_specification() -> None:
 def test_an_entry_that_two_bytes_cannot_measure_is_refused() -> None:
     with pytest.raises(AssertionError):
         tiles.bundle([bytes(tiles.ENTRY_MAX_BYTES + 1)])
+
+
+@pytest.mark.parametrize(("level", "number", "width", "path"), PATHS)
+def test_a_path_is_read_as_it_was_written(
+    level: int | str, number: int, width: int, path: str
+) -> None:
+    assert tiles.parse(path) == (level, number, width)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "tile/0/0", "tile/0/1234", "tile/0/x000/001", "tile/00/001", "tile/64/000",
+        "tile/-1/000", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/257", "tile/0/000.p/01",
+        "tile/0/000/", "tile/0/000\n", "tile/entry/000", "tile/0/\u0660\u0660\u0660",
+        "tile/0/x001", "/tile/0/000",
+    ],
+)  # fmt: skip
+def test_another_spelling_is_no_path(text: str) -> None:
+    assert tiles.parse(text) is None
+
+
+def test_a_bundle_is_read_as_it_was_written_and_ends_where_an_entry_does() -> None:
+    entries = [b"", b"a", b"b" * tiles.ENTRY_MAX_BYTES]
+    raw = tiles.bundle(entries)
+    assert tiles.unbundle(raw) == entries
+    for end in (1, 3, len(raw) - 1):
+        with pytest.raises(ProtocolError):
+            tiles.unbundle(raw[:end])

@@ -11,6 +11,7 @@ from sidecar.cli.conformance.checks import (
     coordination,
     distributed,
     evidence,
+    governing,
     journal,
     looking,
     runtime,
@@ -33,6 +34,7 @@ ON_DEPLOYMENT: tuple[Check[Deployment], ...] = (
     *runtime.CHECKS,
     *journal.CHECKS,
     *trust.CHECKS,
+    *governing.CHECKS,
 )
 
 EVERY: tuple[Check[Any], ...] = (*ON_DEPLOYMENT, *ON_VIEW)

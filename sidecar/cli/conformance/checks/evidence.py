@@ -1,14 +1,17 @@
 """Checks of what strangers can verify: a receipt, a proof and its grounds, a copy of the log.
 
-Source: protocol b.15 sections 5.3, 5.5, 5.6, 6.6, 8.4, 8.5.
+Source: protocol b.15 sections 5.3, 5.5, 5.6, 6.3, 6.6, 8.4, 8.5.
 """
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+from sidecar.audit import segments
 from sidecar.cli.conformance.check import covers, expect, settle
 from sidecar.cli.conformance.deployment import Deployment
 from sidecar.cli.text import VERIFICATION_FAILED
+from sidecar.core import layout
 from sidecar.core.log import checkpoint, merkle, note, tiles
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.merkle import Tree
@@ -61,6 +64,41 @@ async def exported_log(deployment: Deployment) -> str:
     return f"the entries give the signed roots over {heads[0].size} and {heads[-1].size} of them"
 
 
+@covers("6.3")
+async def copied_log(deployment: Deployment) -> str:
+    """The log in a second place: record by record what stands in the journal, without a gap."""
+    got = await deployment.view.ask()
+    decision = got.headers.get("x-epochgate-decision-id", "")
+    expect(got.status == OK and decision, f"{got} names no decision")
+    found: dict[int, bytes] = {}
+
+    async def arrived() -> None:
+        found.update(await asyncio.to_thread(_copied, deployment))
+        expect(any(decision.encode() in line for line in found.values()), "it has not arrived")
+
+    await settle(arrived, deployment.limit_s)
+    assert deployment.view.journal is not None
+    lines = list(segments.whole(deployment.view.journal, 0, max(found) + 1))
+    expect(sorted(found) == list(range(min(found), len(lines))), "there is a gap in the copy")
+    for number, line in found.items():
+        expect(lines[number] == line, f"record {number} is another one in the copy")
+    return f"{len(found)} records are in a second place, byte for byte"
+
+
+def _copied(deployment: Deployment) -> dict[int, bytes]:
+    """The stream that a sink fills; a record that came twice came alike."""
+    domain, journal = deployment.hand.trust.domain, deployment.view.journal
+    assert journal is not None
+    log = note.parse_key((journal / "log.vkey").read_text().strip()).name
+    entries: Any = deployment.peers[-1].client.xrange(layout.audit_key(domain, log))
+    found: dict[int, bytes] = {}
+    for _, fields in entries:
+        number = int(fields[b"seq"])
+        expect(found.get(number, fields[b"line"]) == fields[b"line"], f"record {number} differs")
+        found[number] = fields[b"line"]
+    return found
+
+
 async def _proved(deployment: Deployment, decision: str, file: Path) -> None:
     assert deployment.view.journal is not None
     done = await deployment.command(
@@ -100,4 +138,4 @@ def _entries(raw: bytes) -> list[bytes]:
     return found
 
 
-CHECKS = (proved_decision, exported_log)
+CHECKS = (proved_decision, exported_log, copied_log)
