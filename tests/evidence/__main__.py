@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.evidence import readme, tamper
+from tests.evidence import faults, readme, syscalls, tamper
 from tests.evidence.report import Line, Part, say, table
 
 Campaign = Callable[[argparse.Namespace, Callable[[str], None], Part], list[Line]]
@@ -26,7 +26,15 @@ def _tamper(chosen: argparse.Namespace, tell: Callable[[str], None], _: Part) ->
     return tamper.run(plan, tell)
 
 
-CAMPAIGNS: dict[str, Campaign] = {"tamper": _tamper}
+def _syscalls(chosen: argparse.Namespace, tell: Callable[[str], None], part: Part) -> list[Line]:
+    return syscalls.run(part, tell)
+
+
+def _faults(chosen: argparse.Namespace, tell: Callable[[str], None], part: Part) -> list[Line]:
+    return faults.run(part, tell)
+
+
+CAMPAIGNS: dict[str, Campaign] = {"tamper": _tamper, "syscalls": _syscalls, "faults": _faults}
 
 
 def main(words: list[str]) -> int:
