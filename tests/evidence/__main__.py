@@ -6,13 +6,14 @@ make evidence ARGS="tamper syscalls --save"          # and keep the results for 
 """
 
 import argparse
+import random
 import signal
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.evidence import faults, readme, syscalls, tamper
+from tests.evidence import disks, faults, kill, readme, syscalls, tamper
 from tests.evidence.report import Line, Part, say, table
 
 Campaign = Callable[[argparse.Namespace, Callable[[str], None], Part], list[Line]]
@@ -34,7 +35,19 @@ def _faults(chosen: argparse.Namespace, tell: Callable[[str], None], part: Part)
     return faults.run(part, tell)
 
 
-CAMPAIGNS: dict[str, Campaign] = {"tamper": _tamper, "syscalls": _syscalls, "faults": _faults}
+def _disks(chosen: argparse.Namespace, tell: Callable[[str], None], part: Part) -> list[Line]:
+    return disks.run(part, tell, chosen.only)
+
+
+def _kill(chosen: argparse.Namespace, tell: Callable[[str], None], _: Part) -> list[Line]:
+    seed = random.randrange(2**31) if chosen.seed is None else chosen.seed
+    tell(f"--seed {seed}")
+    return kill.run(chosen.runs, seed, tell)
+
+
+CAMPAIGNS: dict[str, Campaign] = {
+    "tamper": _tamper, "syscalls": _syscalls, "faults": _faults, "disks": _disks, "kill": _kill,
+}  # fmt: skip
 
 
 def main(words: list[str]) -> int:
@@ -76,6 +89,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="tamper: flip one bit of so many")
     parser.add_argument("--sample", type=int, default=400, help="tamper: changes made in full")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
+    parser.add_argument("--runs", type=int, default=1000, help="kill: how many")
+    parser.add_argument("--seed", type=int, help="kill: of the times")
+    parser.add_argument("--only", action="append", default=[], help="disks: name of a scene")
     parser.add_argument("--save", action="store_true", help="keep the results for README.md")
     chosen = parser.parse_args(words)
     for name in chosen.campaigns:
