@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.evidence import disks, faults, kill, readme, syscalls, tamper
+from tests.evidence import disks, faults, interop, kill, readme, syscalls, tamper
 from tests.evidence.report import Line, Part, say, table
 
 Campaign = Callable[[argparse.Namespace, Callable[[str], None], Part], list[Line]]
@@ -45,8 +45,13 @@ def _kill(chosen: argparse.Namespace, tell: Callable[[str], None], _: Part) -> l
     return kill.run(chosen.runs, seed, tell)
 
 
+def _interop(chosen: argparse.Namespace, tell: Callable[[str], None], part: Part) -> list[Line]:
+    return interop.run(part, tell)
+
+
 CAMPAIGNS: dict[str, Campaign] = {
     "tamper": _tamper, "syscalls": _syscalls, "faults": _faults, "disks": _disks, "kill": _kill,
+    "interop": _interop,
 }  # fmt: skip
 
 

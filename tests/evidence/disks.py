@@ -35,7 +35,7 @@ SLOW_US = 5_000_000
 TMPFS_BYTES, LEFT_BYTES = 1024 * 1024, 24 * 1024
 UNDER_WAY_S = 0.2  # what was permitted before the gate closed has reached the service by then
 QUIET_S = 0.5
-_CLONE_NEWNS, _MS_REC_PRIVATE = 0x00020000, 0x44000
+_CLONE_NEWNS, _MS_REC_PRIVATE, _MNT_DETACH = 0x00020000, 0x44000, 2
 
 
 @dataclass(slots=True)
@@ -94,8 +94,10 @@ class Scene:
         self.sidecar.end()
         self.clients.reasons.clear()
         await self.sidecar.start()
-        async with aiohttp.ClientSession() as session:
-            reason = await self.clients.ask(session)
+        reason = "EG905"
+        async with aiohttp.ClientSession() as session, asyncio.timeout(START_S):
+            while reason == "EG905":  # it is reading the journal
+                reason = await self.clients.ask(session)
         if reason not in codes:
             self.wrong(f"restarted, it says {reason or 'nothing'}")
         self.line.seen += f"; {reason} after a restart"
@@ -186,6 +188,7 @@ class Disks:
             ballast.unlink()
             await scene.stays_closed()
             await scene.serves_again(restart=True)
+        _unmount(folder)
 
     @asynccontextmanager
     async def _scene(self, what: str, audit: Path | None = None) -> AsyncIterator[Scene]:
@@ -246,6 +249,10 @@ def _mount_tmpfs(folder: Path) -> None:
     for call in calls:
         if call():
             raise OSError(ctypes.get_errno(), "needs a mount namespace of its own")
+
+
+def _unmount(folder: Path) -> None:
+    ctypes.CDLL(None).umount2(os.fsencode(folder), _MNT_DETACH)
 
 
 def _moved(path: Path) -> None:
