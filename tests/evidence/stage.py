@@ -118,8 +118,10 @@ class Clients:
     async def _ask_on(self, session: aiohttp.ClientSession) -> None:
         while True:
             try:
-                await self.ask(session)
+                denied = await self.ask(session)
             except aiohttp.ClientError:
+                denied = "nobody listens"
+            if denied:
                 await asyncio.sleep(0.01)
 
 
