@@ -28,7 +28,7 @@ COMPILED_TESTS := tests/proxy tests/audit tests/telemetry tests/http tests/hosti
   $(foreach one,gate head lease paths snapshot follower,tests/core/test_$(one).py)
 
 .PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate \
-  simulate-long model late chaos fuzz fuzz-differential bench lock venv clean
+  simulate-long model late chaos evidence interop fuzz fuzz-differential bench lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,12 @@ late: $(READY) ## stop sidecars over and over; what becomes of late writes (ARGS
 
 chaos: $(READY) ## real peers, authorities and sidecars under faults; the history is checked (ARGS="--runs 1 --seed 7")
 	@$(PY) -m tests.chaos $(ARGS)
+
+evidence: $(READY) ## damage, kill and starve the audit log; what is lost or missed (ARGS="tamper --every 7")
+	@$(PY) -m tests.evidence $(ARGS)
+
+interop: $(READY) ## let foreign implementations read what the audit log wrote (needs go, builds them)
+	@$(PY) -m tests.evidence interop $(ARGS)
 
 fuzz: $(VENV)/.fuzzer ## fuzz the decoders, guided by coverage (TARGET=request SECONDS=60 KEEP=1)
 	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(KEEP),--keep) $(TARGET)

@@ -51,11 +51,18 @@ class Flush:
             os.fdatasync(descriptor)
             segments.give_back(descriptor)
         os.fdatasync(self.current)
-        found = os.fstat(self.current)
-        # Writing into a deleted or cut file succeeds for ever; nobody would read it again.
-        if found.st_nlink == 0 or found.st_size < self.offset:
-            raise OSError(errno.EIO, "journal file was removed or cut", str(self.folder))
+        if not self._is_whole():
+            raise OSError(errno.EIO, "journal file was removed, moved or cut", str(self.folder))
         return None if self.prepare is None else self._made(self.prepare)
+
+    def _is_whole(self) -> bool:
+        # Writing into a file that is no longer there succeeds for ever; nobody would read it again.
+        written = os.fstat(self.current)
+        try:
+            named = (self.folder / segments.name(self.number)).lstat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(written, named) and written.st_size >= self.offset
 
     def _made(self, number: int) -> int | None:
         try:

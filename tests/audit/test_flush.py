@@ -35,9 +35,24 @@ def test_a_file_that_is_deleted_under_the_writer_is_noticed(
     append(recorder, 1)
     (folder / segments.name(0)).unlink()
     append(recorder, 1)
-    with pytest.raises(OSError, match="removed or cut") as caught:
+    with pytest.raises(OSError, match="removed, moved or cut") as caught:
         journal.flush().run()
     assert caught.value.errno == errno.EIO
+
+
+@pytest.mark.parametrize("other", [b"", None])
+def test_a_file_that_is_moved_away_under_the_writer_is_noticed(
+    folder: Path, journal: Journal, recorder: Recorder, other: bytes | None
+) -> None:
+    """It is still there, under a name that nobody reads; perhaps with another in its place."""
+    append(recorder, 1)
+    path = folder / segments.name(0)
+    path.rename(folder / "elsewhere")
+    if other is not None:
+        path.write_bytes(other)
+    append(recorder, 1)
+    with pytest.raises(OSError, match="removed, moved or cut"):
+        journal.flush().run()
 
 
 def test_a_file_that_is_cut_under_the_writer_is_noticed(
@@ -45,7 +60,7 @@ def test_a_file_that_is_cut_under_the_writer_is_noticed(
 ) -> None:
     append(recorder, 1)
     os.truncate(folder / segments.name(0), 5)
-    with pytest.raises(OSError, match="removed or cut"):
+    with pytest.raises(OSError, match="removed, moved or cut"):
         journal.flush().run()
 
 
