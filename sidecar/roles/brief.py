@@ -79,7 +79,9 @@ class Report(msgspec.Struct, frozen=True):
 
 def settings_for(config: SidecarConfig, index: int) -> object:
     """The configuration of one worker, packed."""
-    audit = replace(config.audit, dir=log_folder(config, index), sinks=())
+    # Which sinks there are, for whoever prunes; not how to get into them.
+    sinks = tuple(replace(sink, secret=None) for sink in config.audit.sinks)
+    audit = replace(config.audit, dir=log_folder(config, index), sinks=sinks)
     return handover.pack(replace(config, audit=audit, sync=replace(config.sync, peers=())))
 
 

@@ -5,7 +5,7 @@ is it ever pruned.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sidecar.audit.lag import Lag
 from sidecar.audit.prune import Pruner
 from sidecar.audit.recorder import Recorder
 from sidecar.audit.sequencer import Sequencer
+from sidecar.audit.sinks import cursor
 from sidecar.config import sections
 from sidecar.core import recording
 from sidecar.core.canonical import Json
@@ -136,6 +137,8 @@ def open_logbook(
     origin: str,
     gate: Gate,
     log: Log,
+    *,
+    state_dir: Path | None = None,
     **start: Json,
 ) -> Logbook:
     """Open and recover a journal, and write its first record of this process.
@@ -146,6 +149,7 @@ def open_logbook(
         origin: Name of the log.
         gate: Held when the journal is damaged or cannot be written.
         log: Told why.
+        state_dir: Where sinks say how far they are; needed where there are any.
         start: What else the first record says.
 
     Raises:
@@ -170,7 +174,8 @@ def open_logbook(
         head=lambda: sequencer.head, snapshot=lambda: gate.snapshot,
         place=gate.place, lift=gate.lift, clock=clock.now, watched=bool(settings.witnesses),
     )  # fmt: skip
-    pruner = _pruner(settings, journal, recorder, sequencer, gate=gate, log=log, lag=lag)
+    needed = _needed(settings, origin, lag, state_dir)
+    pruner = _pruner(settings, journal, recorder, sequencer, gate=gate, log=log, needed=needed)
     if not journal.reserves:
         log.info(logs.AUDIT_UNRESERVED, folder=str(journal.folder))
     watch = disk.Watch(
@@ -189,7 +194,7 @@ def _pruner(
     *,
     gate: Gate,
     log: Log,
-    lag: Lag,
+    needed: Callable[[], int | None],
 ) -> Pruner | None:
     """What prunes a log; None for one that was not recovered."""
     if journal.recovery is None:
@@ -200,9 +205,8 @@ def _pruner(
         return index if recorder.state("prune", detail, clock.now()) else None
 
     def signed() -> int:
-        # A witness wants the proof from what it has cosigned: that must not go before it has more.
-        signed = 0 if sequencer.head is None else sequencer.head.size
-        return min(signed, lag.acked) if settings.witnesses else signed
+        signed, bound = 0 if sequencer.head is None else sequencer.head.size, needed()
+        return signed if bound is None else min(signed, bound)
 
     return Pruner(
         journal.folder, journal.recovery.base, sequencer.cuts, settings.retention_ms,
@@ -211,6 +215,26 @@ def _pruner(
         write=write,
         tell=lambda said: _tell_pruned(log, journal.folder, said),
     )  # fmt: skip
+
+
+def _needed(
+    settings: sections.Audit, origin: str, lag: Lag, state_dir: Path | None
+) -> Callable[[], int | None]:
+    """From which record on somebody still waits for records; None: nobody does.
+
+    A witness wants the proof from what it has cosigned on, a required sink the records themselves:
+    neither may go before they have them.
+    """
+    required = [sink.name for sink in settings.sinks if sink.required]
+
+    def needed() -> int | None:
+        bounds = [lag.acked] if settings.witnesses else []
+        if state_dir is not None and settings.retention_ms:
+            sent = cursor.reached(state_dir / cursor.FOLDER, required, origin)
+            bounds += [] if sent is None else [sent]
+        return min(bounds, default=None)
+
+    return needed
 
 
 def _signed_ms(gate: Gate) -> int | None:

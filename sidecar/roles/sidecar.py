@@ -154,7 +154,9 @@ def _build(loaded: Loaded[SidecarConfig]) -> Parts:
     key = keys.signs
     instance = report.instance_name(config.service, key.key_id)
     origin = checkpoint.origin(trust.domain, instance)
-    book = logbook.open_logbook(config.audit, keys, origin, gate, log, trust=trust.sha256)
+    book = logbook.open_logbook(
+        config.audit, keys, origin, gate, log, state_dir=config.state_dir, trust=trust.sha256
+    )
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sidecar import clock
+from sidecar.audit.sinks import cursor
 from sidecar.audit.sinks.outlet import Outlet, Thread
 from sidecar.audit.sinks.pump import SENDING, Pump
 from sidecar.audit.sinks.redis_stream import RedisStream
@@ -32,7 +33,6 @@ from sidecar.roles.start import StartError, fresh_bytes, why
 from sidecar.telemetry import logs
 from sidecar.telemetry.logs import Log
 
-FOLDER = "sinks"  # in the state folder
 OWNER = "sinks"  # of the hold: the journal's, for the same reason, is another
 BEHIND: Final = Hold(Reason.AUDIT_BACKPRESSURE, HoldKind.PASSING)
 LOOK_MAX_S = 0.25
@@ -181,7 +181,7 @@ def _sink(
     log: Log,
 ) -> Sink:
     thread = in_thread(settings.name)
-    folder = config.state_dir / FOLDER / settings.name
+    folder = config.state_dir / cursor.FOLDER / settings.name
     try:
         outlet = _outlet(config, domain, settings, thread)
     except OSError as error:
@@ -192,7 +192,7 @@ def _sink(
         raise StartError(f"sink {settings.name}: {folder}: {why(error)}") from None
     pumps = [
         Pump(
-            each, outlet, folder / f"{each.log.rpartition('/')[2]}.json",
+            each, outlet, cursor.where(config.state_dir / cursor.FOLDER, settings.name, each.log),
             timeout_ms=settings.timeout_ms, thread=thread, clock=clock.now, draw=fresh_bytes,
             told=_telling(settings.name, log),
         )

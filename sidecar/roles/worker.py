@@ -130,7 +130,7 @@ class Worker:
     def _logbook(self, brief: Brief) -> Logbook:
         return logbook.open_logbook(
             self.config.audit, logbook.keys(self.config), brief.origin, self.gate, self.log,
-            trust=brief.trust, worker=brief.index,
+            state_dir=self.config.state_dir, trust=brief.trust, worker=brief.index,
         )  # fmt: skip
 
     async def watch(self, ended: asyncio.Event) -> None:

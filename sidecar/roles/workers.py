@@ -270,7 +270,9 @@ def _build(
     name = report.instance_name(config.service, key.key_id)
     origin = checkpoint.origin(trust.domain, f"{name}-{FOLLOWER}")
     settings = replace(config.audit, dir=config.audit.dir / FOLLOWER)
-    book = logbook.open_logbook(settings, keys, origin, gate, log, trust=trust.sha256)
+    book = logbook.open_logbook(
+        settings, keys, origin, gate, log, state_dir=config.state_dir, trust=trust.sha256
+    )
     metrics.audit = lambda: book.sequencer.gauges
     metrics.quorum_required.set(max(config.sync.quorum, trust.body.quorum.r))
     observer = Observer(metrics, log, clock.now)

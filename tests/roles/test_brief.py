@@ -39,7 +39,7 @@ def test_a_worker_has_its_own_folder_and_no_peers_and_no_passwords(tmp_path: Pat
     told = made(tmp_path)
     assert told.config.audit.dir == tmp_path / "state" / "audit" / "worker-3"
     assert told.config.sync.peers == ()
-    assert told.config.audit.sinks == ()
+    assert [(sink.name, sink.secret) for sink in told.config.audit.sinks] == [("s", None)]
     assert SECRET not in json.dumps(told.settings)
 
 

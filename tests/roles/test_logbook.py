@@ -9,7 +9,9 @@ import pytest
 
 from sidecar import clock
 from sidecar.audit import beginning, reader, segments
-from sidecar.config.sections import Audit, WitnessAddress
+from sidecar.audit.sinks import cursor
+from sidecar.audit.sinks.cursor import Cursor
+from sidecar.config.sections import Audit, Sink, WitnessAddress
 from sidecar.core import recording
 from sidecar.core.gate import Gate
 from sidecar.core.instant import BootNs, WallMs
@@ -110,13 +112,18 @@ def announced(folder: Path) -> bool:
     return any(b'"type":"prune"' in line for line in segments.lines(folder))
 
 
+SINKS = (Sink("must", "stdout", required=True, max_lag_ms=1000), Sink("may", "stdout"))
+
+
 async def test_old_segments_are_pruned_while_the_log_is_written(tmp_path: Path) -> None:
     gate, said = Gate(), Lines()
     settings = Audit(
         tmp_path, segment_bytes=2000, sync_period_ms=1, checkpoint_period_ms=20,
-        retention_ms=3_600_000,
+        retention_ms=3_600_000, sinks=SINKS,
     )  # fmt: skip
-    book = logbook.open_logbook(settings, Keys(KEY, bytes(32)), ORIGIN, gate, said.log)
+    book = logbook.open_logbook(
+        settings, Keys(KEY, bytes(32)), ORIGIN, gate, said.log, state_dir=tmp_path
+    )
     now = clock.now().wall
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(book.run())
@@ -129,6 +136,11 @@ async def test_old_segments_are_pruned_while_the_log_is_written(tmp_path: Path) 
         await book.watch.look()
         assert not announced(tmp_path), "nothing is an hour old"
         under_a_lease(gate, now + 2 * 3_600_000)
+        await book.watch.look()
+        assert not announced(tmp_path), "a required sink has none of them"
+        sent = cursor.where(tmp_path / cursor.FOLDER, "must", ORIGIN)
+        sent.parent.mkdir(parents=True)
+        cursor.store(sent, Cursor(log=ORIGIN, number=9, offset=0, prev="0" * 64, seq=10_000))
         async with asyncio.timeout(10):
             while beginning.held(tmp_path) is None:
                 await book.watch.look()

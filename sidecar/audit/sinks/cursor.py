@@ -7,6 +7,7 @@ Rules:
 * It holds the digest of the last line that was sent. So it fits one history of the log only.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from sidecar.core.canonical import Count, Sha256, Strict
 from sidecar.core.log.record import FIRST_PREV
 from sidecar.core.reason import ProtocolError
 
+FOLDER = "sinks"  # in the state folder
 MAX_BYTES = 4096
 
 
@@ -40,6 +42,31 @@ class Cursor(Strict, frozen=True):
     prev: Sha256
     seq: Count
     v: Literal[1] = 1
+
+
+def where(folder: Path, sink: str, log: str) -> Path:
+    """The file of one sink and one log.
+
+    Args:
+        folder: Of all sinks.
+        sink: Its name.
+        log: Name of the log.
+    """
+    return folder / sink / f"{log.rpartition('/')[2]}.json"
+
+
+def reached(folder: Path, sinks: Iterable[str], log: str) -> int | None:
+    """How many records of a log all of these sinks have; None: there are no sinks.
+
+    What a sink is at cannot be known from a damaged cursor: then it is taken to have nothing.
+    """
+    counts = []
+    for sink in sinks:
+        try:
+            counts.append(load(where(folder, sink, log), log).seq)
+        except CursorError:
+            counts.append(0)
+    return min(counts, default=None)
 
 
 def load(path: Path, log: str) -> Cursor:

@@ -44,3 +44,14 @@ def test_a_cursor_of_another_log_is_refused(tmp_path: Path) -> None:
     cursor.store(path, SOMEWHERE)
     with pytest.raises(CursorError, match=f"of the log {ORIGIN}, not of other"):
         cursor.load(path, "other")
+
+
+def test_the_sink_that_is_furthest_behind_says_what_all_have(tmp_path: Path) -> None:
+    assert cursor.reached(tmp_path, [], ORIGIN) is None
+    path = cursor.where(tmp_path, "one", ORIGIN)
+    path.parent.mkdir()
+    cursor.store(path, SOMEWHERE)
+    assert cursor.reached(tmp_path, ["one"], ORIGIN) == SOMEWHERE.seq
+    assert cursor.reached(tmp_path, ["one", "two"], ORIGIN) == 0, "two has sent nothing yet"
+    path.write_bytes(b"damaged")
+    assert cursor.reached(tmp_path, ["one"], ORIGIN) == 0, "nobody knows what it has"
