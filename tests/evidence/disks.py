@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -216,7 +217,7 @@ class Disks:
 async def _ended(sidecar: Sidecar) -> int | None:
     """Exit status of one that ends by itself; one that does not is ended."""
     child = sidecar._child
-    assert child is not None
+    assert isinstance(child, subprocess.Popen), "a new interpreter"
     try:
         async with asyncio.timeout(START_S):
             while child.poll() is None:

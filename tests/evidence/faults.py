@@ -16,14 +16,27 @@ from pathlib import Path
 
 from tests.evidence import aftermath, tracing
 from tests.evidence.report import Line, Part, first_of
-from tests.evidence.writer import BROKE, DENIED, OPENED, READY, WORDS, Writer, forking, writing
+from tests.evidence.writer import (
+    BROKE,
+    DENIED,
+    ENDED,
+    OPENED,
+    READY,
+    WORDS,
+    Writer,
+    forking,
+    writing,
+)
 from tests.late.pauses import strace_missing
 
 RECORDS = 30
-FIRST = 4  # call that fails, where that many are made
+FIRST, SECOND = 4, 2  # append, and other call, that is the first to fail of a writer
 APPEND = "pwrite64"
-UNHEARD = ("close",)  # of a file that was only read, or is on the disk already
 ERRORS = ("ENOSPC", "EROFS", "EIO", "EDQUOT")
+# A close of what was only read or is on the disk already; and no room for a segment in advance,
+# which is said and tried again: what fails when there is none left at all is the append.
+UNHEARD = {("close", error) for error in ERRORS}
+UNHEARD |= {("fallocate", "ENOSPC"), ("fallocate", "EDQUOT")}
 _INJECTED = re.compile(r"^\d+ +(\d+)\.(\d{3}).*\(INJECTED\)", re.MULTILINE)
 
 
@@ -77,7 +90,7 @@ class Faults:
 
     def each(self, call: str, error: str) -> None:
         """That call with that error: once, and from then on."""
-        first = 1 if self._opens else FIRST
+        first = 1 if self._opens else FIRST if call == APPEND else SECOND
         for when in (f"{first}", f"{first}+"):
             self._fail(call, error, when)
 
@@ -86,7 +99,8 @@ class Faults:
         calls = ", ".join(f"{call} {count}" for call, count in self._hits.items())
         self.line.seen = (
             f"closed within {self._slowest_ms} ms: {self._ends[DENIED]} deny from then on, "
-            f"{self._ends[BROKE]} refuse to start or end; {self._promised:,} promised before, all "
+            f"{self._ends[BROKE]} refuse to start or end, {self._ends[ENDED]} need not; "
+            f"{self._promised:,} promised before, all "
             f"there afterwards; {calls}"
         )
         self.line.wrong = first_of(self.line.wrong)
@@ -109,16 +123,17 @@ class Faults:
         self.line.count += 1
         self._hits[call] += 1
         self._promised += len(writer.acknowledged)
-        wrong = self._judged(writer, call, failed[0])
+        wrong = self._judged(writer, call, error, failed[0])
         wrong += aftermath.judge(folder, writer.acknowledged)
         wrong += aftermath.goes_on(folder, writer.acknowledged)
         self.line.wrong += [f"{call} {error} {when}: {why}" for why in wrong]
 
-    def _judged(self, writer: Writer, call: str, failed_ms: int) -> list[str]:
+    def _judged(self, writer: Writer, call: str, error: str, failed_ms: int) -> list[str]:
         told = [(said, at) for said, at in writer.told if said not in (READY, OPENED)]
         closed = next((at for at, (said, _) in enumerate(told) if said in (DENIED, BROKE)), None)
         if closed is None:
-            return [] if call in UNHEARD else ["was never noticed"]
+            self._ends[ENDED] += 1
+            return [] if (call, error) in UNHEARD else ["was never noticed"]
         after = [said for said, _ in told[closed:] if said not in WORDS]
         wrong = [f"{len(after)} promised after the gate was closed"] if after else []
         if call == APPEND and closed != (0 if self._opens else FIRST - 1):
