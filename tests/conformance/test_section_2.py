@@ -24,7 +24,7 @@ def test_2_4_one_epoch_needs_a_quorum(conforms: Conforms) -> None:
 
 
 def test_2_5_a_cut_or_edited_audit_log_is_found_out(conforms: Conforms) -> None:
-    conforms("edited_log")
+    conforms("edited_log", "witnessed_log")
 
 
 def test_2_6_an_epoch_for_another_region_gives_no_lease(conforms: Conforms) -> None:

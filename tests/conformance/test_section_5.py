@@ -16,7 +16,7 @@ def test_5_2_the_epoch_lists_what_may_run(conforms: Conforms) -> None:
 
 
 def test_5_3_a_later_checkpoint_is_over_the_same_entries(conforms: Conforms) -> None:
-    conforms("exported_log")
+    conforms("exported_log", "witnessed_log")
 
 
 def test_5_4_trust_is_rotated_under_thresholds_and_not_withheld(conforms: Conforms) -> None:
@@ -28,7 +28,7 @@ def test_5_5_evidence_of_a_contradiction_is_kept_and_shown(conforms: Conforms) -
 
 
 def test_5_6_a_log_under_another_key_does_not_verify(conforms: Conforms) -> None:
-    conforms("edited_log", "proved_decision")
+    conforms("edited_log", "proved_decision", "witnessed_log")
 
 
 def test_5_7_each_beat_has_to_cover_a_nonce(conforms: Conforms) -> None:

@@ -24,7 +24,7 @@ def test_7_4_beats_name_the_trust_document(conforms: Conforms) -> None:
 
 
 def test_7_5_what_was_permitted_is_on_disk_after_a_kill(conforms: Conforms) -> None:
-    conforms("killed_gate")
+    conforms("killed_gate", "witnessed_log")
 
 
 def test_7_6_a_forked_stream_is_quarantined_with_evidence(conforms: Conforms) -> None:

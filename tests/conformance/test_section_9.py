@@ -44,4 +44,4 @@ def test_9_9_the_passage_is_persisted_or_nothing_opens(conforms: Conforms) -> No
 
 
 def test_9_10_the_audit_log_continues_or_nothing_opens(conforms: Conforms) -> None:
-    conforms("first_passage", "full_disk")
+    conforms("first_passage", "full_disk", "witnessed_log")

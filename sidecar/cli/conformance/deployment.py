@@ -40,7 +40,7 @@ SYNC = {
 TRUST = (
     "trust", "init", "--domain", DOMAIN, "--out", "trust", "--peers", "3",
     "--read-quorum", "2", "--write-quorum", "2", "--ttl-max", f"{TTL_MS}ms",
-    "--skew-max", f"{SKEW_MS}ms", "--drift", "2000ppm",
+    "--skew-max", f"{SKEW_MS}ms", "--drift", "2000ppm", "--witness-keys", "1",
 )  # fmt: skip
 EPOCH_KEYS = ("--key", "trust/keys/epoch-1.key", "--key", "trust/keys/epoch-2.key")
 
@@ -80,7 +80,9 @@ class Deployment:
             folder / "authority.log",
         )
         copy = {"name": "copy", "kind": "redis", "url": f"redis://{HOST}:{self.peers[-1].port}"}
-        audit = {"checkpointPeriod": "200ms", "sinks": [copy]}
+        audit = {
+            "checkpointPeriod": "200ms", "sinks": [copy], "witnesses": [{"url": self.public_url}],
+        }  # fmt: skip
         spec = {"sync": SYNC, "audit": audit}
         self.here = Gate("here", folder, self.peers, spec)
         self.there = Gate("there", folder, self.peers, spec)
@@ -113,7 +115,9 @@ class Deployment:
         (self.folder / "authority").mkdir(mode=0o700)
         spec = {
             "trust": {"file": "trust/trust.json"}, "state": {"dir": "authority"},
-            "keys": {"beat": "trust/keys/beat-1.key", "log": "trust/keys/log-1.key"},
+            "keys": {
+                kind: f"trust/keys/{kind}-1.key" for kind in ("beat", "log", "witness")
+            },
             "peers": [peer.entry for peer in self.peers],
             "beat": {"ttl": f"{TTL_MS}ms", "interval": "200ms", "publish": "100ms"},
             "listen": {"status": f"{HOST}:0", "public": self.public_url.removeprefix("http://")},

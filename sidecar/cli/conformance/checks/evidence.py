@@ -4,12 +4,15 @@ Source: protocol b.15 sections 5.3, 5.5, 5.6, 6.3, 6.6, 8.4, 8.5.
 """
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
 from sidecar.audit import segments
-from sidecar.cli.conformance.check import covers, expect, settle
-from sidecar.cli.conformance.deployment import Deployment
+from sidecar.cli.conformance.check import BrokenError, covers, expect, settle
+from sidecar.cli.conformance.deployment import DOMAIN, Deployment
+from sidecar.cli.conformance.signs import contained, until_open
+from sidecar.cli.conformance.view import View
 from sidecar.cli.text import VERIFICATION_FAILED
 from sidecar.core import layout
 from sidecar.core.log import checkpoint, merkle, note, tiles
@@ -30,18 +33,41 @@ async def proved_decision(deployment: Deployment) -> str:
     expect(got.status == OK and decision and receipt, f"{got} names {decision!r}, {receipt!r}")
     assert view.journal is not None
     file, vkey = deployment.folder / "proof.json", str(view.journal / "log.vkey")
-    await settle(lambda: _proved(deployment, decision, file), deployment.limit_s)
-    said = await deployment.succeed(
-        "proof", "verify", str(file), "--key-file", vkey, "--trust", "trust/trust.json",
-        "--receipt", receipt,
-    )  # fmt: skip
-    for what in ("receipt is of this very record", "inclusion proof", "epoch", "beat was live"):
+    verify = ("--key-file", vkey, "--trust", "trust/trust.json", "--receipt", receipt)
+    said = await settle(lambda: _proved(deployment, decision, file, verify), deployment.limit_s)
+    for what in ("receipt is of this very record", "cosigned", "epoch", "beat was live"):
         expect(what in said, f"verify does not say that it checked: {what}")
     raw = file.read_bytes()
     file.write_bytes(raw.replace(b"/v1/chat", b"/v1/chap", 1))
     done = await deployment.command("proof", "verify", str(file), "--key-file", vkey)
     expect(done.status == VERIFICATION_FAILED, f"changed: exit {done.status}: {done.out}")
-    return "receipt, record, proof, checkpoint, trust, epoch and beat verified from one file"
+    return "receipt, record, proof, cosigned checkpoint, trust, epoch and beat from one file"
+
+
+@covers("2.5", "5.3", "5.6", "7.5", "9.10")
+async def witnessed_log(deployment: Deployment) -> str:
+    """An older copy of a log comes back, and every peer forgets: the witness does not."""
+    gate = deployment.there
+    journal = gate.view.journal
+    assert journal is not None
+    older, newer = deployment.folder / "older", deployment.folder / "newer"
+    await gate.end()
+    await asyncio.to_thread(shutil.copytree, journal, older)
+    await gate.start()
+    await until_open(gate.view)
+    size = await settle(lambda: _cosigned(gate.view), deployment.limit_s)
+    await gate.end()
+    await asyncio.to_thread(shutil.copytree, journal, newer)
+    try:
+        await _forgotten(deployment, journal, older)
+        await gate.start()
+        said = await settle(lambda: _contradicted(gate.view), deployment.limit_s)
+        await gate.end()
+    finally:
+        await _forgotten(deployment, journal, newer)
+    await gate.start()
+    await until_open(gate.view)
+    return f"{said}: a witness had cosigned {size} records"
 
 
 @covers("5.3", "8.5")
@@ -99,14 +125,38 @@ def _copied(deployment: Deployment) -> dict[int, bytes]:
     return found
 
 
-async def _proved(deployment: Deployment, decision: str, file: Path) -> None:
+async def _proved(
+    deployment: Deployment, decision: str, file: Path, verify: tuple[str, ...]
+) -> str:
+    """Get a proof and verify it; what was said. It takes a checkpoint, and a witness."""
     assert deployment.view.journal is not None
-    done = await deployment.command(
+    await deployment.succeed(
         "proof", "get", str(deployment.view.journal), decision, "-O", str(file)
     )
-    expect(done.status == 0, done.err.strip())
-    held = await asyncio.to_thread(file.read_bytes)
-    expect(b'"grounds"' in held, "nothing of what it rested on")
+    return await deployment.succeed("proof", "verify", str(file), *verify)
+
+
+async def _cosigned(view: View) -> int:
+    """How much of a log is cosigned: all that is signed."""
+    audit = (await view.state())["audit"]
+    expect(audit["acked"] == audit["checkpoint_size"], f"cosigned: {audit}")
+    return int(audit["acked"])
+
+
+async def _contradicted(view: View) -> str:
+    """Which of both depends on how much the old copy has grown since it was started."""
+    try:
+        return await contained(view, 7, "EG707", "EG707")
+    except BrokenError:
+        return await contained(view, 7, "EG706", "EG706")
+
+
+async def _forgotten(deployment: Deployment, journal: Path, copy: Path) -> None:
+    """Put a copy in the place of a log, and let the peers forget what it held."""
+    await asyncio.to_thread(shutil.rmtree, journal)
+    await asyncio.to_thread(copy.rename, journal)
+    for peer in deployment.peers:
+        peer.delete(layout.heads_key(DOMAIN))
 
 
 def _signed(copy: Path, vkey: Path) -> Checkpoint:
@@ -138,4 +188,4 @@ def _entries(raw: bytes) -> list[bytes]:
     return found
 
 
-CHECKS = (proved_decision, exported_log, copied_log)
+CHECKS = (witnessed_log, proved_decision, exported_log, copied_log)
