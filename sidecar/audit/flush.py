@@ -21,6 +21,7 @@ class Flush:
         count: Records that are durable once it is done.
         retired: Descriptors of full segments.
         current: Descriptor of the segment being written.
+        seen: What the trip before saw of the current segment; bytes.
         offset: What the current segment holds at least; bytes.
         number: Of the current segment.
         folder: Of the journal.
@@ -31,6 +32,7 @@ class Flush:
     count: int
     retired: tuple[int, ...]
     current: int
+    seen: int
     offset: int
     number: int
     folder: Path
@@ -57,12 +59,16 @@ class Flush:
 
     def _is_whole(self) -> bool:
         # Writing into a file that is no longer there succeeds for ever; nobody would read it again.
-        written = os.fstat(self.current)
         try:
             named = (self.folder / segments.name(self.number)).lstat()
         except FileNotFoundError:
             return False
-        return os.path.samestat(written, named) and written.st_size >= self.offset
+        # One that was cut is filled up with zeros by the next write, from its new end on. A record
+        # holds none; and whoever cuts a file takes its last byte.
+        start = max(self.seen - 1, 0)
+        fresh = os.pread(self.current, self.offset - start, start)
+        whole = len(fresh) == self.offset - start and b"\0" not in fresh
+        return whole and os.path.samestat(os.fstat(self.current), named)
 
     def _made(self, number: int) -> int | None:
         try:

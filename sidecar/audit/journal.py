@@ -78,8 +78,8 @@ class Journal:
 
     __slots__ = (
         "_awaited", "_current", "_deferred", "_lock", "_next", "_offset", "_patience", "_retired",
-        "_segment_bytes", "_synced", "begun", "cramped", "durable", "failed", "folder", "fresh",
-        "hurry", "number", "prev", "recovery", "reserves", "seq", "waiting",
+        "_seen", "_segment_bytes", "_synced", "begun", "cramped", "durable", "failed", "folder",
+        "fresh", "hurry", "number", "prev", "recovery", "reserves", "seq", "waiting",
     )  # fmt: skip
 
     def __init__(self, folder: Path, segment_bytes: int) -> None:
@@ -102,7 +102,9 @@ class Journal:
         self.cramped = False
         self.reserves = True
         self._patience = 0
-        self._offset = self._synced = 0  # the latter counts every segment before as full
+        self._offset = self._seen = self._synced = (
+            0  # the latter counts every segment before as full
+        )
         self._retired: list[int] = []
 
     @property
@@ -157,7 +159,7 @@ class Journal:
             self.reserves = segments.reserve(self._current, self._segment_bytes)
         except NoSpaceError:
             self.cramped = True
-        self._offset = found.offset
+        self._offset = self._seen = found.offset
         self._synced = self.number * self._segment_bytes + self._offset
         self.seq = self.durable = found.chain.tree.size
         self.prev = found.chain.prev
@@ -233,7 +235,7 @@ class Journal:
         self._retired.append(self._current)
         self._current, self._next = prepared, None
         self.number += 1
-        self._offset = 0
+        self._offset = self._seen = 0
         self.begun.append((self.number, self.seq, self.prev))
 
     @property
@@ -265,14 +267,15 @@ class Journal:
         if prepare is not None and self._patience:
             self._patience, prepare = self._patience - 1, None
         return Flush(
-            self.seq, tuple(self._retired), self._current, self._offset, self.number, self.folder,
-            prepare, self._segment_bytes,
+            self.seq, tuple(self._retired), self._current, self._seen, self._offset, self.number,
+            self.folder, prepare, self._segment_bytes,
         )  # fmt: skip
 
     def flushed(self, done: Flush, prepared: int | None) -> None:
         """Take over the result of a flush, in the event loop."""
         self.durable = max(self.durable, done.count)
         self._synced = done.number * self._segment_bytes + done.offset
+        self._seen = done.offset if done.number == self.number else 0
         for descriptor in done.retired:
             self._retired.remove(descriptor)
             os.close(descriptor)

@@ -119,7 +119,7 @@ def create(folder: Path, number: int) -> int:
     Raises:
         OSError: also when it exists already.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(folder / name(number), flags, FILE_MODE)
     try:
         durable.sync_folder(folder)
@@ -195,8 +195,8 @@ def give_back(descriptor: int) -> None:
 
 
 def resume(path: Path) -> int:
-    """Open an existing segment for writing; returns its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    """Open an existing segment for writing; returns its descriptor, which can be read, too."""
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def read(path: Path, start: int) -> Iterator[bytes]:

@@ -64,6 +64,34 @@ def test_a_file_that_is_cut_under_the_writer_is_noticed(
         journal.flush().run()
 
 
+@pytest.mark.parametrize("length", range(0, 1500, 61))
+def test_a_file_that_is_cut_and_written_on_is_noticed(
+    folder: Path, journal: Journal, recorder: Recorder, length: int
+) -> None:
+    """The next write fills it up with zeros: its size says nothing."""
+    append(recorder, 2)
+    flush = journal.flush()
+    journal.flushed(flush, flush.run())
+    append(recorder, 2)
+    path = folder / segments.name(0)
+    assert path.stat().st_size > 1500
+    os.truncate(path, length)
+    append(recorder, 1)
+    with pytest.raises(OSError, match="removed, moved or cut"):
+        journal.flush().run()
+
+
+def test_a_file_that_was_not_cut_is_whole_at_each_trip(folder: Path) -> None:
+    journal = journals.open_journal(folder, segment_bytes=1500)
+    recorder = journals.make_recorder(journal, Gate())
+    for count in (0, 1, 0, 3, 2, 1, 0, 4):
+        append(recorder, count)
+        flush = journal.flush()
+        journal.flushed(flush, flush.run())
+    assert journal.number > 1
+    journal.close()
+
+
 def test_a_flush_syncs_the_full_segment_before_the_current_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
