@@ -34,6 +34,7 @@ START_S = 60.0
 ERRORS = ("ENOSPC", "EROFS", "EIO", "EDQUOT")
 SLOW_US = 5_000_000
 TMPFS_BYTES, LEFT_BYTES = 1024 * 1024, 24 * 1024
+DAMAGED = ("EG701", "EG707")
 UNDER_WAY_S = 0.2  # what was permitted before the gate closed has reached the service by then
 QUIET_S = 0.5
 _CLONE_NEWNS, _MS_REC_PRIVATE, _MNT_DETACH = 0x00020000, 0x44000, 2
@@ -101,16 +102,15 @@ class Scene:
                 reason = await self.clients.ask(session)
         if reason not in codes:
             self.wrong(f"restarted, it says {reason or 'nothing'}")
-        self.line.seen += f"; {reason} after a restart"
+        self.line.seen += f"; {reason or 'serves'} after a restart"
 
     def read(self) -> None:
         """What has reached the service is on record, and the journal verifies."""
         folder = self.sidecar.journal
         known = aftermath.ids(aftermath.plainly(folder), "permit")
-        for path, came in self.upstream.seen.items():
-            if not known.issuperset(came):
+        for path in [path for path in self.upstream.seen if path.startswith(self.clients.prefix)]:
+            if not known.issuperset(self.upstream.seen.pop(path)):
                 self.wrong(f"{path} reached the service without a permit on record")
-        self.upstream.seen.clear()
         key = checkpoints.read_vkey(folder)
         fault = reader.verify(folder, key).fault
         if fault is not None:
@@ -165,13 +165,15 @@ class Disks:
             scene.sidecar.end()
             scene.read()
 
-    async def taken(self, what: str, deed: Callable[[Path], object]) -> None:
-        """The file that is written to is taken away or changed."""
+    async def taken(
+        self, what: str, deed: Callable[[Path], object], codes: tuple[str, ...]
+    ) -> None:
+        """The file that is written to is taken away or changed; a start says so, with one code."""
         async with self._scene(f"open journal file {what}") as scene:
             last = max(scene.sidecar.journal.glob("*.jsonl"))
             deed(last)
             await scene.closed(("EG702",), clock.now().wall)
-            await scene.stays_damaged(("EG701", "EG707"))
+            await scene.stays_damaged(codes)
 
     async def full(self) -> None:
         """A small disk of its own, really full."""
@@ -200,7 +202,6 @@ class Disks:
         sidecar.elsewhere = None if audit is None else audit / "audit"
         line = Line(f"real sidecar: {what}")
         self._part.lines.append(line)
-        self._upstream.seen.clear()
         scene = Scene(
             folder, sidecar, Clients(sidecar, f"scene{self._count}"), self._upstream, line
         )
@@ -285,11 +286,12 @@ def _scenes(disks: Disks, part: Part) -> dict[str, Callable[[], Awaitable[None]]
             found[f"{call} {error}"] = partial(disks.failing, call, error, ("EG702", "EG406"))
         found["slow"] = disks.slow
     found["second"] = disks.second
-    for what, deed in (
-        ("removed", Path.unlink), ("moved away", _moved), ("replaced by a copy", _replaced),
-        ("cut", _cut),
-    ):  # fmt: skip
-        found[what] = partial(disks.taken, what, deed)
+    for what, deed in (("removed", Path.unlink), ("moved away", _moved), ("cut", _cut)):
+        found[what] = partial(disks.taken, what, deed, DAMAGED)
+    # A copy that lacks nothing but the tail behind the newest checkpoint is continued.
+    found["replaced by a copy"] = partial(
+        disks.taken, "replaced by a copy", _replaced, (*DAMAGED, "")
+    )
     found["full"] = disks.full
     return found
 

@@ -63,6 +63,7 @@ class Clients:
         name: First segment of the paths.
 
     Attributes:
+        prefix: Of all its paths.
         told: Decision ids in answers: what was acknowledged.
         reasons: Of each denial, in order.
         permitted: Answers of the service that came back whole.
@@ -70,7 +71,7 @@ class Clients:
     """
 
     def __init__(self, sidecar: Sidecar, name: str) -> None:
-        self._sidecar, self._name = sidecar, name
+        self._sidecar, self.prefix = sidecar, f"/v1/{name}/"
         self._number = 0
         self.told: list[str] = []
         self.reasons: list[str] = []
@@ -101,7 +102,7 @@ class Clients:
     async def ask(self, session: aiohttp.ClientSession) -> str:
         """One request; the reason of its denial, or nothing."""
         self._number += 1
-        url = f"{self._sidecar.url}/v1/{self._name}/{self._number}"
+        url = f"{self._sidecar.url}{self.prefix}{self._number}"
         async with session.post(url, json={"model": "m"}) as response:
             decision_id = response.headers.get("x-epochgate-decision-id")
             reason = response.headers.get("x-epochgate-reason", "")
