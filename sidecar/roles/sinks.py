@@ -37,7 +37,7 @@ OWNER = "sinks"  # of the hold: the journal's, for the same reason, is another
 BEHIND: Final = Hold(Reason.AUDIT_BACKPRESSURE, HoldKind.PASSING)
 LOOK_MAX_S = 0.25
 JUDGE_S = 0.1
-PART_S = 1.0  # to send the last records at the end
+PART_S = 2.0  # to send the last records at the end
 
 T = TypeVar("T")
 

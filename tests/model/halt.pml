@@ -10,7 +10,7 @@ WHAT IS MODELLED
 
 THE RULES, AND THE CODE THAT KEEPS THEM
   issued_at is sampled after the reports and before the look        core/issuer.py: _collected, _look
-  what W acknowledged is among the answers of any R                 core/issuer.py: _informed
+  what W acknowledged is among the answers of any R                 core/issuer.py: _fetch
   beats pin the whole set of orders; one that pins an unknown one
     holds the gate until that is there, or until no lease can lean
     on that beat any more                                           core/accepted.py: demanded

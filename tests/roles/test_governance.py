@@ -108,7 +108,7 @@ async def test_a_journal_that_fails_says_so_for_good(tmp_path: Path) -> None:
     async with running(tmp_path) as ledger:
         await recorded(ledger, entry(1))
         (tmp_path / segments.name(0)).unlink()
-        with pytest.raises(RecordError, match="removed or cut; see to that disk"):
+        with pytest.raises(RecordError, match="removed, moved or cut; see to that disk"):
             await recorded(ledger, entry(2))
         with pytest.raises(RecordError):
             await ledger.record([])
