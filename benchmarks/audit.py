@@ -6,6 +6,9 @@ verify` and one `proof get` over all of it, per million records; and one look th
 reason that stands in none. Times are CPU times of the thread: neighbours count for less.
 """
 
+import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -107,7 +110,22 @@ def _round(folder: Path, key: NoteKey, lines: list[bytes]) -> Round:
         "audit verify, s per million records": verified_s * MILLION / count,
         "proof get, s per million records": proved_s * MILLION / count,
         "audit query for what is not there, s per million records": looked_s * MILLION / count,
+        "audit verify as a command: peak memory, MiB": _peak_mib(folder),
     }
+
+
+def _peak_mib(folder: Path) -> float:
+    """Of its process, interpreter and all; read while it runs, so at most 20 ms before its end."""
+    command = [sys.executable, "-m", "sidecar", "audit", "verify", str(folder), "-o", "json"]
+    peak_kib = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+        while child.poll() is None:
+            status = Path(f"/proc/{child.pid}/status").read_text()
+            found = re.search(r"VmHWM:\s+(\d+) kB", status)
+            peak_kib = max(peak_kib, int(found[1]) if found else 0)
+            time.sleep(0.02)
+    assert child.returncode == 0, "verifies"
+    return peak_kib / 1024
 
 
 def _timed(step: Callable[[], T]) -> tuple[T, float]:

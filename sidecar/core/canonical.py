@@ -35,6 +35,7 @@ DEPTH_MAX = 16  # our deepest document, trust, nests 4
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Id16 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]  # 16 bytes, hex
 Count = Annotated[int, msgspec.Meta(ge=0, lt=INTEGER_LIMIT)]
+Integer = Annotated[int, msgspec.Meta(gt=-INTEGER_LIMIT, lt=INTEGER_LIMIT)]
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9._-]{0,62}\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=512)]
 # Of a header, in lower case.

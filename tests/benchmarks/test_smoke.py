@@ -73,7 +73,7 @@ def test_audit_checks_and_proves_what_it_wrote(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("audit-*.json")
     kept = json.loads(path.read_text())
-    assert [target["number"] for target in kept["targets"]] == [14]
+    assert [target["number"] for target in kept["targets"]] == [14, 14]
     assert all(value > 0 for found in kept["rounds"] for value in found.values())
 
 

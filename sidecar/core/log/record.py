@@ -23,7 +23,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from sidecar.core import canonical
-from sidecar.core.canonical import Count, Sha256, Strict
+from sidecar.core.canonical import Count, FieldName, Integer, Sha256, Strict
 from sidecar.core.reason import ProtocolError, Reason
 
 VERSION = 1
@@ -63,9 +63,9 @@ class Decision(Strict, frozen=True, kw_only=True):
     decision: Literal["permit", "deny"]
     decision_id: str
     epoch: EpochRef | None
-    headers: dict[str, str] | UnsetType = UNSET
+    headers: dict[FieldName, str] | UnsetType = UNSET
     inst: str
-    lease_ms_left: int | None
+    lease_ms_left: Integer | None
     method: str
     parent_id: str | None
     path: str
@@ -79,7 +79,7 @@ class Decision(Strict, frozen=True, kw_only=True):
     subject_h: str | None
     tenant_h: str | UnsetType = UNSET
     trace_id: str | None
-    trust_v: int | None
+    trust_v: Integer | None
     ts: Count
     type: Literal["decision"]
     upstream: str | None
@@ -138,6 +138,13 @@ class StateChange(Strict, frozen=True):
 Record = Decision | Outcome | StateChange
 
 
+# Of the two kinds that a log is full of.
+_DECISION = msgspec.json.Decoder(Decision)
+_OUTCOME = msgspec.json.Decoder(Outcome)
+_OUTCOME_END = b'"type":"outcome","v":1}'
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
 def decision_id(boot: str, seq: int) -> str:
     """The id that the client is told: boot id and index, so it can be found without a search."""
     return f"{boot}-{seq}"
@@ -148,6 +155,32 @@ def parse(line: bytes) -> Record:
 
     Raises:
         ProtocolError: NONCANONICAL, OVERSIZE or TYPE_CONFUSION.
+    """
+    if len(line) <= MAX_BYTES and (said := _usual(line)) is not None:
+        return said
+    return parse_any(line)
+
+
+def _usual(line: bytes) -> Decision | Outcome | None:
+    """A decision or an outcome; None for anything else, and for whatever is wrong with one.
+
+    It is its own line when it is written as that line again: the fields stand in alphabetical
+    order, and their types leave room for nothing but what has a canonical form. So this accepts
+    what `parse_any` accepts, in less than half of its time.
+    """
+    decoder = _OUTCOME if line.endswith(_OUTCOME_END) else _DECISION
+    try:
+        said = decoder.decode(line)
+        return said if _ENCODER.encode(said) == line else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def parse_any(line: bytes) -> Record:
+    """The same for any kind, and with every reason why not: checks the form, then the fields.
+
+    Raises:
+        ProtocolError: as `parse`.
     """
     value = canonical.parse(line, MAX_BYTES)
     if not isinstance(value, dict):

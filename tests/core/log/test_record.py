@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core import canonical
@@ -106,6 +106,59 @@ def test_a_change_of_state_round_trips(said: StateChange) -> None:
     again = record.parse(line)
     assert again == said
     assert canonical.dump(again) == line
+
+
+def said_of(parse: Callable[[bytes], record.Record], line: bytes) -> record.Record | Reason:
+    try:
+        return parse(line)
+    except ProtocolError as error:
+        return error.reason
+
+
+SPOILS: list[Callable[[bytes], bytes]] = [
+    lambda line: line + b" ",
+    lambda line: line.replace(b'":', b'": ', 1),
+    lambda line: line.replace(b'"seq":', b'"seq":0'),
+    lambda line: line.replace(b'"seq":', b'"seq":-'),
+    lambda line: line.replace(b',"ts":', b'.0,"ts":'),
+    lambda line: line.replace(b',"ts":', b'e0,"ts":'),
+    lambda line: line.replace(b'"ts":', b'"ts":%d' % INTEGER_LIMIT),
+    lambda line: line.replace(b'"ts":', b'"ts":1,"ts":'),
+    lambda line: line.replace(b'"lease_ms_left":', b'"lease_ms_left":-%d' % INTEGER_LIMIT),
+    lambda line: line.replace(b'"lease_ms_left":', b'"lease_ms_left":9' + b"9" * 400),
+    lambda line: line.replace(b'"path":"', b'"path":"\\u0041'),
+    lambda line: line.replace(b'"path":"', b'"path":"\\ud800'),
+    lambda line: line.replace(b'"path":"', b'"path":"\xff'),
+    lambda line: line.replace(b'"path":"', b'"path":"\\/'),
+    lambda line: line.replace(b'"inst":', b'"headers":{"b":"","a":""},"inst":'),
+    lambda line: line.replace(b'"inst":', b'"headers":{"a":"","a":""},"inst":'),
+    lambda line: line.replace(b'"inst":', b'"headers":{"\xc3\xa9":""},"inst":'),
+    lambda line: line.replace(b'"inst":', b'"headers":{},"inst":'),
+    lambda line: line.replace(b'"tenant_h":', b'"tenant_h":null,"x":'),
+    lambda line: line.replace(b'"type":"outcome"', b'"type":"decision"'),
+    lambda line: line.replace(b'"type":"decision"', b'"type":"start"'),
+    lambda line: line.replace(b'"v":1', b'"v":true'),
+    lambda line: line.replace(b'"parent_id":null,', b""),
+]
+
+
+@settings(max_examples=25, deadline=None)
+@given(decisions | outcomes)
+def test_the_short_way_to_read_a_line_says_what_the_long_one_says(said: Decision | Outcome) -> None:
+    for spoil in SPOILS:
+        line = spoil(canonical.dump(said))
+        assert said_of(record.parse, line) == said_of(record.parse_any, line), line
+
+
+@settings(deadline=None)
+@given(decisions | outcomes, st.data())
+def test_so_it_does_of_a_line_with_any_byte_changed(
+    said: Decision | Outcome, data: st.DataObject
+) -> None:
+    raw = bytearray(canonical.dump(said))
+    raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    line = bytes(raw)
+    assert said_of(record.parse, line) == said_of(record.parse_any, line)
 
 
 def test_fields_stand_in_alphabetical_order() -> None:
