@@ -121,14 +121,26 @@ def _medians(unit: str, document: Document) -> str:
 
 def fleetbeat(document: Document) -> str:
     """What a fleet costs its authority."""
+    options = document["options"]
+    return _plain(f"{options['instances']} instances, {options['peers']} peers", document)
+
+
+def audit(document: Document) -> str:
+    """What the log costs out of band, and whoever checks it."""
+    return _plain(f"{document['options']['records']:,} records", document)
+
+
+def halts(document: Document) -> str:
+    """How fast a fleet stops."""
+    return _plain(f"{document['options']['followers']} followers", document)
+
+
+def _plain(what: str, document: Document) -> str:
     rows = [
         (name, _cell(found), f"{found['min']:,.1f} to {found['max']:,.1f}")
         for name, found in document["summary"].items()
     ]
-    options = document["options"]
-    return table(
-        (f"{options['instances']} instances, {options['peers']} peers", "median", "range"), rows
-    )
+    return table((what, "median", "range"), rows)
 
 
 def workload(document: Document) -> str:
@@ -221,6 +233,8 @@ SECTIONS: dict[str, Callable[[Document], str]] = {
     "decide": decide,
     "simulate": simulate,
     "fleetbeat": fleetbeat,
+    "audit": audit,
+    "halts": halts,
     **dict.fromkeys(COLUMNS, workload),
     "hostile": hostile,
 }
