@@ -57,6 +57,69 @@ def roots(runs: list[proof.Run], size: int) -> list[bytes]:
     return found.hashes()
 
 
+# Source: transparency-dev/merkle v0.0.2, proof/verify_test.go; their leaves count from 1 there, and
+# the leaves and roots are those of test_merkle.
+PUBLISHED = [
+    merkle.leaf_hash(bytes.fromhex(leaf))
+    for leaf in (
+        "", "00", "10", "2021", "3031", "40414243", "5051525354555657",
+        "606162636465666768696a6b6c6d6e6f",
+    )
+]  # fmt: skip
+INCLUSIONS = [
+    (0, 1, ()),
+    (0, 8, ("96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4")),
+    (5, 8, ("bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+            "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7")),
+    (2, 3, ("fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",)),
+    (1, 5, ("6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b")),
+]  # fmt: skip
+CONSISTENCIES = [
+    (1, 1, ()),
+    (1, 8, ("96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4")),
+    (6, 8, ("0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+            "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7")),
+    (2, 5, ("5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b")),
+    (6, 7, ("0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+            "b08693ec2e721597130641e8211e7eedccb4c26413963eee6c1e2ed16ffb1a5f",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7")),
+]  # fmt: skip
+
+
+def made(runs: list[proof.Run], size: int) -> list[str]:
+    found = Roots(runs)
+    for leaf in PUBLISHED[:size]:
+        found.take(leaf)
+    return [one.hex() for one in found.hashes()]
+
+
+@pytest.mark.parametrize(("index", "size", "published"), INCLUSIONS)
+def test_inclusion_is_the_published_proof(
+    index: int, size: int, published: tuple[str, ...]
+) -> None:
+    assert made(proof.inclusion(index, size), size) == list(published)
+    hashes = [bytes.fromhex(one) for one in published]
+    assert merkle.included(index, size, PUBLISHED[index], hashes, mth(PUBLISHED[:size]))
+
+
+@pytest.mark.parametrize(("old", "size", "published"), CONSISTENCIES)
+def test_consistency_is_the_published_proof(
+    old: int, size: int, published: tuple[str, ...]
+) -> None:
+    assert made(proof.consistency(old, size), size) == list(published)
+    hashes = [bytes.fromhex(one) for one in published]
+    assert proof.consistent(old, size, mth(PUBLISHED[:old]), mth(PUBLISHED[:size]), hashes)
+
+
 @given(SIZES, st.data())
 def test_inclusion_is_the_path_of_the_rfc_and_is_accepted(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
