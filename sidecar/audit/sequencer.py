@@ -289,11 +289,11 @@ class Sequencer:
         self._trip = None
         try:
             prepared, took_us = trip.result.result()
+            self._journal.flushed(trip.flush, prepared)
         except OSError as error:
             self._journal.fail(error)
             self._place(UNWRITABLE)
             return
-        self._journal.flushed(trip.flush, prepared)
         self._clean_ns = trip.began.boot
         self._count_sync(took_us)
         if trip.carries is not None:

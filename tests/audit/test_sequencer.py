@@ -384,6 +384,34 @@ async def test_segments_are_prepared_and_retired_on_the_way(folder: Path, gate: 
     assert (report.records, report.fault) == (200, None)
 
 
+async def test_a_full_segment_that_cannot_be_closed_holds_the_gate(
+    folder: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems tell of a failed write only then. It must not end what watches the disk."""
+    journal = journals.open_journal(folder, segment_bytes=1500)
+    recorder = journals.make_recorder(journal, gate)
+    settings = sections.Audit(dir=folder, sync_period_ms=1)
+    sequence = Sequencer(
+        journal, SIGNER, ORIGIN, settings, clock=Clock(), place=gate.place, lift=gate.lift
+    )
+    first, close = journal._current, os.close
+
+    def refuse(descriptor: int) -> None:
+        close(descriptor)
+        if descriptor == first:
+            raise OSError(errno.EDQUOT, "quota exceeded")
+
+    monkeypatch.setattr(os, "close", refuse)
+    async with running(sequence):
+        while not gate.snapshot.holds:
+            recorder.decision(DENIAL, HEAD, None, builders.now())
+            await asyncio.sleep(0.002)
+        assert gate.snapshot.holds[0].reason is Reason.AUDIT_UNWRITABLE
+        assert recorder.decision(DENIAL, HEAD, None, builders.now()) is None
+    monkeypatch.setattr(os, "close", close)
+    journal.close()
+
+
 async def test_syncs_are_counted_by_duration(recorder: Recorder, sequence: Sequencer) -> None:
     append(recorder, 1)
     async with running(sequence):
