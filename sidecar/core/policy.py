@@ -14,57 +14,35 @@ The compiled form is made once per epoch, off the hot path.
 Source: protocol b.1 (policy semantics); conventions 5.
 """
 
-from typing import Annotated, Literal
-
-import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from sidecar.core import canonical, paths, recording
-from sidecar.core.canonical import FieldName, Name, Strict
 from sidecar.core.head import Header, RequestHead
 from sidecar.core.paths import PathIndex
+from sidecar.core.policy_body import (
+    DRAIN_MAX_MS,
+    TYPE,
+    Body,
+    DrainBody,
+    FieldValue,
+    HeaderEquals,
+    Method,
+    RuleBody,
+)
 from sidecar.core.reason import ProtocolError, Reason
 
+__all__ = [
+    "DENY_ALL", "DRAIN_MAX_MS", "MAX_BYTES", "MEDIA_TYPE", "TYPE", "Body", "DrainBody",
+    "FieldValue", "HeaderEquals", "Method", "Policy", "Rule", "RuleBody", "check", "parse",
+]  # fmt: skip
+
 MEDIA_TYPE = "application/vnd.epochgate.policy.v1+json"
-TYPE = "urn:epochgate:policy:v1"
 MAX_BYTES = 1024 * 1024  # bytes; a blob
-DRAIN_MAX_MS = 300_000
 
-Method = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3,16}\Z")]
-FieldValue = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")]
-
-
-class HeaderEquals(Strict, frozen=True):
-    """One header condition: name in lower case, value compared byte for byte."""
-
-    name: FieldName
-    value: FieldValue
-
-
-class DrainBody(Strict, frozen=True):
-    """Running exchanges may go on for so long after the lease has lapsed; milliseconds."""
-
-    drain_ms: Annotated[int, msgspec.Meta(ge=1, le=DRAIN_MAX_MS)]
-
-
-class RuleBody(Strict, frozen=True):
-    """One rule as it is signed. `in_flight`: what becomes of running exchanges at containment."""
-
-    name: Name
-    action: Literal["permit", "deny"]
-    methods: tuple[Method, ...]
-    paths: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    headers: tuple[HeaderEquals, ...]
-    in_flight: Literal["cut"] | DrainBody
-
-
-class Body(Strict, frozen=True):
-    """A policy bundle as it is signed. Without `audit` it has the bytes that it always had."""
-
-    type: str = msgspec.field(name="_type")
-    name: Name
-    rules: tuple[RuleBody, ...]
-    audit: recording.Body | UnsetType = UNSET
+# What a bundle may say and this build does not keep yet: refused, never ignored.
+_UNKEPT = (
+    "annotations", "budgets", "mode", "model", "parent", "rollout", "validations", "variables",
+)  # fmt: skip
 
 
 class Rule:
@@ -138,12 +116,20 @@ def parse(raw: bytes) -> Policy:
 def check(body: Body) -> list[str]:
     """Everything that is wrong with a bundle, one line each, for the person who wrote it."""
     problems = [] if body.type == TYPE else [f"_type is {body.type!r}, not {TYPE!r}"]
+    problems += [
+        f"{key}: is not kept by this build" for key in _UNKEPT if getattr(body, key) is not UNSET
+    ]
     names: set[str] = set()
     for index, rule in enumerate(body.rules):
         where = f"rules[{index}] ({rule.name})"
         if rule.name in names:
             problems.append(f"{where}: name is used twice")
         names.add(rule.name)
+        problems += [
+            f"{where}: {key} is not kept by this build"
+            for key in ("conditions", "validations")
+            if getattr(rule, key) is not UNSET
+        ]
         for path in rule.paths:
             wrong = paths.problem(path)
             if wrong:
