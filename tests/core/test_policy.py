@@ -173,7 +173,7 @@ def test_a_rule_drains_for_as_long_as_was_signed() -> None:
         (raw(rule("a", headers=[{"name": "x", "value": "a\r\nb"}])), "regex"),
         (raw(rule("A")), "regex"),
         (raw(rule("a", unknown=1)), "unknown"),
-        (raw(mode="shadow"), "unknown"),
+        (raw(shadow=True), "unknown"),
         (raw(_type="urn:epochgate:routes:v1"), "_type is"),
         (b"", ""),
         (raw(rule("a")) + b"\n", "canonical"),
