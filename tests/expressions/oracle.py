@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from cel_expr_python import cel  # type: ignore[import-untyped]
+from cel_expr_python.ext.ext_strings import ExtStrings  # type: ignore[import-untyped]
 
 from sidecar.cli.cel import CelError, compile_expression
 from sidecar.core.expression import EvaluationError, Type, lower
@@ -53,7 +54,9 @@ class Oracle:
 
     def __init__(self, names: Mapping[str, Type]) -> None:
         self._names = names
-        self._env = cel.NewEnv(variables={name: _type(kind) for name, kind in names.items()})
+        self._env = cel.NewEnv(
+            variables={name: _type(kind) for name, kind in names.items()}, extensions=[ExtStrings()]
+        )
         self._getters = {name: _getter(name) for name in names}
 
     def ask(self, text: str, worlds: Sequence[World]) -> Iterator[Answers]:

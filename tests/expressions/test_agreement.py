@@ -1,4 +1,4 @@
-"""That what a sidecar evaluates is CEL: the library and our closures agree, on values and errors."""
+"""That what a sidecar evaluates is CEL: the library and our closures agree, also on errors."""
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st

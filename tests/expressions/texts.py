@@ -213,7 +213,7 @@ _FORMS: Mapping[Type, list[str]] = {
     ],
     INT: [
         *["({int} + {int})", "({int} - {int})", "({int} * {int})", "({int} / {int})", "({int} % {int})"] * 3,
-        "-({int})", "{ints}[{int}]", "size({string})", "{string}.size()", "size({strings})",
+        "-({int})", "{string}.indexOf({string})", "{ints}[{int}]", "size({string})", "{string}.size()", "size({strings})",
         "{ints}.size()", "size({headers})", *["int({string})"] * 3, "int({timestamp})", "int({int})",
         *[f"{{timestamp}}.get{part}()" for part in (
             "FullYear", "Month", "Date", "DayOfMonth", "DayOfWeek", "DayOfYear", "Hours", "Minutes",
@@ -225,6 +225,7 @@ _FORMS: Mapping[Type, list[str]] = {
         *["({string} + {string})"] * 3, "{strings}[{int}]", *["{headers}[{string}]"] * 3,
         "request.headers.host", "{headers}.a", "string({int})", "string({bool})",
         "string({duration})", "string({timestamp})", "string({string})",
+        "{string}.lowerAscii()", "{string}.upperAscii()", "{string}.substring({int})",
     ],
     DURATION: [
         *["({duration} + {duration})", "({duration} - {duration})"] * 2,
@@ -237,6 +238,7 @@ _FORMS: Mapping[Type, list[str]] = {
     STRINGS: [
         "({strings} + {strings})", "{strings}.filter(x, {bool@x:string})", "{ints}.map(x, {string@x:int})",
         "{strings}.map(y, {bool@y:string}, {string@y:string})", "[{string}, {string}]",
+        "{string}.split({string})",
     ],
     INTS: [
         "({ints} + {ints})", "{ints}.filter(y, {bool@y:int})", "{strings}.map(x, {int@x:string})",

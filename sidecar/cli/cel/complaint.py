@@ -17,8 +17,9 @@ _FIRST = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?:\n \| |\Z)", re.DOTALL
 FUNCTIONS = (
     "all", "bool", "contains", "duration", "endsWith", "exists", "exists_one", "filter",
     "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours",
-    "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "has", "int", "map", "size",
-    "startsWith", "string", "timestamp",
+    "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "has", "indexOf", "int",
+    "lowerAscii", "map", "size", "split", "startsWith", "string", "substring", "timestamp",
+    "upperAscii",
 )  # fmt: skip
 _PLAIN = {"google.protobuf.Timestamp": "timestamp", "google.protobuf.Duration": "duration"}
 
@@ -26,6 +27,8 @@ _PLAIN = {"google.protobuf.Timestamp": "timestamp", "google.protobuf.Duration": 
 def explained(complaint: str, text: str, names: Collection[str]) -> CelError:
     """The error to raise for a complaint about `text`, in which `names` can be used."""
     first = _FIRST.search(complaint)
+    if "recursion" in complaint:  # without a place
+        return CelError(1, 1, "the expression is nested too deep", "make variables of its parts")
     if first is None:
         return CelError(1, 1, complaint.removeprefix("INVALID_ARGUMENT: "))
     line, column, said = int(first[1]), int(first[2]), first[3].strip()

@@ -17,6 +17,8 @@ FORMS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "double": ("numbers with a point are not supported", "write whole numbers, or a duration"),
         "bytes": ("bytes are not supported", "write 'text', not b'text'"),
         "type": ("names of types are not supported", "types are checked here; compare values only"),
+        # cel-expr-python 0.1.3 takes no end that is the length of the text, against its specification
+        "substring": ("substring() with an end is not supported", "write substring(start)"),
         "dyn": ("types are not certain here", "do not mix types in a list or a map"),
         "optional": ("optional values are not supported", "write has(...) ? ... : ..."),
         "empty list": ("an empty list is not supported", "size(...) == 0 tells if one is empty"),
@@ -42,6 +44,8 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "matches() is not supported",
             "its cost has no bound; use startsWith, endsWith, contains, or in ['a', 'b']",
         ),
+        # cel-expr-python 0.1.3 takes no end that is the length of the text, against its specification
+        "substring": ("substring() with an end is not supported", "write substring(start)"),
         "dyn": ("dyn() is not supported", "each value has one type; leave dyn() out"),
         "type": ("type() is not supported", "types are checked here; leave type() out"),
     }
@@ -63,7 +67,7 @@ def refused(overload: str, function: str) -> tuple[str, str]:
             return row
     if function in _FUNCTIONS:
         return _FUNCTIONS[function]
-    return f"{shown(function)} with these operands is not supported", TABLE
+    return f"{shown(function)} is not supported like this", TABLE
 
 
 def shown(function: str) -> str:

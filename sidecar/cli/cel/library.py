@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 
 from cel_expr_python import cel  # type: ignore[import-untyped]
+from cel_expr_python.ext.ext_strings import ExtStrings  # type: ignore[import-untyped]
 
 from sidecar.core.expression.kind import INT_MAX, INT_MIN, NS_PER_S, Type
 
@@ -55,7 +56,9 @@ def nanoseconds(kind: str, text: str) -> int | None:
 
 @lru_cache(maxsize=8)  # the expressions of one policy mostly know the same names
 def _env(names: tuple[tuple[str, Type], ...]) -> cel.Env:
-    return cel.NewEnv(variables={name: _type(kind) for name, kind in names})
+    return cel.NewEnv(
+        variables={name: _type(kind) for name, kind in names}, extensions=[ExtStrings()]
+    )
 
 
 @cache
