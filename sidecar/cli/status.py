@@ -18,6 +18,7 @@ MAX_BYTES = 1024 * 1024
 TIMEOUT_S = 5
 _MS_PER_S = 1000
 _STOPS = {"all": "everything here", "matching": "matching requests", "nothing": "nothing here"}
+_HALVES = {"within": "the policy itself", "otherwise": "what it has for the other pods"}
 
 
 @click.command(epilog="Example: epochgate status -w")
@@ -105,7 +106,12 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "behind it", " ".join(lease["peers"]) if lease else None
     if value.get("instance"):
         yield "instance", value["instance"]
-    yield from _epoch(value.get("epoch") or {})
+    epoch, policy = value.get("epoch") or {}, value.get("policy") or {}
+    yield from _epoch(epoch)
+    if "observe" in (epoch.get("enforcement"), policy.get("mode")):
+        yield "policy is", "only observed: what it does not permit is let through"
+    if policy.get("rollout"):
+        yield "rollout", _HALVES[policy["rollout"]]
     yield "trust", f"version {value['trust_version']}" if value.get("trust_version") else None
     for name in ("policy", "routes"):
         bundle = value.get(name) or {}
@@ -136,8 +142,6 @@ def _epoch(epoch: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "epoch", f"{epoch['seq']} ({epoch['sha256']})" if epoch else None
     if epoch:
         yield "epoch ends", _when(epoch["not_after"])
-    if epoch.get("enforcement") == "observe":
-        yield "policy is", "only observed: what it does not permit is let through"
     if epoch.get("tenants"):
         yield "tenants", ", ".join(epoch["tenants"])
 
