@@ -23,9 +23,9 @@ def value_of(name: str) -> dict[str, Json]:
     return expression(["name", name])
 
 
-def constant(value: bool | str) -> dict[str, Json]:  # noqa: FBT001 (a value, no switch)
-    """`value`."""
-    return expression(["bool" if isinstance(value, bool) else "string", value])
+def text(value: str) -> dict[str, Json]:
+    """`"value"`."""
+    return expression(["string", value])
 
 
 def header_value(name: str) -> dict[str, Json]:
@@ -36,3 +36,7 @@ def header_value(name: str) -> dict[str, Json]:
 def expression(*nodes: Node) -> dict[str, Json]:
     """Its signed form."""
     return {"code": [*nodes], "text": f"made of {len(nodes)} nodes"}
+
+
+TRUE = expression(["bool", True])
+FALSE = expression(["bool", False])

@@ -5,8 +5,8 @@ Rules:
 * `decision` returns the id of a record that the kernel has, or None: then nothing may be forwarded,
   and a latched hold says so. The hold is placed before the answer is returned.
 * Never recorded: query, bodies, headers but the trace id and those that the signed policy lists or
-  makes an annotation of. A path is cut, and what is not ASCII in it is written as `\xNN`, so that a record cannot play tricks
-  on a terminal. Who asked, and for whom, is a keyed digest.
+  makes an annotation of. A path is cut, and what is not ASCII in it is written as `\xNN`, so that a
+  record cannot play tricks on a terminal. Who asked, and for whom, is a keyed digest.
 * Each permit gets exactly one outcome, when its exchange has ended.
 * What does not change from request to request is put together once per snapshot.
 

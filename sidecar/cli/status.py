@@ -106,12 +106,7 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "behind it", " ".join(lease["peers"]) if lease else None
     if value.get("instance"):
         yield "instance", value["instance"]
-    epoch, policy = value.get("epoch") or {}, value.get("policy") or {}
-    yield from _epoch(epoch)
-    if "observe" in (epoch.get("enforcement"), policy.get("mode")):
-        yield "policy is", "only observed: what it does not permit is let through"
-    if policy.get("rollout"):
-        yield "rollout", _HALVES[policy["rollout"]]
+    yield from _epoch(value.get("epoch") or {}, value.get("policy") or {})
     yield "trust", f"version {value['trust_version']}" if value.get("trust_version") else None
     for name in ("policy", "routes"):
         bundle = value.get(name) or {}
@@ -138,10 +133,14 @@ def _validations(found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, obje
         yield f"validation {item['number']}", f"{item['name']}: {' '.join(item['reasons'])}"
 
 
-def _epoch(epoch: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+def _epoch(epoch: Mapping[str, Any], policy: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "epoch", f"{epoch['seq']} ({epoch['sha256']})" if epoch else None
     if epoch:
         yield "epoch ends", _when(epoch["not_after"])
+    if "observe" in (epoch.get("enforcement"), policy.get("mode")):
+        yield "policy is", "only observed: what it does not permit is let through"
+    if policy.get("rollout"):
+        yield "rollout", _HALVES[policy["rollout"]]
     if epoch.get("tenants"):
         yield "tenants", ", ".join(epoch["tenants"])
 

@@ -2,12 +2,12 @@
 
 Rules:
 
-* Each is checked by itself (`expression/checking.py`): that it is one, that its names are known, and
-  that it gives what its place asks for. So none can meet a value of a wrong kind while it decides.
+* Each is checked by itself (`expression/checking.py`): that it is one, that its names are known,
+  and that it gives what its place asks for. So none meets a value of a wrong kind when it decides.
 * Clauses of a rule, together with those of the whole policy, have different names: a record that
   names one names it for sure.
-* All that one request can make us ask costs at most `STEPS_MAX`, however many rules it passes. Rules
-  with a wildcard count as if every path met them: what is reckoned is never too little.
+* All that one request can make us ask costs at most `STEPS_MAX`, however many rules it passes.
+  Rules with a wildcard count as if every path met them: what is reckoned is never too little.
 
 Source: conventions 5.
 """
@@ -90,8 +90,9 @@ class _Check:
         conditions, validations = listed(rule.conditions), listed(rule.validations)
         if validations and rule.action == "deny":
             self.problems.append(f"{where}: validations of a rule that denies are never asked")
-        clauses = (*conditions, *validations, *listed(body.validations))
-        self._unique(where, "clause", [one.name for one in clauses])
+        names = [one.name for one in conditions]
+        names += [one.name for one in (*validations, *listed(body.validations))]
+        self._unique(where, "clause", names)
         return self.validations(f"{where}.", validations) + sum(
             self._one(f"{where}.conditions[{number}] ({one.name})", one.expression, BOOL)[1]
             for number, one in enumerate(conditions)

@@ -2,16 +2,16 @@
 
 Rules:
 
-* One `Facts` is one request at one instant: what is asked twice has one answer. A variable is worked
-  out once, when something first asks for it, and one that fails fails each time.
+* One `Facts` is one request at one instant: what is asked twice has one answer. A variable is
+  worked out once, when something first asks for it, and one that fails fails each time.
 * Bytes become text without loss: what is no UTF-8 becomes surrogates, which equal nothing that a
   policy can spell. So nobody slips into a comparison by an encoding.
 * `request.headers` has names in lower case; lines of one name are joined by a comma, as HTTP says.
   `_` in a name stays what it is. Who a request is from or for is told by `request.model`, `tenant`
   and `agent`: they come from the headers that the signed route table declares, and are empty unless
   exactly one line says it (`head.one_value`).
-* Ages are counted on the wall clock and never negative; what is left of the lease is the time to the
-  earlier of its two deadlines.
+* Ages are counted on the wall clock and never negative; what is left of the lease is the time to
+  the earlier of its two deadlines.
 
 Durations are whole nanoseconds, instants nanoseconds since 1970 (`expression/kind.py`).
 

@@ -58,6 +58,7 @@ MAX_BYTES = 1024 * 1024  # bytes; a blob
 # What a bundle may say and this build does not keep yet: refused, never ignored.
 _UNKEPT = ("budgets", "model", "parent")
 
+
 @dataclass(slots=True)
 class Verdict:
     """What a policy with expressions says about a request.
@@ -150,15 +151,15 @@ class Policy:
             if rule.headers and not headers_hold(rule, head.headers):
                 continue
             found.rule = rule
-            if rule.conditions and not _all_hold(rule.conditions, known, found):
+            if rule.conditions and _unmet(rule.conditions, known, found) is not None:
                 continue
-            found.clause = None
+            found.clause = None  # of a rule before it
             if not rule.permits:
                 return Reason.POLICY_DENY
-            if _all_hold(rule.validations, known, found):
-                found.clause = None
+            unmet = _unmet(rule.validations, known, found)
+            if unmet is None:
                 return None
-            found.message = found.clause.told(known)
+            found.message = unmet.told(known)
             return Reason.POLICY_DENY
         found.rule = found.clause = None
         return Reason.POLICY_DENY
@@ -215,12 +216,14 @@ def _check(body: Body) -> list[str]:
     return problems + clause_check.problems(body)
 
 
-def _all_hold(asked: tuple[Clause, ...], known: Facts, found: Verdict) -> bool:
+def _unmet(asked: tuple[Clause, ...], known: Facts, found: Verdict) -> Clause | None:
+    """The first clause that is false; `found` says which one is asked, for when it fails."""
     for clause in asked:
         found.clause = clause
         if not clause.holds(known):
-            return False
-    return True
+            return clause
+    found.clause = None
+    return None
 
 
 DENY_ALL = Policy(Body(type=TYPE, name="deny-all", rules=()), b"")

@@ -123,7 +123,9 @@ def encode(snapshot: Snapshot) -> bytes:
             witnesses_needed=snapshot.witnesses.threshold,
             policy=_Blob(sha256=snapshot.policy.sha256, size=len(snapshot.policy.raw)),
             here=_Workload(
-                service=here.service, region=here.region, instance=here.instance,
+                service=here.service,
+                region=here.region,
+                instance=here.instance,
                 key_id=here.key_id,
             ),
             routes=_Blob(sha256=snapshot.routes.sha256, size=len(snapshot.routes.raw)),

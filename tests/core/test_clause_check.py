@@ -9,8 +9,8 @@ from sidecar.core.canonical import Json
 from tests import clauses
 from tests.core.test_policy import raw, refused, rule
 
-TRUE = clauses.constant(True)
-TEXT = clauses.constant("x")
+TRUE = clauses.TRUE
+TEXT = clauses.text("x")
 
 
 def condition(name: str, expression: Json = TRUE) -> dict[str, Json]:
@@ -41,7 +41,10 @@ def dear(steps: int) -> dict[str, Json]:
             {"conditions": [condition("a", clauses.value_of("request.body"))]},
             "rules[0] (r).conditions[0] (a): expression",
         ),
-        ({"conditions": [condition("a"), condition("a")]}, "rules[0] (r): clause 'a' is there twice"),
+        (
+            {"conditions": [condition("a"), condition("a")]},
+            "rules[0] (r): clause 'a' is there twice",
+        ),
         (
             {"conditions": [condition("a")], "validations": [condition("a")]},
             "clause 'a' is there twice",

@@ -138,7 +138,12 @@ def test_text_is_told_as_a_policy_would_spell_it(value: str) -> None:
 
 def test_what_is_asked_twice_is_worked_out_once() -> None:
     told, asked = known(), []
-    ask = facts.variable("variables.x", lambda facts: asked.append(facts) or len(asked))
+
+    def counts(facts: Facts) -> object:
+        asked.append(facts)
+        return len(asked)
+
+    ask = facts.variable("variables.x", counts)
     assert (ask(told), ask(told), len(asked)) == (1, 1, 1)
     assert ask(known()) == 2
     assert told.headers is told.headers

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sidecar.core import canonical, policy
 from sidecar.core.canonical import Json
-from sidecar.core.facts import NOWHERE, Facts, Workload
+from sidecar.core.clauses import Clause
+from sidecar.core.facts import Facts, Workload
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.policy import DENY_ALL, Policy, Verdict
@@ -206,7 +207,7 @@ def test_any_bytes_are_a_policy_or_a_protocol_error(bundle: bytes) -> None:
 # Expressions. What they are told is in `test_facts.py`, what is wrong with one in
 # `test_clause_check.py`, what they mean in `expression/`.
 
-TRUE, FALSE = clauses.constant(True), clauses.constant(False)
+TRUE, FALSE = clauses.TRUE, clauses.FALSE
 FAILS = clauses.header("x-absent", "a")
 
 
@@ -224,8 +225,8 @@ def judged(made: Policy, request: RequestHead | None = None) -> Verdict:
 
 
 def said(verdict: Verdict) -> tuple[Reason | None, str | None, str | None]:
-    rule, clause = verdict.rule, verdict.clause
-    return verdict.reason, rule and rule.name, clause and clause.name
+    rule = None if verdict.rule is None else verdict.rule.name
+    return verdict.reason, rule, None if verdict.clause is None else verdict.clause.name
 
 
 def test_a_policy_asks_only_when_it_has_something_to_ask() -> None:
@@ -237,7 +238,7 @@ def test_a_policy_asks_only_when_it_has_something_to_ask() -> None:
     assert compiled(rule("a"), annotations=[{"key": "k", "value_expression": CHAT}]).asks
 
 
-CHAT = clauses.constant("chat")
+CHAT = clauses.text("chat")
 
 
 @pytest.mark.parametrize(
@@ -345,13 +346,14 @@ def test_our_own_mistake_denies_and_is_told_apart() -> None:
         raise ZeroDivisionError
 
     (asked,) = made.rules[0].conditions
-    made.rules[0].conditions = (policy.Clause(asked.name, broken),)
+    made.rules[0].conditions = (Clause(asked.name, broken),)
     assert said(judged(made)) == (Reason.INTERNAL_ERROR, "a", "c0")
 
 
 @given(st.lists(st.sampled_from([TRUE, FALSE, FAILS]), max_size=4), st.booleans())
 def test_conditions_are_asked_in_order_until_one_is_not_true(
-    expressions: list[dict[str, Json]], permits: bool
+    expressions: list[dict[str, Json]],
+    permits: bool,  # noqa: FBT001 (drawn)
 ) -> None:
     """Against the sentence in the header of `policy.py`, spelt out."""
     action = "permit" if permits else "deny"

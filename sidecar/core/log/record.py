@@ -8,9 +8,10 @@ Rules:
   All of it is inside the hash.
 * Each request has exactly one end on record: its `deny` decision, or the one `outcome` that follows
   its `permit`.
-* Never in a record: bodies, query strings, header values other than the trace id and what the
-  signed policy lists (`core/recording.py`) or makes an annotation of. `subject_h` and `tenant_h` are keyed digests, there
-  when the policy asks for them; `req_h` and `resp_h` are for later use.
+* Never in a record: bodies, query strings, header values other than the trace id, unless the signed
+  policy lists a header (`core/recording.py`) or makes an annotation of it. `subject_h` and
+  `tenant_h` are keyed digests, there when the policy asks for them; `req_h` and `resp_h` are for
+  later use.
 * A field that is not there was not asked for, so records from before it was known have the bytes
   that they always had.
 * The fields stand in alphabetical order, so the fast encoder writes the canonical form; a property
