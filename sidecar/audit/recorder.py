@@ -4,9 +4,9 @@ Rules:
 
 * `decision` returns the id of a record that the kernel has, or None: then nothing may be forwarded,
   and a latched hold says so. The hold is placed before the answer is returned.
-* Never recorded: query, bodies, headers but the trace id and those that the signed policy lists. A
-  path is cut, and what is not ASCII in it is written as `\xNN`, so that a record cannot play tricks
-  on a terminal. Who asked, and for whom, is a keyed digest.
+* Never recorded: query, bodies, headers but the trace id and those that the signed policy lists or
+  makes an annotation of. A path is cut, and what is not ASCII in it is written as `\xNN`, so that a
+  record cannot play tricks on a terminal. Who asked, and for whom, is a keyed digest.
 * Each permit gets exactly one outcome, when its exchange has ended.
 * What does not change from request to request is put together once per snapshot.
 
@@ -37,6 +37,7 @@ from sidecar.core.log.record import (
     StateChange,
     StateType,
 )
+from sidecar.core.policy import Verdict
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import Route
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
@@ -49,6 +50,10 @@ UNWRITABLE = Hold(Reason.AUDIT_UNWRITABLE, HoldKind.LATCHED)
 # Of a request, for a policy that asks: listed headers, who asked, for whom.
 Told = tuple[dict[str, str] | UnsetType, str | None, str | UnsetType]
 NOTHING_TOLD: Told = (UNSET, None, UNSET)
+
+# Of a policy with expressions: its annotations, and the clause that denied.
+Said = tuple[dict[str, str] | UnsetType, str | UnsetType]
+NOTHING_ASKED: Said = (UNSET, UNSET)
 
 _encode = msgspec.json.Encoder().encode
 _path_max = record.PATH_MAX_BYTES
@@ -71,7 +76,7 @@ class Recorder:
 
     __slots__ = (
         "_beat", "_boot", "_digest_key", "_epoch", "_instance", "_journal", "_later", "_place",
-        "_policy_sha", "_receipts", "_recording", "_settling", "_snapshot", "_trust",
+        "_policy_sha", "_receipts", "_recording", "_rollout", "_settling", "_snapshot", "_trust",
     )  # fmt: skip
 
     def __init__(
@@ -122,10 +127,13 @@ class Recorder:
         route, reason = _verdict(decision)
         rule, lease, asked = decision.rule, snapshot.lease, self._recording
         headers, subject, tenant = self._told(head) if asked.tells and head else NOTHING_TOLD
+        annotations, clause = NOTHING_ASKED if decision.verdict is None else _said(decision.verdict)
         line = _encode(
             Decision(
+                annotations=annotations,
                 beat=self._beat,
                 boot=self._boot,
+                clause=clause,
                 decision="deny" if route is None else "permit",
                 decision_id=decision_id,
                 epoch=self._epoch,
@@ -139,6 +147,7 @@ class Recorder:
                 prev=journal.prev,
                 reason=None if reason is None else reason.code,
                 req_h=None,
+                rollout=self._rollout,
                 route=None if route is None else route.name,
                 rule=None if rule is None else rule.name,
                 seq=seq,
@@ -290,6 +299,7 @@ class Recorder:
         self._trust = snapshot.trust_version or None
         self._policy_sha = snapshot.policy.sha256 or None
         self._recording = snapshot.policy.recording
+        self._rollout = snapshot.policy.half or UNSET
         self._beat: BeatRef | None = None
         self._epoch: EpochRef | None = None
         if lease is not None:
@@ -316,6 +326,10 @@ def _verdict(decision: Permit | Denial) -> tuple[Route | None, Reason | None]:
     if isinstance(decision, Permit):
         return decision.route, decision.observed
     return None, decision.reason
+
+
+def _said(verdict: Verdict) -> Said:
+    return verdict.annotations or UNSET, UNSET if verdict.clause is None else verdict.clause.name
 
 
 def _listed(head: RequestHead, names: tuple[bytes, ...]) -> dict[str, str]:

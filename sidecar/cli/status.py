@@ -18,6 +18,7 @@ MAX_BYTES = 1024 * 1024
 TIMEOUT_S = 5
 _MS_PER_S = 1000
 _STOPS = {"all": "everything here", "matching": "matching requests", "nothing": "nothing here"}
+_HALVES = {"within": "the policy itself", "otherwise": "what it has for the other pods"}
 
 
 @click.command(epilog="Example: epochgate status -w")
@@ -105,7 +106,7 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "behind it", " ".join(lease["peers"]) if lease else None
     if value.get("instance"):
         yield "instance", value["instance"]
-    yield from _epoch(value.get("epoch") or {})
+    yield from _epoch(value.get("epoch") or {}, value.get("policy") or {})
     yield "trust", f"version {value['trust_version']}" if value.get("trust_version") else None
     for name in ("policy", "routes"):
         bundle = value.get(name) or {}
@@ -132,12 +133,14 @@ def _validations(found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, obje
         yield f"validation {item['number']}", f"{item['name']}: {' '.join(item['reasons'])}"
 
 
-def _epoch(epoch: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+def _epoch(epoch: Mapping[str, Any], policy: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "epoch", f"{epoch['seq']} ({epoch['sha256']})" if epoch else None
     if epoch:
         yield "epoch ends", _when(epoch["not_after"])
-    if epoch.get("enforcement") == "observe":
+    if "observe" in (epoch.get("enforcement"), policy.get("mode")):
         yield "policy is", "only observed: what it does not permit is let through"
+    if policy.get("rollout"):
+        yield "rollout", _HALVES[policy["rollout"]]
     if epoch.get("tenants"):
         yield "tenants", ", ".join(epoch["tenants"])
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from sidecar.core import canonical, envelope, layout, policy, routes
 from sidecar.core.envelope import Envelope, Payload
+from sidecar.core.facts import NOWHERE, Workload
 from sidecar.core.instant import WallMs
 from sidecar.core.marks import ObjectMark
 from sidecar.core.objects import epoch
@@ -51,10 +52,12 @@ class Archive:
 
     Args:
         trust: The trust document in force.
+        here: Where policies are to be in force; whoever only vouches for them is nowhere.
     """
 
-    def __init__(self, trust: Trust) -> None:
+    def __init__(self, trust: Trust, here: Workload = NOWHERE) -> None:
         self._trust = trust
+        self._here = here
         self._raw: dict[str, bytes] = {}  # payload or blob digest -> envelope or blob bytes
         self._epochs: dict[str, Epoch] = {}
         self._policies: dict[str, Policy] = {}
@@ -122,7 +125,7 @@ class Archive:
             )
         if said.media_type != policy.MEDIA_TYPE:
             raise ProtocolError(Reason.POLICY_INVALID, f"is {said.media_type[:64]}")
-        known = self._policies[said.sha256] = policy.parse(raw)
+        known = self._policies[said.sha256] = policy.parse(raw, self._here)
         return known
 
     def routes(self, said: RoutesRef) -> Routes | Missing:

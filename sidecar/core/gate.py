@@ -7,8 +7,12 @@ Rules:
 * The order is fixed: exempt, holds, lease, route, scoped orders, policy. So one input has one
   reason.
 * An exemption is another type than a permit: it can never be mistaken for a lease.
-* Under an epoch that says `observe` what the policy does not permit is let through, and the permit
-  says so. Only the signed epoch behind the lease can say it, and it concerns the policy alone.
+* Under an epoch that says `observe`, or whose policy does, what the policy does not permit is let
+  through, and the permit says so. Only the signed epoch behind the lease, or the policy that this
+  epoch names, can say it, and it concerns the policy alone: what we failed to judge is denied.
+* A running exchange is judged anew when policy or routes are other objects than before, and by no
+  passing of time: an expression about an hour or an age is asked when a request begins, and then
+  only under another policy. What bounds a running exchange is its lease.
 * Every request, and every chunk of a running exchange, compares *both* clocks with their deadlines.
   A timer that fires is never the reason why something stops; it only makes somebody look again.
 
@@ -18,11 +22,13 @@ Source: protocol b.4; hardening E-G1, E-G2, E-G6.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sidecar.core.facts import Facts
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import NS_PER_MS, BootNs, Now
-from sidecar.core.policy import Rule
+from sidecar.core.policy import Verdict
 from sidecar.core.reason import Reason
 from sidecar.core.routes import EXEMPT_METHODS, Route, Upstream
+from sidecar.core.rule import Rule
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 
 
@@ -34,13 +40,15 @@ class Permit:
         snapshot: What was decided on; its lease is not None.
         route: Where it goes.
         rule: The rule that permits it; with `observed` the deny rule that matched, if a rule did.
-        observed: What it would be denied for, were the epoch enforced; None: it is permitted.
+        observed: What it would be denied for, were the policy enforced; None: it is permitted.
+        verdict: What a policy with expressions says beyond that; None: it has none.
     """
 
     snapshot: Snapshot
     route: Route
     rule: Rule | None
     observed: Reason | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +65,20 @@ class Denial:
     Attributes:
         reason: Why.
         snapshot: What was decided on.
-        rule: The deny rule that matched, if a rule did.
+        rule: The rule that denies, or that asks for what is not so, if there is one.
+        verdict: What a policy with expressions says beyond that; None: it has none, or it was not
+            asked.
     """
 
     reason: Reason
     snapshot: Snapshot
     rule: Rule | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def message(self) -> str:
+        """What the policy has the client told; empty: nothing."""
+        return "" if self.verdict is None else self.verdict.message
 
 
 Decision = Permit | Exempt | Denial
@@ -91,6 +107,8 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
         forbidden = scoped.forbids(snapshot.routes, route.name, head)
         if forbidden is not None:
             return Denial(forbidden, snapshot)
+    if snapshot.policy.asks:
+        return _asked(snapshot, route, head, now)
     rule = snapshot.policy.match(head)
     if rule is not None and rule.permits:
         return Permit(snapshot, route, rule)
@@ -99,12 +117,30 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
     return Denial(Reason.POLICY_DENY, snapshot, rule)
 
 
+def _asked(snapshot: Snapshot, route: Route, head: RequestHead, now: Now) -> Permit | Denial:
+    """What a policy with expressions says about a request that takes a route."""
+    policy = snapshot.policy
+    known = Facts(head, snapshot.routes, snapshot.lease, snapshot.epoch, policy.here, now)
+    found = policy.judge(known)
+    reason = found.reason
+    if reason is None:
+        return Permit(snapshot, route, found.rule, None, found)
+    if reason is not Reason.INTERNAL_ERROR and _observing(snapshot):
+        return Permit(snapshot, route, found.rule, reason, found)
+    return Denial(reason, snapshot, found.rule, found)
+
+
 def _observing(snapshot: Snapshot) -> bool:
-    """Whether the epoch that the lease is for says that its policy is only observed."""
-    lease, epoch = snapshot.lease, snapshot.epoch
+    """Whether the policy is only observed: the epoch that the lease is for, or its policy, says so.
+
+    The policy has to be the one that this epoch names, as the epoch has to be that of the lease.
+    """
+    lease, epoch, policy = snapshot.lease, snapshot.epoch, snapshot.policy
     if lease is None or epoch is None or lease.epoch_sha256 != epoch.sha256:
         return False
-    return epoch.says.enforcement == "observe"
+    if epoch.says.enforcement == "observe":
+        return True
+    return policy.observes and policy.sha256 == epoch.says.policy.sha256
 
 
 def lapsed(snapshot: Snapshot, now: Now) -> Reason | None:

@@ -110,7 +110,7 @@ class Granting:
         self.trust = trust
         self.terms = self._setting.terms.within(trust.body.limits)
         self.quorum = max(self._setting.quorum, trust.body.quorum.r)
-        self.archive = Archive(trust)
+        self.archive = Archive(trust, self._setting.here)
         self.grants.forget()  # what was vouched for under another document begins no lease any more
 
     def live(self, beat: Beat, now: Now) -> bool:

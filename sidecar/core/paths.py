@@ -35,6 +35,11 @@ def plain(path: bytes) -> bool:
     return b"/." not in path or not {b".", b".."} & set(path.split(b"/"))
 
 
+def wild(pattern: bytes) -> bool:
+    """Whether a pattern may match more than one path."""
+    return ONE in pattern.split(b"/") or pattern.endswith(b"/" + REST)
+
+
 def problem(pattern: str) -> str | None:
     """What is wrong with a pattern, for the person who wrote it; None when it is fine."""
     if not pattern.startswith("/"):
@@ -75,7 +80,7 @@ class PathIndex:
         literal: dict[bytes, list[int]] = {}
         for index, entry in enumerate(patterns):
             for pattern in entry:
-                if ONE in pattern.split(b"/") or pattern.endswith(b"/" + REST):
+                if wild(pattern):
                     self._insert(pattern, index)
                 else:
                     literal.setdefault(pattern, []).append(index)

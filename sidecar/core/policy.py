@@ -3,21 +3,34 @@
 Rules of matching:
 
 * A rule matches when the method is one of its methods (none listed: any), one of its path patterns
-  matches, and every header condition holds.
+  matches, every header condition holds, and every expression among its conditions is true.
 * A permit rule wants its header exactly once with exactly that value. A deny rule is satisfied by
   any line of that name with that value. So a client cannot slip past a deny rule, or into a permit
   rule, by sending a header twice.
+* What a rule permits also has to satisfy every validation: of the policy, then of the rule.
+* Expressions are asked in the order in which they stand. The first that fails ends the search: the
+  request is denied, also where a later rule would have permitted it, or the rule was one that
+  denies. What cannot be judged must not pass.
 * The policy with no rules denies everything: that is what a new gate holds.
+
+A rollout is decided here, once: an instance takes the one half or the other, by its key and the
+name of the policy. Both are checked, one is compiled. The digest is that of the whole bundle.
 
 The compiled form is made once per epoch, off the hot path.
 
 Source: protocol b.1 (policy semantics); conventions 5.
 """
 
+from dataclasses import dataclass
+
 from msgspec import UNSET
 
-from sidecar.core import canonical, paths, recording
-from sidecar.core.head import Header, RequestHead
+from sidecar.core import canonical, clause_check, clauses, paths, recording
+from sidecar.core.clauses import Clause
+from sidecar.core.expression.kind import EvaluationError
+from sidecar.core.facts import NOWHERE, Facts, Workload
+from sidecar.core.halves import half
+from sidecar.core.head import RequestHead
 from sidecar.core.paths import PathIndex
 from sidecar.core.policy_body import (
     DRAIN_MAX_MS,
@@ -27,78 +40,137 @@ from sidecar.core.policy_body import (
     FieldValue,
     HeaderEquals,
     Method,
+    RolloutBody,
     RuleBody,
 )
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.rule import Rule, headers_hold
 
 __all__ = [
     "DENY_ALL", "DRAIN_MAX_MS", "MAX_BYTES", "MEDIA_TYPE", "TYPE", "Body", "DrainBody",
-    "FieldValue", "HeaderEquals", "Method", "Policy", "Rule", "RuleBody", "check", "parse",
+    "FieldValue", "HeaderEquals", "Method", "Policy", "Rule", "RuleBody", "Verdict", "check",
+    "parse",
 ]  # fmt: skip
 
 MEDIA_TYPE = "application/vnd.epochgate.policy.v1+json"
 MAX_BYTES = 1024 * 1024  # bytes; a blob
 
 # What a bundle may say and this build does not keep yet: refused, never ignored.
-_UNKEPT = (
-    "annotations", "budgets", "mode", "model", "parent", "rollout", "validations", "variables",
-)  # fmt: skip
+_UNKEPT = ("budgets", "model", "parent")
 
 
-class Rule:
-    """A compiled rule; what `decide` points to in its answer.
+@dataclass(slots=True)
+class Verdict:
+    """What a policy with expressions says about a request.
 
     Attributes:
-        drain_ms: How long a running exchange may outlive the lease; 0: not at all.
+        reason: Why it is denied: POLICY_DENY; POLICY_INVALID, when an expression failed;
+            INTERNAL_ERROR, when it was we who failed. None: it is permitted.
+        rule: The rule that decided, or whose condition failed.
+        clause: The condition or validation that denied, or failed.
+        message: What the client is told about that; empty: nothing.
+        annotations: What is written down with the decision.
     """
 
-    __slots__ = ("drain_ms", "headers", "methods", "name", "permits")
-
-    def __init__(self, body: RuleBody) -> None:
-        self.name = body.name
-        self.permits = body.action == "permit"
-        self.drain_ms = body.in_flight.drain_ms if isinstance(body.in_flight, DrainBody) else 0
-        self.methods = frozenset(method.encode() for method in body.methods)
-        self.headers: tuple[Header, ...] = tuple(
-            (item.name.encode(), item.value.encode()) for item in body.headers
-        )
+    reason: Reason | None = None
+    rule: Rule | None = None
+    clause: Clause | None = None
+    message: str = ""
+    annotations: dict[str, str] | None = None
 
 
 class Policy:
     """A compiled policy.
 
     Attributes:
-        name: For people.
+        name: For people; of the half of a rollout that is in force.
         sha256: Digest of the bundle, hex; empty for `DENY_ALL`, which nobody signed.
         raw: The bundle; empty likewise.
         recording: What it says about records.
         rules: In order.
+        asks: Whether it has expressions: then `judge` decides, else `match`.
+        observes: Whether what it does not permit is let through.
+        half: Which half of its rollout is in force; None: it has none.
+        here: Where.
     """
 
-    __slots__ = ("_paths", "name", "raw", "recording", "rules", "sha256")
+    __slots__ = (
+        "_annotations", "_paths", "asks", "half", "here", "name", "observes", "raw", "recording",
+        "rules", "sha256",
+    )  # fmt: skip
 
-    def __init__(self, body: Body, raw: bytes) -> None:
-        self.name = body.name
+    def __init__(self, body: Body, raw: bytes, here: Workload = NOWHERE) -> None:
         self.raw = raw
         self.sha256 = canonical.digest(raw) if raw else ""
+        self.here = here
+        self.half = half(body.name, body.rollout, here)
+        if self.half == "otherwise" and isinstance(body.rollout, RolloutBody):
+            body = body.rollout.otherwise
+        self.name = body.name
         self.recording = recording.compiled(body.audit)
-        self.rules = tuple(Rule(rule) for rule in body.rules)
+        self.observes = body.mode == "observe"
+        names = clauses.names(body.variables)
+        always = clauses.validations(body.validations, names)
+        self.rules = tuple(Rule(rule, always, names) for rule in body.rules)
+        self._annotations = clauses.annotations(body.annotations, names)
+        clause = any(rule.conditions or rule.validations for rule in self.rules)
+        self.asks = clause or bool(self._annotations)
         self._paths = PathIndex([[path.encode() for path in rule.paths] for rule in body.rules])
 
     def match(self, head: RequestHead) -> Rule | None:
-        """The first rule that matches, or None: denied."""
+        """The first rule that matches, or None: denied. Of a policy without expressions."""
         for index in self._paths.candidates(head.path):
             rule = self.rules[index]
             if rule.methods and head.method not in rule.methods:
                 continue
-            if rule.headers and not _conditions_hold(rule, head.headers):
+            if rule.headers and not headers_hold(rule, head.headers):
                 continue
             return rule
         return None
 
+    def judge(self, known: Facts) -> Verdict:
+        """What the policy says about a request. Raises nothing: what fails denies."""
+        found = Verdict()
+        try:
+            found.reason = self._judge(known, found)
+        except EvaluationError:
+            found.reason = Reason.POLICY_INVALID
+        except Exception:  # noqa: BLE001 (our mistake must not open the gate, nor end the process)
+            found.reason = Reason.INTERNAL_ERROR
+        if found.rule is not None and self._annotations:
+            found.annotations = clauses.written(self._annotations, known)
+        return found
 
-def parse(raw: bytes) -> Policy:
+    def _judge(self, known: Facts, found: Verdict) -> Reason | None:
+        """The same, but raises. `found` says at each moment who is asked."""
+        head = known.head
+        for index in self._paths.candidates(head.path):
+            rule = self.rules[index]
+            if rule.methods and head.method not in rule.methods:
+                continue
+            if rule.headers and not headers_hold(rule, head.headers):
+                continue
+            found.rule = rule
+            if rule.conditions and _unmet(rule.conditions, known, found) is not None:
+                continue
+            found.clause = None  # of a rule before it
+            if not rule.permits:
+                return Reason.POLICY_DENY
+            unmet = _unmet(rule.validations, known, found)
+            if unmet is None:
+                return None
+            found.message = unmet.told(known)
+            return Reason.POLICY_DENY
+        found.rule = found.clause = None
+        return Reason.POLICY_DENY
+
+
+def parse(raw: bytes, here: Workload = NOWHERE) -> Policy:
     """Read and compile a policy bundle.
+
+    Args:
+        raw: The bundle.
+        here: Where it is to be in force.
 
     Raises:
         ProtocolError: POLICY_INVALID with the rule and what is wrong with it.
@@ -110,11 +182,21 @@ def parse(raw: bytes) -> Policy:
     problems = check(body)
     if problems:
         raise ProtocolError(Reason.POLICY_INVALID, "; ".join(problems))
-    return Policy(body, raw)
+    return Policy(body, raw, here)
 
 
 def check(body: Body) -> list[str]:
     """Everything that is wrong with a bundle, one line each, for the person who wrote it."""
+    problems = _check(body)
+    if isinstance(body.rollout, RolloutBody):
+        other = body.rollout.otherwise
+        problems += [f"rollout.otherwise: {problem}" for problem in _check(other)]
+        if other.rollout is not UNSET:
+            problems.append("rollout.otherwise: has a rollout of its own")
+    return problems
+
+
+def _check(body: Body) -> list[str]:
     problems = [] if body.type == TYPE else [f"_type is {body.type!r}, not {TYPE!r}"]
     problems += [
         f"{key}: is not kept by this build" for key in _UNKEPT if getattr(body, key) is not UNSET
@@ -125,27 +207,23 @@ def check(body: Body) -> list[str]:
         if rule.name in names:
             problems.append(f"{where}: name is used twice")
         names.add(rule.name)
-        problems += [
-            f"{where}: {key} is not kept by this build"
-            for key in ("conditions", "validations")
-            if getattr(rule, key) is not UNSET
-        ]
         for path in rule.paths:
             wrong = paths.problem(path)
             if wrong:
                 problems.append(f"{where}: path {path!r} {wrong}")
     if isinstance(body.audit, recording.Body):
         problems += [f"audit.{key}: {why}" for key, why in recording.problems(body.audit)]
-    return problems
+    return problems + clause_check.problems(body)
 
 
-def _conditions_hold(rule: Rule, headers: tuple[Header, ...]) -> bool:
-    for name, wanted in rule.headers:
-        values = [value for key, value in headers if key == name]
-        holds = values == [wanted] if rule.permits else wanted in values
-        if not holds:
-            return False
-    return True
+def _unmet(asked: tuple[Clause, ...], known: Facts, found: Verdict) -> Clause | None:
+    """The first clause that is false; `found` says which one is asked, for when it fails."""
+    for clause in asked:
+        found.clause = clause
+        if not clause.holds(known):
+            return clause
+    found.clause = None
+    return None
 
 
 DENY_ALL = Policy(Body(type=TYPE, name="deny-all", rules=()), b"")

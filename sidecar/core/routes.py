@@ -10,8 +10,9 @@ Rules:
   double slash makes it another target. Their purpose: restarting a GPU pod because governance is
   down would turn containment into damage.
 * First route whose pattern matches wins; none matched means denied.
-* Which header names the model of a request, and which its tenant, is part of what is signed: halts
-  and epochs that speak of models and tenants are judged by these and by nothing else.
+* Which header names the model of a request, which its tenant, and which the agent that sent it, is
+  part of what is signed: halts, epochs and policies that speak of them are judged by these and by
+  nothing else.
 
 Source: protocol b.8 (validation 3); hardening E-H10.
 """
@@ -67,8 +68,9 @@ class ExemptBody(Strict, frozen=True):
 
 
 class AttributesBody(Strict, frozen=True):
-    """Which header of a request names its model, and which its tenant; absent: none does."""
+    """Which header of a request names its model, its tenant, its agent; absent: none does."""
 
+    agent: FieldName | UnsetType = UNSET
     model: FieldName | UnsetType = UNSET
     tenant: FieldName | UnsetType = UNSET
 
@@ -109,12 +111,14 @@ class Routes:
         sha256: Digest of the table, hex; empty for `NO_ROUTES`, which nobody signed.
         raw: The table; empty likewise.
         exempt: Target -> where it goes.
-        model_header: Name of the header that names the model, or None.
+        agent_header: Name of the header that names the agent, or None.
+        model_header: The same of the model.
         tenant_header: The same of the tenant.
     """
 
     __slots__ = (
-        "_paths", "_routes", "exempt", "model_header", "name", "raw", "sha256", "tenant_header",
+        "_paths", "_routes", "agent_header", "exempt", "model_header", "name", "raw", "sha256",
+        "tenant_header",
     )  # fmt: skip
 
     def __init__(self, body: Body, raw: bytes) -> None:
@@ -128,6 +132,7 @@ class Routes:
         self._paths = PathIndex([[path.encode() for path in item.paths] for item in body.routes])
         self.exempt = {item.target.encode(): upstreams[item.upstream] for item in body.exempt}
         said = AttributesBody() if body.attributes is UNSET else body.attributes
+        self.agent_header = None if said.agent is UNSET else said.agent.encode()
         self.model_header = None if said.model is UNSET else said.model.encode()
         self.tenant_header = None if said.tenant is UNSET else said.tenant.encode()
 
@@ -196,7 +201,7 @@ def check(body: Body) -> list[str]:
 
 
 def _wrong_attributes(said: AttributesBody) -> list[str]:
-    named = {"model": said.model, "tenant": said.tenant}
+    named = {"agent": said.agent, "model": said.model, "tenant": said.tenant}
     found = {kind: name for kind, name in named.items() if name is not UNSET}
     if not found:
         return ["attributes: names no header; leave it out"]  # one value, one byte form

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sidecar.core.facts import Workload
 from sidecar.core.lease import Terms
 from sidecar.core.quorum import PeerId
 from sidecar.core.reporter import Identity
@@ -36,6 +37,12 @@ class Setting:
     integrity_max_age_ms: int = 120_000
     instance: str = ""
     identity: Identity | None = None
+
+    @property
+    def here(self) -> Workload:
+        """What policies are told of the place."""
+        key_id = "" if self.identity is None else self.identity.key_id
+        return Workload(self.service, self.region, self.instance, key_id)
 
     @property
     def report_ms(self) -> int:

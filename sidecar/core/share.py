@@ -10,6 +10,8 @@ Rules:
   out.
 * Policy and routes are compiled again only when their digest changed: as long as the object is the
   same one, running exchanges need not be judged anew.
+* What expressions know of the place, and which half of a rollout is taken, follow from names and a
+  key id that are shared, too: each process reckons alike.
 * Orders are left out: what they forbid is in the holds, and in the compiled set of what some
   requests are denied for.
 
@@ -27,6 +29,7 @@ import msgspec
 from sidecar.core import canonical, policy, routes
 from sidecar.core.canonical import Strict
 from sidecar.core.envelope import PublicKey
+from sidecar.core.facts import Workload
 from sidecar.core.instant import BootNs, WallMs
 from sidecar.core.lease import Freshness, Lease
 from sidecar.core.log.cosignature import Witnesses
@@ -53,6 +56,13 @@ FRAME_BYTES = _FRAME.size
 class _Blob(Strict, frozen=True):
     sha256: str
     size: int
+
+
+class _Workload(Strict, frozen=True):
+    service: str
+    region: str
+    instance: str
+    key_id: str
 
 
 class _Lease(Strict, frozen=True):
@@ -92,6 +102,7 @@ class _Shared(Strict, frozen=True):
     witnesses: dict[str, int | None]
     witnesses_needed: int
     policy: _Blob
+    here: _Workload
     routes: _Blob
     scoped: _Scoped | None
     holds: tuple[_Hold, ...]
@@ -101,7 +112,7 @@ class _Shared(Strict, frozen=True):
 def encode(snapshot: Snapshot) -> bytes:
     """A snapshot as one line of JSON, and after it the bytes of policy and route table."""
     snapshot = _within_bounds(snapshot)
-    lease, said = snapshot.lease, snapshot.epoch
+    lease, said, here = snapshot.lease, snapshot.epoch, snapshot.policy.here
     line = msgspec.json.encode(
         _Shared(
             lease=None if lease is None else _from_lease(lease),
@@ -111,6 +122,12 @@ def encode(snapshot: Snapshot) -> bytes:
             witnesses={key.hex(): end for key, end in snapshot.witnesses.keys.items()},
             witnesses_needed=snapshot.witnesses.threshold,
             policy=_Blob(sha256=snapshot.policy.sha256, size=len(snapshot.policy.raw)),
+            here=_Workload(
+                service=here.service,
+                region=here.region,
+                instance=here.instance,
+                key_id=here.key_id,
+            ),
             routes=_Blob(sha256=snapshot.routes.sha256, size=len(snapshot.routes.raw)),
             scoped=None if snapshot.scoped is None else _from_scoped(snapshot.scoped),
             holds=tuple(
@@ -144,7 +161,7 @@ def decode(raw: bytes, before: Snapshot) -> Snapshot:
             epoch=None if said.epoch is None else Epoch(said.epoch.sha256, said.epoch.says),
             trust_version=said.trust_version,
             witnesses=_to_witnesses(said),
-            policy=_policy(said.policy, blobs[: said.policy.size], before.policy),
+            policy=_policy(said, blobs[: said.policy.size], before.policy),
             routes=_routes(said.routes, blobs[said.policy.size :], before.routes),
             scoped=None if said.scoped is None else _to_scoped(said.scoped, before.scoped),
             holds=tuple(
@@ -234,13 +251,14 @@ def _to_scoped(said: _Scoped, before: Scoped | None) -> Scoped:
     return before if before is not None and found == before else found
 
 
-def _policy(said: _Blob, raw: bytes, before: Policy) -> Policy:
-    if not said.sha256:
+def _policy(said: _Shared, raw: bytes, before: Policy) -> Policy:
+    here = Workload(said.here.service, said.here.region, said.here.instance, said.here.key_id)
+    if not said.policy.sha256:
         return DENY_ALL
-    if said.sha256 == before.sha256:
+    if said.policy.sha256 == before.sha256 and here == before.here:
         return before
-    _check(said, raw)
-    return policy.parse(raw)
+    _check(said.policy, raw)
+    return policy.parse(raw, here)
 
 
 def _routes(said: _Blob, raw: bytes, before: Routes) -> Routes:

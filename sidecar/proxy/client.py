@@ -115,9 +115,9 @@ class ClientSide(asyncio.Protocol):
         """Answer a request that could not be read, or a connection that is too many."""
         plane = self._plane
         now = plane.clock()
-        snapshot = plane.gate.snapshot
-        decision_id = plane.recorder.decision(Denial(reason, snapshot), None, None, now)
-        answer = plane.answer(reason, snapshot, decision_id, now, None, keep=False)
+        why = Denial(reason, plane.gate.snapshot)
+        decision_id = plane.recorder.decision(why, None, None, now)
+        answer = plane.answer(why, decision_id, now, None, keep=False)
         self._transport.write(answer)
         plane.observer.finished("deny", reason, reason.status, 0, 0, 0)
         self._end_politely(now)

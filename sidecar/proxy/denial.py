@@ -2,8 +2,9 @@
 
 Rules:
 
-* Everything in an answer comes from the reason table and the snapshot. Nothing of the request is
-  repeated, and nothing about peers, keys or prompts is told.
+* Everything in an answer comes from the reason table and the snapshot, and what the signed policy
+  wants said about one of its validations. Nothing else of the request is repeated, and nothing
+  about peers, keys or prompts is told.
 * The same body can be read by clients of the OpenAI API: `error` is an extension member.
 * `retry-after` spreads the clients by their decision ids: a pod that comes back is not hit by all
   of them in the same second, and the same id always gets the same answer.
@@ -39,7 +40,9 @@ def retry_after_s(decision_id: str | None) -> int:
     return min(RETRY_AFTER_S + jitter, RETRY_AFTER_MAX_S)
 
 
-def problem(reason: Reason, snapshot: Snapshot, decision_id: str | None, now: Now) -> bytes:
+def problem(
+    reason: Reason, snapshot: Snapshot, decision_id: str | None, now: Now, message: str = ""
+) -> bytes:
     """The body of an answer.
 
     Args:
@@ -47,7 +50,9 @@ def problem(reason: Reason, snapshot: Snapshot, decision_id: str | None, now: No
         snapshot: What was decided on.
         decision_id: Of the record in the journal, or None when there is none.
         now: Both clocks.
+        message: What the policy says about it, or nothing.
     """
+    said = f": {message}" if message else "."
     behind = reason in BEHIND
     who = "The service behind failed" if behind else "Denied by epochgate"
     return _encode(
@@ -55,7 +60,7 @@ def problem(reason: Reason, snapshot: Snapshot, decision_id: str | None, now: No
             "type": reason.urn,
             "title": reason.title,
             "status": reason.status,
-            "detail": f"{who}: {reason.slug} ({reason.code}).",
+            "detail": f"{who}: {reason.slug} ({reason.code}){said}",
             "instance": f"urn:epochgate:decision:{decision_id}" if decision_id else None,
             "reason": reason.code,
             "state": snapshot.state(now).value,
@@ -64,7 +69,7 @@ def problem(reason: Reason, snapshot: Snapshot, decision_id: str | None, now: No
             "validation": reason.validation,
             "epoch": snapshot.epoch.seq if snapshot.epoch else None,
             "error": {
-                "message": f"{who}: {reason.title} ({reason.code})",
+                "message": f"{who}: {reason.title} ({reason.code})" + (said if message else ""),
                 "type": "upstream_error" if behind else "governance_denial",
                 "code": reason.code,
                 "param": None,
@@ -82,6 +87,7 @@ def response(
     *,
     keep_alive: bool,
     receipt: bytes = b"",
+    message: str = "",
 ) -> bytes:
     """A complete response.
 
@@ -93,8 +99,9 @@ def response(
         method: Of the request, or None when it could not be read.
         keep_alive: Whether the connection stays; otherwise the client is told.
         receipt: What the client can hold against the log, or nothing.
+        message: What the policy says about it, or nothing.
     """
-    body = b"" if method == b"OPTIONS" else problem(reason, snapshot, decision_id, now)
+    body = b"" if method == b"OPTIONS" else problem(reason, snapshot, decision_id, now, message)
     lines = [
         http1.status_line(reason.status),
         b"content-type: application/problem+json\r\n" if body else b"",

@@ -21,7 +21,6 @@ Source: hardening 0, E-G6, E-G8, E-H7, b.2, b.3.
 from sidecar.core.gate import Denial, Exempt, Permit, drained_at, lapsed, recheck
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.reason import ProtocolError, Reason
-from sidecar.core.snapshot import Snapshot
 from sidecar.proxy import denial, http1
 from sidecar.proxy.body import BROKEN, Body, announced
 from sidecar.proxy.plane import RECORDED, TRIES_MAX, Connection, Outcome, Plane
@@ -102,7 +101,7 @@ class Exchange:
         now = plane.clock()
         decision = plane.decide(self._asked.head, self._connection.destination, now)
         if isinstance(decision, Exempt):
-            self._tell(Reason.UPSTREAM_UNREACHABLE, plane.gate.snapshot, now, "failed")
+            self._tell(Denial(Reason.UPSTREAM_UNREACHABLE, plane.gate.snapshot), now, "failed")
         elif isinstance(decision, Denial):
             self._deny(decision, now)
         else:
@@ -147,7 +146,7 @@ class Exchange:
         plane, asked = self._plane, self._asked
         decision_id = plane.recorder.decision(decision, asked.head, asked.trace, now)
         if decision_id is None:
-            self._tell(Reason.AUDIT_UNWRITABLE, plane.gate.snapshot, now, "deny")
+            self._tell(Denial(Reason.AUDIT_UNWRITABLE, plane.gate.snapshot), now, "deny")
             return
         self._decision, self._decision_id = decision, decision_id
         ours = plane.request_lines(decision, asked.head, decision_id)
@@ -156,7 +155,7 @@ class Exchange:
         before = plane.clock()
         reason = recheck(plane.gate.snapshot, decision, asked.head, before)
         if reason is not None:
-            self._tell(reason, plane.gate.snapshot, before, "abort")
+            self._tell(Denial(reason, plane.gate.snapshot), before, "abort")
             return
         self._begin_upstream(decision, upstream, data)
         plane.release(decision, upstream)
@@ -175,7 +174,7 @@ class Exchange:
     def _late(self, now: Now) -> None:
         # Destroyed first: whatever the service makes of those bytes, nobody will see it.
         self._connection.drop_upstream()
-        self._tell(Reason.LEASE_EXPIRED, self._plane.gate.snapshot, now, "late")
+        self._tell(Denial(Reason.LEASE_EXPIRED, self._plane.gate.snapshot), now, "late")
 
     def _take_body(self) -> bytes:
         if self.request_done:
@@ -347,7 +346,7 @@ class Exchange:
         self._connection.drop_upstream()
         answer = self._response.answer
         if answer is None:
-            self._tell(reason, self._plane.gate.snapshot, now, end)
+            self._tell(Denial(reason, self._plane.gate.snapshot), now, end)
             return
         if last:
             self._connection.write(last)
@@ -358,16 +357,15 @@ class Exchange:
     def _deny(self, decision: Denial, now: Now, outcome: Outcome = "deny") -> None:
         asked = self._asked
         self._decision_id = self._plane.recorder.decision(decision, asked.head, asked.trace, now)
-        self._tell(decision.reason, decision.snapshot, now, outcome)
+        self._tell(decision, now, outcome)
 
-    def _tell(self, reason: Reason, snapshot: Snapshot, now: Now, outcome: Outcome) -> None:
+    def _tell(self, why: Denial, now: Now, outcome: Outcome) -> None:
         if self._over:
             return  # a recorder that fails closes the gate, and that has cut this exchange already
         plane, method = self._plane, self._asked.head.method
         keep = self._asked.keep_alive and not plane.draining and self._body_is_over()
-        said = plane.answer(reason, snapshot, self._decision_id, now, method, keep=keep)
-        self._connection.write(said)
-        self._end(outcome, reason, reason.status, now, keep=keep)
+        self._connection.write(plane.answer(why, self._decision_id, now, method, keep=keep))
+        self._end(outcome, why.reason, why.reason.status, now, keep=keep)
 
     def _body_is_over(self) -> bool:
         # A body that has arrived with its head is dropped and the connection stays. Waiting for the

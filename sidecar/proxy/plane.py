@@ -99,7 +99,7 @@ class Observer(Protocol):
             duration_ns: From the decision to the end.
             overhead_ns: From the decision to the write upstream, or 0.
             first_byte_ns: From the decision to the first byte of the response, or 0.
-            observed: What it would have been denied for, under an enforced epoch.
+            observed: What it would have been denied for, were the policy enforced.
         """
 
     def stream_cut(self, reason: Reason) -> None:
@@ -229,20 +229,14 @@ class Plane:
             self.recorder.when_durable(upstream.let_go)
 
     def answer(
-        self,
-        reason: Reason,
-        snapshot: Snapshot,
-        decision_id: str | None,
-        now: Now,
-        method: bytes | None,
-        *,
-        keep: bool,
+        self, why: Denial, decision_id: str | None, now: Now, method: bytes | None, *, keep: bool
     ) -> bytes:
         """An answer of our own; `keep`: whether the connection stays."""
         receipt = b"" if decision_id is None else self.recorder.receipt(decision_id)
         return denial.response(
-            reason, snapshot, decision_id, now, method, keep_alive=keep, receipt=receipt
-        )
+            why.reason, why.snapshot, decision_id, now, method, keep_alive=keep, receipt=receipt,
+            message=why.message,
+        )  # fmt: skip
 
     def stamp_for(self, snapshot: Snapshot) -> Stamp:
         """The lines for a permit under `snapshot`."""

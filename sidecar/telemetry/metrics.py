@@ -170,7 +170,8 @@ class Metrics(Collector):
         )
         self.decisions.start("permit", NO_REASON)
         self.decisions.start("exempt", NO_REASON)
-        self.decisions.start("observe", Reason.POLICY_DENY.code)
+        for reason in (Reason.POLICY_DENY, Reason.POLICY_INVALID):
+            self.decisions.start("observe", reason.code)
         self.refusals = Counter(
             "epochgate_http_parse_rejections_total", "Requests that broke HTTP.", "reason"
         )
@@ -222,7 +223,9 @@ class Metrics(Collector):
         self.validation = Gauge(
             "epochgate_validation", "1 while the validation holds.", "number", "name"
         )
-        self.policy_info = Gauge("epochgate_policy_info", "The policy in force.", "name", "digest")
+        self.policy_info = Gauge(
+            "epochgate_policy_info", "The policy in force.", "name", "digest", "mode", "rollout"
+        )
 
     def _sync(self, peers: Sequence[str]) -> None:
         self.peer_up = Gauge(
@@ -352,7 +355,9 @@ class Metrics(Collector):
         self.trust_version.set(snapshot.trust_version)
         for verdict in validate(snapshot, now):
             self.validation.set(int(verdict.holds), str(verdict.number), verdict.name)
-        self.policy_info.only(1, snapshot.policy.name, snapshot.policy.sha256[:12])
+        policy = snapshot.policy
+        mode = "observe" if policy.observes else "enforce"
+        self.policy_info.only(1, policy.name, policy.sha256[:12], mode, policy.half or "")
         if epoch is not None:
             self.epoch_number.set(epoch.seq)
             self.epoch_issued.set(epoch.says.issued_at / _MS_PER_S)

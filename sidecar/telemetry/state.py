@@ -18,6 +18,7 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
 
     Returns:
         JSON-ready values; durations in ms, times in ms since 1970, digests shortened to 16 digits.
+        `rollout`: which half of the policy is in force; null: it has no halves.
         A halt `stops` all requests here, the matching ones, or nothing: then it is for others.
     """
     reason = lapsed(snapshot, now)
@@ -48,7 +49,12 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
             for verdict in validate(snapshot, now)
         ],
         "trust_version": snapshot.trust_version,
-        "policy": {"name": snapshot.policy.name, "sha256": snapshot.policy.sha256[:SHORT]},
+        "policy": {
+            "name": snapshot.policy.name,
+            "sha256": snapshot.policy.sha256[:SHORT],
+            "mode": "observe" if snapshot.policy.observes else "enforce",
+            "rollout": snapshot.policy.half,
+        },
         "routes": {"name": snapshot.routes.name, "sha256": snapshot.routes.sha256[:SHORT]},
         "holds": [
             {

@@ -18,16 +18,18 @@ from msgspec import UNSET
 from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
 from sidecar.core import canonical, policy, recording
-from sidecar.core.gate import Denial, Gate, Permit
+from sidecar.core.clauses import Clause
+from sidecar.core.facts import Workload
+from sidecar.core.gate import Denial, Gate, Permit, decide
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now, WallMs, ms_until
 from sidecar.core.log import record
 from sidecar.core.log.merkle import leaf_hash
 from sidecar.core.log.record import Decision, Outcome, StateChange
-from sidecar.core.policy import Rule
+from sidecar.core.policy import Rule, Verdict
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, HoldKind, State
-from tests import builders
+from tests import builders, clauses
 from tests.audit.journals import (
     BOOT,
     DENIAL,
@@ -148,6 +150,55 @@ def test_a_permit_that_was_only_observed_says_what_it_would_be_denied_for(
     said = written(journal)
     assert (said.decision, said.reason) == ("permit", "EG204")
     assert (said.rule, said.route) == (rule and rule.name, "api")
+
+
+def judged(half: str | None = None) -> Permit:
+    """A permit under a policy with an annotation, and with halves when one is named."""
+    plain = canonical.parse(builders.POLICY, policy.MAX_BYTES)
+    assert isinstance(plain, dict)
+    noted = [{"key": "agent", "value_expression": clauses.header_value("x-agent")}]
+    body = {**plain, "annotations": noted}
+    if half is not None:
+        percent = 100 if half == "within" else 0
+        body = body | {"rollout": {"otherwise": body, "percent": percent}}
+    made = policy.parse(canonical.encode(body), Workload(key_id="ab" * 32))
+    head = replace(HEAD, headers=((b"x-agent", b"a7\x1b"),))
+    decision = decide(replace(SNAPSHOT, policy=made), head, NOW)
+    assert isinstance(decision, Permit)
+    return decision
+
+
+@pytest.mark.parametrize("half", [None, "within", "otherwise"])
+def test_what_a_policy_wants_written_down_and_its_half_are_recorded(
+    journal: Journal, recorder: Recorder, half: str | None
+) -> None:
+    recorder.decision(judged(half), HEAD, None, NOW)
+    said = written(journal)
+    assert (said.annotations, said.rollout) == ({"agent": "a7\\x1b"}, half or UNSET)
+    assert said.clause is UNSET
+    recorder.decision(replace(DENIAL, snapshot=judged(half).snapshot), HEAD, None, NOW)
+    assert (written(journal).annotations, written(journal).rollout) == (UNSET, half or UNSET)
+
+
+def test_the_clause_that_denied_is_recorded(journal: Journal, recorder: Recorder) -> None:
+    clause = Clause("region", lambda facts: False)
+    verdict = Verdict(Reason.POLICY_DENY, PERMIT.rule, clause, "said to the client", {})
+    recorder.decision(Denial(Reason.POLICY_DENY, SNAPSHOT, PERMIT.rule, verdict), HEAD, None, NOW)
+    said = written(journal)
+    assert (said.reason, said.rule, said.clause) == ("EG204", "chat", "region")
+    assert said.annotations is UNSET
+    assert b"said to the client" not in journal.fresh[-1]
+    observed = replace(PERMIT, observed=Reason.POLICY_DENY, verdict=verdict)
+    recorder.decision(observed, HEAD, None, NOW)
+    assert (written(journal).decision, written(journal).clause) == ("permit", "region")
+
+
+def test_a_record_has_the_bytes_that_it_always_had_where_nothing_was_asked(
+    journal: Journal, recorder: Recorder
+) -> None:
+    recorder.decision(PERMIT, HEAD, None, NOW)
+    for key in (b"annotations", b"clause", b"rollout"):
+        assert key not in journal.fresh[-1]
 
 
 def test_query_and_headers_are_never_recorded(journal: Journal, recorder: Recorder) -> None:

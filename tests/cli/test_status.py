@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from sidecar.config.sections import Address
 from sidecar.telemetry import admin, vouching
 from sidecar.telemetry.state import describe
 from tests import builders
-from tests.telemetry.test_metrics import running
+from tests.telemetry.test_metrics import half_observed, running
 
 
 class Port:
@@ -117,9 +118,17 @@ def test_halts_epoch_and_name_are_shown(port: Port) -> None:
     assert "halt ab service:other (stops nothing here): why" in lines
 
 
+def test_a_policy_that_is_only_observed_and_its_half_are_shown(port: Port) -> None:
+    port.state = describe(replace(running(), policy=half_observed()), builders.now())
+    lines = [" ".join(line.split()) for line in port.ask().output.splitlines()]
+    assert "policy is only observed: what it does not permit is let through" in lines
+    assert "rollout what it has for the other pods" in lines
+
+
 def test_an_enforced_epoch_for_everybody_needs_no_words(port: Port) -> None:
     port.state = describe(running(), builders.now())
     assert "policy is" not in port.ask().output
+    assert "rollout" not in port.ask().output
     assert "tenants" not in port.ask().output
 
 

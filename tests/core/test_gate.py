@@ -9,6 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.core import canonical, policy, routes
+from sidecar.core.canonical import Json
+from sidecar.core.clauses import Clause
+from sidecar.core.facts import Facts
 from sidecar.core.gate import (
     Denial,
     Exempt,
@@ -29,6 +32,7 @@ from sidecar.core.reason import Reason
 from sidecar.core.routes import Routes
 from sidecar.core.scoped import Scoped
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
+from tests import clauses
 from tests.builders import make_beat, make_epoch, make_trust, routes_bytes
 
 TRUST = make_trust()
@@ -228,6 +232,152 @@ def test_nothing_but_the_policy_is_only_observed(
 def test_only_the_epoch_behind_the_lease_can_ask_for_it(change: dict[str, Any]) -> None:
     closed = replace(WATCHING, policy=policy.DENY_ALL, **change)
     assert reason(closed) is Reason.POLICY_DENY
+
+
+# Policies with expressions. What they say is in `test_policy.py`; here: what becomes of it.
+
+HOUR_MS = 3_600_000
+OLD = clauses.expression(["name", "epoch.age"], ["duration", "1000000000"], ["less_duration", 0, 1])
+FAILS = clauses.header("x-absent", "a")
+NO = [{"expression": clauses.FALSE, "message": "not today", "name": "v"}]
+NOTED = [{"key": "agent", "value_expression": clauses.text("a7")}]
+
+
+def asking(**changes: Any) -> Policy:
+    """One rule for POST on /v1/chat, changed, or what else a policy says."""
+    rule: dict[str, Json] = {
+        "name": "chat", "action": "permit", "methods": ["POST"], "paths": ["/v1/chat"],
+        "headers": [], "in_flight": "cut",
+    }  # fmt: skip
+    rule |= {key: changes.pop(key) for key in ("conditions", "in_flight") if key in changes}
+    body: dict[str, Json] = {"_type": policy.TYPE, "name": "p", "rules": [rule]}
+    return policy.parse(canonical.encode(body | changes))
+
+
+def when(expression: Json) -> list[Json]:
+    return [{"expression": expression, "name": "when"}]
+
+
+def test_a_permit_by_expressions_carries_what_is_to_be_written_down() -> None:
+    made = permit(replace(OPEN, policy=asking(conditions=when(OLD), annotations=NOTED)))
+    assert made.rule is made.snapshot.policy.rules[0]
+    assert made.observed is None
+    assert made.verdict is not None
+    assert (made.verdict.clause, made.verdict.annotations) == (None, {"agent": "a7"})
+
+
+@pytest.mark.parametrize(
+    ("made", "found", "message"),
+    [
+        (asking(conditions=when(clauses.FALSE)), (Reason.POLICY_DENY, None, None), ""),
+        (asking(validations=NO), (Reason.POLICY_DENY, "chat", "v"), "not today"),
+        (asking(conditions=when(FAILS)), (Reason.POLICY_INVALID, "chat", "when"), ""),
+    ],
+    ids=["no condition", "validation", "error"],
+)
+def test_a_denial_by_expressions_says_rule_clause_and_message(
+    made: Policy, found: tuple[Reason, str | None, str | None], message: str
+) -> None:
+    decision = decide(replace(OPEN, policy=made), head(), NOW)
+    assert isinstance(decision, Denial)
+    assert decision.verdict is not None
+    rule, clause = decision.rule, decision.verdict.clause
+    assert (decision.reason, rule and rule.name, clause and clause.name) == found
+    assert decision.message == message
+
+
+def test_an_expression_is_told_of_lease_epoch_and_clock() -> None:
+    issued = EPOCH.says.issued_at
+    live = replace(LEASE, deadline=BootNs(2**60), wall_deadline=WallMs(issued + HOUR_MS))
+    snapshot = replace(OPEN, lease=live, policy=asking(conditions=when(OLD)))
+    assert isinstance(decide(snapshot, head(), at(99, issued + 999)), Permit)
+    assert reason(snapshot, now=at(99, issued + 1000)) is Reason.POLICY_DENY
+
+
+def test_expressions_are_asked_last() -> None:
+    broken = replace(OPEN, policy=asking(conditions=when(FAILS)))
+    assert reason(broken, now=at(100)) is Reason.LEASE_EXPIRED
+    assert reason(broken.held(HALT)) is Reason.HALT_GLOBAL
+    assert reason(broken, head("/other")) is Reason.ROUTE_UNKNOWN
+    assert reason(replace(broken, scoped=HALTED)) is Reason.HALT_SCOPED
+    assert isinstance(decide(broken, head("/health", "GET"), NOW), Exempt)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), MemoryError(), TypeError()])
+@pytest.mark.parametrize("observes", [False, True])
+def test_attack_decide_raises_nothing_and_what_we_failed_to_judge_is_denied(
+    error: Exception,
+    observes: bool,  # noqa: FBT001 (a parameter of the test)
+) -> None:
+    """Also where the policy is only observed: this is no verdict of the policy."""
+    snapshot = watching_by_itself() if observes else OPEN
+    made = asking(conditions=when(OLD))
+
+    def broken(known: Facts) -> object:
+        raise error
+
+    made.rules[0].conditions = (Clause("when", broken),)
+    assert reason(replace(snapshot, policy=made)) is Reason.INTERNAL_ERROR
+
+
+# Observing, as a policy says it of itself.
+
+
+def watching_by_itself(**changes: Any) -> Snapshot:
+    made = asking(mode="observe", **changes)
+    epoch = make_epoch(TRUST, policy_blob=made.raw)
+    lease = replace(LEASE, epoch_sha256=epoch.sha256)
+    return replace(OPEN, policy=made, epoch=epoch, lease=lease)
+
+
+@pytest.mark.parametrize(
+    ("changes", "request_", "observed", "rule"),
+    [
+        ({}, head(), None, "chat"),
+        ({}, head("/v1/other"), Reason.POLICY_DENY, None),
+        ({"validations": NO}, head(), Reason.POLICY_DENY, "chat"),
+        ({"conditions": when(FAILS)}, head(), Reason.POLICY_INVALID, "chat"),
+    ],
+)
+def test_what_such_a_policy_does_not_permit_is_let_through_with_the_reason(
+    changes: dict[str, Any], request_: RequestHead, observed: Reason | None, rule: str | None
+) -> None:
+    decision = decide(watching_by_itself(**changes), request_, NOW)
+    assert isinstance(decision, Permit)
+    assert decision.observed is observed
+    assert (decision.rule and decision.rule.name) == rule
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": EPOCH, "lease": LEASE},  # which names another policy
+        {"epoch": None},
+        {"lease": LEASE},  # of another epoch
+    ],
+)
+def test_only_the_policy_that_the_epoch_behind_the_lease_names_can_ask_for_it(
+    change: dict[str, Any],
+) -> None:
+    closed = replace(watching_by_itself(), **change)
+    assert reason(closed, head("/v1/other")) is Reason.POLICY_DENY
+
+
+@pytest.mark.parametrize(
+    ("change", "request_", "now", "found"),
+    [
+        ({"lease": None}, head(), NOW, Reason.STARTING),
+        ({"holds": (HALT,)}, head(), NOW, Reason.HALT_GLOBAL),
+        ({}, head(), at(100), Reason.LEASE_EXPIRED),
+        ({}, head("/other"), NOW, Reason.ROUTE_UNKNOWN),
+        ({"scoped": HALTED}, head(), NOW, Reason.HALT_SCOPED),
+        ({"scoped": ONE_TENANT}, head(), NOW, Reason.POLICY_DENY),
+    ],
+)
+def test_all_but_the_policy_bites_as_ever(
+    change: dict[str, Any], request_: RequestHead, now: Now, found: Reason
+) -> None:
+    assert reason(replace(watching_by_itself(), **change), request_, now) is found
 
 
 # Exemptions.
@@ -432,6 +582,54 @@ def test_what_was_only_observed_is_cut_when_the_same_policy_is_enforced() -> Non
     assert recheck(watching, begun, head(), NOW) is None
     enforced = replace(watching, epoch=EPOCH, lease=LEASE)
     assert recheck(enforced, begun, head(), NOW) is Reason.POLICY_DENY
+
+
+def test_a_running_exchange_is_not_judged_again_by_the_passing_of_time() -> None:
+    """An hour, an age, what is left of the lease: they are asked when a request begins."""
+    issued = EPOCH.says.issued_at
+    live = replace(LEASE, deadline=BootNs(2**60), wall_deadline=WallMs(issued + HOUR_MS))
+    snapshot = replace(OPEN, lease=live, policy=asking(conditions=when(OLD)))
+    begun = decide(snapshot, head(), at(99, issued))
+    assert isinstance(begun, Permit)
+    later = at(99, issued + 2000)
+    assert reason(snapshot, now=later) is Reason.POLICY_DENY
+    assert recheck(snapshot, begun, head(), later) is None
+    assert (
+        recheck(replace(snapshot, lease=replace(live, epoch_seq=2)), begun, head(), later) is None
+    )
+    same = replace(snapshot, policy=asking(conditions=when(OLD)))
+    assert recheck(same, begun, head(), later) is Reason.POLICY_DENY, "another object: judged anew"
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        (asking(conditions=when(FAILS)), Reason.POLICY_INVALID),
+        (asking(validations=NO), Reason.POLICY_DENY),
+        (asking(annotations=NOTED), None),
+    ],
+    ids=["error", "validation", "annotation"],
+)
+def test_a_running_exchange_is_judged_by_the_expressions_of_a_new_policy(
+    made: Policy, found: Reason | None
+) -> None:
+    assert recheck(replace(OPEN, policy=made), permit(), head(), NOW) is found
+
+
+def test_what_a_policy_only_observed_is_cut_when_it_is_enforced() -> None:
+    watching = watching_by_itself(validations=NO)
+    begun = permit(watching)
+    assert begun.observed is Reason.POLICY_DENY
+    assert recheck(watching, begun, head(), NOW) is None
+    assert not alike(watching, replace(watching, epoch=EPOCH, lease=LEASE))
+    assert recheck(replace(watching, epoch=EPOCH, lease=LEASE), begun, head(), NOW) is (
+        Reason.POLICY_DENY
+    )
+    enforced = replace(watching, policy=asking(validations=NO))
+    assert recheck(enforced, begun, head(), NOW) is Reason.POLICY_DENY
+    draining = watching_by_itself(validations=NO, in_flight={"drain_ms": 10})
+    begun = permit(draining)
+    assert drained_at(draining, begun, Reason.LEASE_EXPIRED, at(100, 100)) is None
 
 
 def test_what_was_only_observed_is_never_drained() -> None:

@@ -8,6 +8,7 @@ from sidecar.core import canonical, envelope, layout
 from sidecar.core import lifecycle as steps
 from sidecar.core.accepted import Accepted
 from sidecar.core.archive import Missing
+from sidecar.core.facts import Workload
 from sidecar.core.granting import Granted, Granting
 from sidecar.core.instant import Now, WallMs
 from sidecar.core.lease import Freshness, Terms
@@ -81,6 +82,8 @@ def test_grants_a_lease_with_what_it_is_to_serve_and_the_steps_behind_it() -> No
     snapshot = found.on(CLOSED)
     assert (snapshot.lease, snapshot.absent) == (found.lease, Reason.LEASE_EXPIRED)
     assert snapshot.policy.sha256 == canonical.digest(builders.POLICY)
+    who = covering.identity()
+    assert snapshot.policy.here == Workload("model", "here", "", who.key_id)
 
 
 @pytest.mark.parametrize("kind", ["epoch", "policy", "routes"])

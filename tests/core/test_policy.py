@@ -1,4 +1,4 @@
-"""Rules of a policy: order, methods, headers, and bundles that are none."""
+"""Rules of a policy: order, methods, headers, expressions, halves, and bundles that are none."""
 
 from typing import Any
 
@@ -8,9 +8,14 @@ from hypothesis import strategies as st
 
 from sidecar.core import canonical, policy
 from sidecar.core.canonical import Json
+from sidecar.core.clauses import Clause
+from sidecar.core.facts import Facts, Workload
 from sidecar.core.head import RequestHead
-from sidecar.core.policy import DENY_ALL, Policy
+from sidecar.core.instant import BootNs, Now, WallMs
+from sidecar.core.policy import DENY_ALL, Policy, Verdict
 from sidecar.core.reason import ProtocolError, Reason
+from sidecar.core.routes import NO_ROUTES
+from tests import clauses
 
 
 def rule(name: str, action: str = "permit", **changes: Any) -> dict[str, Json]:
@@ -24,8 +29,8 @@ def raw(*rules: dict[str, Json], **changes: Any) -> bytes:
     return canonical.encode({"_type": policy.TYPE, "name": "p", "rules": [*rules], **changes})
 
 
-def compiled(*rules: dict[str, Json]) -> Policy:
-    return policy.parse(raw(*rules))
+def compiled(*rules: dict[str, Json], **changes: Any) -> Policy:
+    return policy.parse(raw(*rules, **changes))
 
 
 def head(
@@ -197,6 +202,229 @@ def test_every_problem_of_a_bundle_is_named_at_once() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_policy_or_a_protocol_error(bundle: bytes) -> None:
     assert outcome(bundle) in (None, Reason.POLICY_INVALID)
+
+
+# Expressions. What they are told is in `test_facts.py`, what is wrong with one in
+# `test_clause_check.py`, what they mean in `expression/`.
+
+TRUE, FALSE = clauses.TRUE, clauses.FALSE
+FAILS = clauses.header("x-absent", "a")
+
+
+def when(*expressions: dict[str, Json]) -> list[dict[str, Json]]:
+    return [{"expression": one, "name": f"c{index}"} for index, one in enumerate(expressions)]
+
+
+def must(name: str, expression: Json, **more: Json) -> list[dict[str, Json]]:
+    return [{"expression": expression, "name": name, **more}]
+
+
+def judged(made: Policy, request: RequestHead | None = None) -> Verdict:
+    now = Now(BootNs(0), WallMs(0))
+    return made.judge(Facts(request or head(), NO_ROUTES, None, None, made.here, now))
+
+
+def said(verdict: Verdict) -> tuple[Reason | None, str | None, str | None]:
+    rule = None if verdict.rule is None else verdict.rule.name
+    return verdict.reason, rule, None if verdict.clause is None else verdict.clause.name
+
+
+def test_a_policy_asks_only_when_it_has_something_to_ask() -> None:
+    assert not compiled(rule("a")).asks
+    assert not DENY_ALL.asks
+    assert not compiled(rule("a"), variables=[{"expression": TRUE, "name": "x"}]).asks
+    assert compiled(rule("a", conditions=when(TRUE))).asks
+    assert compiled(rule("a"), validations=must("v", TRUE)).asks
+    assert compiled(rule("a"), annotations=[{"key": "k", "value_expression": CHAT}]).asks
+
+
+CHAT = clauses.text("chat")
+
+
+@pytest.mark.parametrize(
+    ("expressions", "rule_name"),
+    [((), "a"), ((TRUE,), "a"), ((TRUE, TRUE), "a"), ((FALSE,), "b"), ((TRUE, FALSE), "b")],
+)
+@pytest.mark.parametrize("action", ["permit", "deny"])
+def test_a_rule_matches_when_all_its_conditions_are_true(
+    expressions: tuple[dict[str, Json], ...], rule_name: str, action: str
+) -> None:
+    made = compiled(rule("a", action, conditions=when(*expressions)), rule("b", action))
+    made.asks = True
+    denied = None if action == "permit" else Reason.POLICY_DENY
+    assert said(judged(made)) == (denied, rule_name, None)
+
+
+def test_a_condition_is_asked_when_the_rest_of_its_rule_matches_and_not_before() -> None:
+    other = [
+        rule("method", methods=["GET"], conditions=when(FAILS)),
+        rule("path", paths=["/other"], conditions=when(FAILS)),
+        rule("header", headers=[TENANT], conditions=when(FAILS)),
+        rule("false", conditions=when(FALSE, FAILS)),
+    ]
+    assert said(judged(compiled(*other, rule("chat")))) == (None, "chat", None)
+
+
+@pytest.mark.parametrize("action", ["permit", "deny"])
+def test_a_condition_that_fails_denies_whatever_comes_after(action: str) -> None:
+    made = compiled(rule("a", action, conditions=when(TRUE, FAILS, FALSE)), rule("b"))
+    assert said(judged(made)) == (Reason.POLICY_INVALID, "a", "c1")
+
+
+def test_nothing_matched_names_no_rule_and_no_clause() -> None:
+    made = compiled(rule("a", conditions=when(FALSE)))
+    assert said(judged(made)) == (Reason.POLICY_DENY, None, None)
+
+
+def test_what_a_rule_permits_satisfies_the_policy_and_the_rule() -> None:
+    def found(all_: Json, own: Json) -> tuple[Reason | None, str | None, str | None]:
+        made = rule("a", validations=must("own", own))
+        return said(judged(compiled(made, rule("b"), validations=must("all", all_))))
+
+    assert found(TRUE, TRUE) == (None, "a", None)
+    assert found(FALSE, FAILS) == (Reason.POLICY_DENY, "a", "all")
+    assert found(TRUE, FALSE) == (Reason.POLICY_DENY, "a", "own")
+    assert found(FAILS, FALSE) == (Reason.POLICY_INVALID, "a", "all")
+    assert found(TRUE, FAILS) == (Reason.POLICY_INVALID, "a", "own")
+
+
+def test_a_rule_that_denies_asks_for_no_validation_and_gives_no_message() -> None:
+    made = compiled(rule("stop", "deny"), validations=must("v", FALSE, message="no"))
+    assert said(judged(made)) == (Reason.POLICY_DENY, "stop", None)
+    assert judged(made).message == ""
+
+
+def test_a_validation_that_is_false_has_the_client_told_why() -> None:
+    model = clauses.header_value("x-model")
+    made = compiled(
+        rule("a"), validations=must("v", FALSE, message="not today", message_expression=model)
+    )
+    assert judged(made, head(headers=(("x-model", "m7"),))).message == "m7"
+    assert judged(made).message == "not today"
+
+
+def test_a_validation_that_fails_tells_the_client_nothing() -> None:
+    made = compiled(rule("a"), validations=must("v", FAILS, message="secret"))
+    assert judged(made).message == ""
+
+
+def test_variables_are_worked_out_from_those_before_and_used_everywhere() -> None:
+    def variable(name: str) -> dict[str, Json]:
+        return clauses.value_of(f"variables.{name}")
+
+    made = compiled(
+        rule("a", conditions=when(clauses.equals("variables.twice", "m7"))),
+        variables=[
+            {"expression": clauses.header_value("x-model"), "name": "model"},
+            {"expression": variable("model"), "name": "twice"},
+        ],
+        annotations=[{"key": "m", "value_expression": variable("twice")}],
+        validations=must("v", FALSE, message_expression=variable("model")),
+    )
+    found = judged(made, head(headers=(("x-model", "m7"),)))
+    assert (said(found), found.message) == ((Reason.POLICY_DENY, "a", "v"), "m7")
+    assert found.annotations == {"m": "m7"}
+    assert said(judged(made)) == (Reason.POLICY_INVALID, "a", "c0")
+
+
+def test_annotations_stand_with_whatever_a_rule_decided_in_the_order_of_a_record() -> None:
+    noted = [
+        {"key": "z", "value_expression": CHAT}, {"key": "a", "value_expression": CHAT},
+        {"key": "m", "value_expression": clauses.header_value("x-absent")},
+    ]  # fmt: skip
+    for made in (rule("r"), rule("r", "deny"), rule("r", conditions=when(FAILS))):
+        found = judged(compiled(made, annotations=noted)).annotations
+        assert found is not None
+        assert list(found.items()) == [("a", "chat"), ("z", "chat")]
+    assert judged(compiled(annotations=noted)).annotations is None
+
+
+def test_our_own_mistake_denies_and_is_told_apart() -> None:
+    made = compiled(rule("a", conditions=when(TRUE)), rule("b"))
+
+    def broken(facts: Facts) -> object:
+        raise ZeroDivisionError
+
+    (asked,) = made.rules[0].conditions
+    made.rules[0].conditions = (Clause(asked.name, broken),)
+    assert said(judged(made)) == (Reason.INTERNAL_ERROR, "a", "c0")
+
+
+@given(st.lists(st.sampled_from([TRUE, FALSE, FAILS]), max_size=4), st.booleans())
+def test_conditions_are_asked_in_order_until_one_is_not_true(
+    expressions: list[dict[str, Json]],
+    permits: bool,  # noqa: FBT001 (drawn)
+) -> None:
+    """Against the sentence in the header of `policy.py`, spelt out."""
+    action = "permit" if permits else "deny"
+    made = compiled(rule("a", action, conditions=when(*expressions)), validations=must("v", TRUE))
+    first = next((one for one in expressions if one is not TRUE), TRUE)
+    wanted = {
+        id(TRUE): None if permits else Reason.POLICY_DENY,
+        id(FALSE): Reason.POLICY_DENY,
+        id(FAILS): Reason.POLICY_INVALID,
+    }
+    assert judged(made).reason is wanted[id(first)]
+
+
+# Mode and halves.
+
+
+def test_a_policy_says_itself_that_it_is_only_observed() -> None:
+    assert compiled(rule("a"), mode="observe").observes
+    assert not compiled(rule("a")).observes
+    assert "mode" in refused(raw(rule("a"), mode="enforce"))  # one value, one byte form
+
+
+OTHER = {"_type": policy.TYPE, "name": "other", "rules": [rule("old")], "mode": "observe"}
+KEY = Workload(key_id="ab" * 32)  # 83.13 % of all instances are before this one
+
+
+@pytest.mark.parametrize(("percent", "half"), [(83, "otherwise"), (84, "within")])
+def test_an_instance_has_one_half_whole_under_the_digest_of_both(percent: int, half: str) -> None:
+    bundle = raw(rule("new"), name="chat", rollout={"otherwise": OTHER, "percent": percent})
+    made = policy.parse(bundle, KEY)
+    assert (made.half, made.here) == (half, KEY)
+    assert (made.sha256, made.raw) == (canonical.digest(bundle), bundle)
+    other = half == "otherwise"
+    assert (made.name, made.observes) == (("other", True) if other else ("chat", False))
+    assert matched(made, head()) == ("old" if other else "new")
+
+
+def test_without_a_rollout_there_are_no_halves() -> None:
+    assert policy.parse(raw(rule("a")), KEY).half is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"rules": [rule("a"), rule("a")]}, "rollout.otherwise: rules[1] (a): name is used twice"),
+        ({"rollout": {"otherwise": OTHER, "percent": 1}}, "has a rollout of its own"),
+        ({"_type": "x"}, "rollout.otherwise: _type is"),
+        ({"budgets": {"min_quorum": 2}}, "rollout.otherwise: budgets: is not kept"),
+        ({"rules": [rule("a", conditions=when(CHAT))]}, "rollout.otherwise: rules[0] (a).cond"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_both_halves_are_checked_whichever_is_taken(changes: dict[str, Json], says: str) -> None:
+    bundle = raw(rule("new"), rollout={"otherwise": OTHER | changes, "percent": 100})
+    assert says in refused(bundle)
+
+
+@pytest.mark.parametrize("percent", [-1, 101, None])
+def test_a_rollout_is_for_zero_to_a_hundred_percent(percent: Json) -> None:
+    assert "percent" in refused(raw(rollout={"otherwise": OTHER, "percent": percent}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("budgets", {"min_quorum": 2}), ("model", {"max_bytes": 1}),
+        ("parent", {"max_age_ms": 1, "required": True}),
+    ],
+)  # fmt: skip
+def test_what_nobody_keeps_is_refused(key: str, value: Json) -> None:
+    assert f"{key}: is not kept by this build" in refused(raw(rule("a"), **{key: value}))
 
 
 json_values = st.recursive(

@@ -74,22 +74,23 @@ def test_a_table_without_attributes_has_the_bytes_that_it_always_had() -> None:
     body = canonical.load(raw(), routes.Body, routes.MAX_BYTES)
     assert canonical.dump(body) == raw()
     table = routes.parse(raw())
-    assert (table.model_header, table.tenant_header) == (None, None)
+    assert (table.agent_header, table.model_header, table.tenant_header) == (None, None, None)
 
 
 @pytest.mark.parametrize(
-    ("attributes", "model", "tenant"),
+    ("attributes", "found"),
     [
-        ({"model": "x-model"}, b"x-model", None),
-        ({"tenant": "host"}, None, b"host"),
-        ({"model": "x-model", "tenant": "x_t"}, b"x-model", b"x_t"),
+        ({"agent": "x-agent"}, (b"x-agent", None, None)),
+        ({"model": "x-model"}, (None, b"x-model", None)),
+        ({"tenant": "host"}, (None, None, b"host")),
+        ({"agent": "a", "model": "x-model", "tenant": "x_t"}, (b"a", b"x-model", b"x_t")),
     ],
 )
 def test_attributes_are_read_and_written_back(
-    attributes: dict[str, str], model: bytes | None, tenant: bytes | None
+    attributes: dict[str, str], found: tuple[bytes | None, ...]
 ) -> None:
     table = routes.parse(raw(attributes=attributes))
-    assert (table.model_header, table.tenant_header) == (model, tenant)
+    assert (table.agent_header, table.model_header, table.tenant_header) == found
     body = canonical.load(table.raw, routes.Body, routes.MAX_BYTES)
     assert canonical.dump(body) == table.raw
 
@@ -105,6 +106,7 @@ NEVER_SEEN = sorted(
      "proxy-authorization", "proxy_x"],
 )  # fmt: skip
 def test_a_header_that_no_decision_ever_sees_is_no_attribute(name: str) -> None:
+    assert "never reaches a decision" in refused(raw(attributes={"agent": name}))
     assert "never reaches a decision" in refused(raw(attributes={"model": name}))
     assert "never reaches a decision" in refused(raw(attributes={"tenant": name}))
 

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core import canonical, gate, policy, routes, share
+from sidecar.core.canonical import Json
+from sidecar.core.facts import Workload
 from sidecar.core.gate import Denial, Exempt, Permit
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
@@ -15,17 +17,47 @@ from sidecar.core.lease import Lease
 from sidecar.core.log.cosignature import Witnesses
 from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role
+from sidecar.core.policy import Policy
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.scoped import Scoped
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot, hardest_first
-from tests import builders
+from tests import builders, clauses
 
 TRUST = builders.make_trust()
 EPOCH = builders.make_epoch(TRUST)
 OBSERVED = builders.make_epoch(TRUST, enforcement="observe")
 BEAT = builders.make_beat(TRUST, EPOCH)
-POLICIES = (policy.DENY_ALL, policy.parse(builders.POLICY))
+HERE = Workload("chat", "eu-1", "chat-ab", "ab" * 32)  # before 83.13 % of all instances
+
+
+def rules(name: str, **changes: Json) -> dict[str, Json]:
+    """A policy that permits POST on /v1, or the rest that is said about it."""
+    rule: dict[str, Json] = {
+        "name": name, "action": "permit", "methods": ["POST"], "paths": ["/v1/**"], "headers": [],
+        "in_flight": "cut",
+    }  # fmt: skip
+    return {"_type": policy.TYPE, "name": name, "rules": [rule], **changes}
+
+
+def rollout(percent: int) -> bytes:
+    """A rollout of a policy that asks where it is; what is for the others permits nothing."""
+    wants: dict[str, Json] = {
+        "expression": clauses.equals("workload.region", "eu-1"),
+        "name": "region",
+    }
+    other: dict[str, Json] = {"_type": policy.TYPE, "name": "other", "rules": []}
+    said: dict[str, Json] = {"otherwise": other, "percent": percent}
+    return canonical.encode(rules("chat", validations=[wants], rollout=said))
+
+
+POLICIES = (
+    policy.DENY_ALL,
+    policy.parse(builders.POLICY),
+    *(policy.parse(rollout(percent), HERE) for percent in (83, 84)),
+    policy.parse(rollout(100), replace(HERE, region="eu-2")),
+    policy.parse(canonical.encode(rules("chat", mode="observe"))),
+)
 ROUTES = (
     routes.NO_ROUTES,
     routes.parse(builders.ROUTES),
@@ -90,12 +122,12 @@ def said(decision: gate.Decision) -> tuple[object, ...]:
     match decision:
         case Permit():
             rule = None if decision.rule is None else decision.rule.name
-            return ("permit", decision.route, rule, decision.observed)
+            return ("permit", decision.route, rule, decision.observed, decision.verdict is None)
         case Exempt():
             return ("exempt", decision.upstream)
         case Denial():
             rule = None if decision.rule is None else decision.rule.name
-            return ("deny", decision.reason, rule)
+            return ("deny", decision.reason, rule, decision.message)
 
 
 @given(snapshots, heads, st.integers(-1, 1), st.integers(-1, 1))
@@ -129,6 +161,19 @@ def test_policy_and_routes_stay_the_same_objects_while_their_digest_does() -> No
     other = share.decode(share.encode(moved), again)
     assert other.policy is first.policy
     assert other.routes is not first.routes
+
+
+@pytest.mark.parametrize("made", POLICIES, ids=lambda made: f"{made.name} {made.half}")
+def test_every_process_takes_the_same_half_and_knows_the_same_place(made: Policy) -> None:
+    there = share.decode(share.encode(replace(OPEN, policy=made)), CLOSED).policy
+    assert (there.half, there.name, there.observes) == (made.half, made.name, made.observes)
+    assert (there.here, there.sha256) == (made.here, made.sha256)
+
+
+def test_a_policy_is_compiled_again_where_it_is_told_of_another_place() -> None:
+    one, two = (policy.parse(rollout(84), at) for at in (HERE, replace(HERE, key_id="cd" * 32)))
+    first = share.decode(share.encode(replace(OPEN, policy=one)), CLOSED)
+    assert share.decode(share.encode(replace(OPEN, policy=two)), first).policy.here == two.here
 
 
 def test_what_some_requests_are_denied_for_stays_the_same_object_while_it_is_the_same() -> None:

@@ -47,6 +47,21 @@ def test_every_reason_has_its_answer(reason: Reason) -> None:
     assert problem["error"]["code"] == reason.code
 
 
+def test_what_the_policy_wants_said_is_said_to_people_and_to_clients_of_openai() -> None:
+    message = 'only "small" models here'
+    answer = response(
+        Reason.POLICY_DENY, SEEN, "ab-1", NOW, b"POST", keep_alive=True, message=message
+    )
+    problem = json.loads(split(answer)[2])
+    assert problem["detail"] == f"Denied by epochgate: policy-deny (EG204): {message}"
+    assert problem["error"]["message"].endswith(f" (EG204): {message}")
+    plain = json.loads(
+        split(response(Reason.POLICY_DENY, SEEN, "ab-1", NOW, b"POST", keep_alive=True))[2]
+    )
+    assert plain["detail"] == "Denied by epochgate: policy-deny (EG204)."
+    assert plain["error"]["message"].endswith(" (EG204)")
+
+
 def test_clients_are_spread_and_the_same_id_waits_the_same() -> None:
     waits = [retry_after_s(f"ab-{number}") for number in range(100)]
     assert set(waits) == {1, 2}

@@ -9,9 +9,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.audit import sequencer
+from sidecar.core import canonical
+from sidecar.core.facts import Workload
 from sidecar.core.instant import Now, WallMs
 from sidecar.core.lease import Lease, Terms, grant
 from sidecar.core.objects.halt import Halts, Scope
+from sidecar.core.policy import MAX_BYTES, Policy
 from sidecar.core.policy import parse as parse_policy
 from sidecar.core.quorum import Agreement, PeerId
 from sidecar.core.reason import Reason
@@ -76,7 +79,7 @@ def test_a_new_process_shows_a_closed_gate() -> None:
     assert found["epochgate_lease_remaining_seconds",] == 0
     assert found["epochgate_peer_up", "r1"] == 0
     assert ("epochgate_epoch_number",) not in found
-    assert found["epochgate_policy_info", "", "deny-all"] == 1
+    assert found["epochgate_policy_info", "", "enforce", "deny-all", ""] == 1
 
 
 def test_a_lease_epoch_and_beat_are_shown() -> None:
@@ -95,7 +98,26 @@ def test_a_lease_epoch_and_beat_are_shown() -> None:
     assert found["epochgate_halts_active", "global"] == 1
     assert found["epochgate_halts_active", "route"] == 0
     assert found["epochgate_trust_version",] == 1
-    assert found["epochgate_policy_info", snapshot.policy.sha256[:12], "chat"] == 1
+    short = snapshot.policy.sha256[:12]
+    assert found["epochgate_policy_info", short, "enforce", "chat", ""] == 1
+
+
+def half_observed() -> Policy:
+    """Of a policy the half for others, which is only observed."""
+    body = canonical.parse(builders.POLICY, MAX_BYTES)
+    assert isinstance(body, dict)
+    other = {**body, "mode": "observe", "name": "other"}
+    raw = canonical.encode({**body, "rollout": {"otherwise": other, "percent": 0}})
+    return parse_policy(raw, Workload(key_id="ab" * 32))
+
+
+def test_a_policy_that_is_only_observed_and_its_half_are_shown() -> None:
+    metrics, made = Metrics(Clock()), half_observed()
+    metrics.snapshot = replace(running(), policy=made)
+    found = scrape(metrics)
+    assert found["epochgate_policy_info", made.sha256[:12], "observe", "other", "otherwise"] == 1
+    assert found["epochgate_decisions_total", "observe", "EG204"] == 0
+    assert found["epochgate_decisions_total", "observe", "EG203"] == 0
 
 
 def test_halts_are_counted_by_what_they_stop() -> None:

@@ -12,7 +12,7 @@ from sidecar.core.reason import Reason
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
 from sidecar.telemetry.state import describe
 from tests import builders
-from tests.telemetry.test_metrics import running
+from tests.telemetry.test_metrics import half_observed, running
 
 
 def test_a_new_process_is_starting_and_says_why() -> None:
@@ -34,7 +34,9 @@ def test_a_running_sidecar_shows_what_it_rests_on() -> None:
         "beat": {"issuer": snapshot.lease.beat.issuer[:16], "seq": 7},
         "anchor": "clock",
     }
-    assert value["policy"] == {"name": "chat", "sha256": snapshot.policy.sha256[:16]}
+    assert value["policy"] == {
+        "name": "chat", "sha256": snapshot.policy.sha256[:16], "mode": "enforce", "rollout": None,
+    }  # fmt: skip
     halts = value["halts"]
     assert isinstance(halts, list)
     assert halts[0]["reason"] == "test"
@@ -42,6 +44,14 @@ def test_a_running_sidecar_shows_what_it_rests_on() -> None:
     assert isinstance(epoch, dict)
     assert (epoch["enforcement"], epoch["tenants"]) == ("enforce", [])
     json.dumps(value)
+
+
+def test_a_policy_shows_that_it_is_only_observed_and_which_half_it_is() -> None:
+    snapshot = replace(running(), policy=half_observed())
+    assert describe(snapshot, builders.now())["policy"] == {
+        "name": "other", "sha256": snapshot.policy.sha256[:16], "mode": "observe",
+        "rollout": "otherwise",
+    }  # fmt: skip
 
 
 SCOPED = (

@@ -8,9 +8,12 @@ Rules:
   All of it is inside the hash.
 * Each request has exactly one end on record: its `deny` decision, or the one `outcome` that follows
   its `permit`.
-* Never in a record: bodies, query strings, header values other than the trace id and what the
-  signed policy lists (`core/recording.py`). `subject_h` and `tenant_h` are keyed digests, there
-  when the policy asks for them; `req_h` and `resp_h` are for later use.
+* Never in a record: bodies, query strings, header values other than the trace id, unless the signed
+  policy lists a header (`core/recording.py`) or makes an annotation of it. `subject_h` and
+  `tenant_h` are keyed digests, there when the policy asks for them; `req_h` and `resp_h` are for
+  later use.
+* A field that is not there was not asked for, so records from before it was known have the bytes
+  that they always had.
 * The fields stand in alphabetical order, so the fast encoder writes the canonical form; a property
   test holds the two encoders against each other.
 
@@ -23,7 +26,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from sidecar.core import canonical
-from sidecar.core.canonical import Count, FieldName, Integer, Sha256, Strict
+from sidecar.core.canonical import Count, FieldName, Integer, Name, Sha256, Strict
 from sidecar.core.reason import ProtocolError, Reason
 
 VERSION = 1
@@ -33,6 +36,7 @@ FIRST_PREV = "0" * 64
 
 BootId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}\Z")]  # 8 random bytes per process
 OutcomeKind = Literal["permit", "abort", "error", "late"]
+Half = Literal["within", "otherwise"]  # of a rollout: within its percent, or not
 Code = Annotated[str, msgspec.Meta(pattern=r"\AEG[0-9]{3}\Z")]
 
 
@@ -54,12 +58,19 @@ class BeatRef(Strict, frozen=True):
 class Decision(Strict, frozen=True, kw_only=True):
     """One request and what was decided about it; written before it takes effect.
 
-    A permit with a reason was let through under an epoch that only observes: it is what the request
-    would have been denied for. Times in ms since 1970 (`ts`) or as named.
+    A permit with a reason was let through under an epoch or a policy that only observes: it is what
+    the request would have been denied for. Times in ms since 1970 (`ts`) or as named.
+
+    Attributes:
+        annotations: What the policy has recorded, by key.
+        clause: Name of the condition or validation of the policy that denied, or failed.
+        rollout: Which half of the policy was in force, when it has halves.
     """
 
+    annotations: dict[Name, str] | UnsetType = UNSET
     beat: BeatRef | None
     boot: BootId
+    clause: Name | UnsetType = UNSET
     decision: Literal["permit", "deny"]
     decision_id: str
     epoch: EpochRef | None
@@ -73,6 +84,7 @@ class Decision(Strict, frozen=True, kw_only=True):
     prev: Sha256
     reason: Code | None
     req_h: str | None
+    rollout: Half | UnsetType = UNSET
     route: str | None
     rule: str | None
     seq: Count

@@ -18,11 +18,20 @@ from sidecar.core.reason import ProtocolError, Reason
 hexes = st.binary(min_size=32, max_size=32).map(bytes.hex)
 counts = st.integers(0, INTEGER_LIMIT - 1)
 integers = st.integers(1 - INTEGER_LIMIT, INTEGER_LIMIT - 1)
+names = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,9}\Z")
 texts = st.text(st.characters(blacklist_categories=["Cs"]), max_size=40)
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
+
+
+def unset(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.just(msgspec.UNSET) | strategy
+
+
+def by_key(said: dict[str, str]) -> dict[str, str]:
+    return dict(sorted(said.items()))
 
 
 decisions: st.SearchStrategy[Decision] = st.builds(
@@ -45,6 +54,9 @@ decisions: st.SearchStrategy[Decision] = st.builds(
     rule=maybe(texts),
     seq=counts,
     subject_h=maybe(texts),
+    annotations=unset(st.dictionaries(names, texts, max_size=3).map(by_key)),
+    clause=unset(names),
+    rollout=unset(st.sampled_from(["within", "otherwise"])),
     trace_id=maybe(texts),
     trust_v=maybe(integers),
     ts=counts,
