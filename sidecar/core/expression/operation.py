@@ -314,7 +314,7 @@ OPERATIONS: Mapping[str, _Make] = MappingProxyType(
         "subtract_int64": _subtract(bounded),
         "subtract_duration_duration": _subtract(bounded),
         "subtract_timestamp_duration": _subtract(timing.within),
-        "subtract_timestamp_timestamp": _subtract(bounded),
+        "subtract_timestamp_timestamp": _of_numbers(timing.between),
         "multiply_int64": _multiply,
         "divide_int64": _of_numbers(divide),
         "modulo_int64": _of_numbers(modulo),
