@@ -12,30 +12,24 @@ Source: conventions 5 and 11-J.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
-from sidecar.cli import resource, source
+from sidecar.cli import given, resource, source
+from sidecar.cli.given import Given
 from sidecar.cli.resource import Reader
 from sidecar.config.document import Node
 from sidecar.core import policy, routes
+from sidecar.core.clauses import Clause
+from sidecar.core.facts import Workload
 from sidecar.core.gate import Decision, Denial, Exempt, Permit, decide
-from sidecar.core.head import Header, RequestHead
-from sidecar.core.instant import BootNs, Now, WallMs
-from sidecar.core.lease import Lease
-from sidecar.core.objects import beat
-from sidecar.core.objects.trust import LogHead, Mark, TrustRef
-from sidecar.core.policy import Method, Policy
+from sidecar.core.policy import Policy, Rule
 from sidecar.core.reason import BY_CODE
 from sidecar.core.routes import Routes
-from sidecar.core.snapshot import Snapshot
 
 KIND = "GatePolicyTest"
-LEASES = ("live", "none")
 DECISIONS = ("permit", "deny", "exempt")
-
-_NOW = Now(BootNs(0), WallMs(0))
-_ZERO = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +40,28 @@ class Expected:
     reason: str | None = None
     rule: str | None = None
     route: str | None = None
+    clause: str | None = None
+    message: str | None = None
+    observed: bool | None = None
 
     def __str__(self) -> str:
-        parts = (self.decision, self.reason, self.rule, self.route)
+        message = None if self.message is None else repr(self.message)
+        seen = "observed" if self.observed else None
+        parts = (self.decision, seen, self.reason, self.rule, self.route, self.clause, message)
         return " ".join(part for part in parts if part is not None)
+
+    def met_by(self, found: "Expected") -> bool:
+        """Whether everything that is stated here is so there."""
+        pairs = ((getattr(self, field.name), getattr(found, field.name)) for field in fields(self))
+        return all(stated is None or stated == seen for stated, seen in pairs)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One request, the state of the lease, and what should come of it."""
+    """One request, what is around it, and what should come of it."""
 
     name: str
-    head: RequestHead
-    lease: str
+    given: Given
     expected: Expected
 
 
@@ -84,14 +87,7 @@ class Result:
     @property
     def passed(self) -> bool:
         """Whether everything that the case states is so."""
-        stated, found = self.case.expected, self.found
-        pairs = (
-            (stated.decision, found.decision),
-            (stated.reason, found.reason),
-            (stated.rule, found.rule),
-            (stated.route, found.route),
-        )
-        return all(want is None or want == got for want, got in pairs)
+        return self.case.expected.met_by(self.found)
 
 
 def load(path: Path) -> Suite | None:
@@ -109,23 +105,27 @@ def load(path: Path) -> Suite | None:
         return None
     _, spec = resource.frame(reader, root, KIND)
     fields = reader.mapping(spec, "spec", ("policies", "routes", "cases"), ("defaults",))
-    given = _given(reader, fields.get("defaults"), "spec.defaults", _NOTHING)
+    name = reader.text(fields.get("routes"), "spec.routes")
+    # First: cases say model and tenant, and this says where these stand.
+    table = routes.parse(source.load_routes(path.parent / name)) if name else None
+    start = given.read(reader, fields.get("defaults"), "spec.defaults", Given(), table)
     items = reader.items(fields.get("cases"), "spec.cases")
-    cases = tuple(_case(reader, node, where, given) for node, where in items)
+    reader.distinct(items, "name")
+    cases = tuple(_case(reader, node, where, start, table) for node, where in items)
     named = [
         path.parent / (reader.text(node, where) or "")
         for node, where in reader.items(fields.get("policies"), "spec.policies")
     ]
-    table = path.parent / (reader.text(fields.get("routes"), "spec.routes") or "")
     reader.finish()
+    assert table is not None  # finish would have said that it is missing
     compiled = tuple((file, policy.parse(source.load_policy(file))) for file in named)
-    return Suite(path, compiled, routes.parse(source.load_routes(table)), cases)
+    return Suite(path, compiled, table, cases)
 
 
 def run(suite: Suite) -> list[Result]:
     """Decide every case under every policy of the suite."""
     return [
-        Result(suite.file, file, case, _describe(_decide(compiled, suite.routes, case)))
+        Result(suite.file, file, case, describe(decided(compiled, suite.routes, case.given)))
         for file, compiled in suite.policies
         for case in suite.cases
     ]
@@ -143,99 +143,63 @@ def undecided(suites: Sequence[Suite], results: Sequence[Result]) -> list[tuple[
     return [shown for key, shown in rules.items() if key not in used]
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    method: str
-    path: str
-    headers: tuple[Header, ...]
-    lease: str
-
-
-_NOTHING = _Given("GET", "/", (), "live")
-
-
-def _case(reader: Reader, node: Node, path: str, defaults: _Given) -> Case:
+def _case(reader: Reader, node: Node, path: str, defaults: Given, table: Routes | None) -> Case:
     fields = reader.mapping(node, path, ("name", "expect"), ("given",))
-    given = _given(reader, fields.get("given"), f"{path}.given", defaults)
-    target = given.path.encode()
-    head = RequestHead(given.method.encode(), target, target.partition(b"?")[0], given.headers)
-    expected = _expected(reader, fields.get("expect"), f"{path}.expect")
-    return Case(reader.text(fields.get("name"), f"{path}.name") or "", head, given.lease, expected)
-
-
-def _given(reader: Reader, node: Node | None, path: str, defaults: _Given) -> _Given:
-    fields = reader.mapping(node, path, (), ("request", "lease"))
-    where = f"{path}.request"
-    request = reader.mapping(fields.get("request"), where, (), ("method", "path", "headers"))
-    found = replace(
-        defaults, lease=reader.choice(fields.get("lease"), f"{path}.lease", LEASES, defaults.lease)
-    )
-    if "method" in request:
-        rule = "a method in upper case"
-        found = replace(
-            found, method=reader.typed(request["method"], f"{where}.method", Method, rule)
-        )
-    if "path" in request:
-        found = replace(found, path=reader.text(request["path"], f"{where}.path") or "")
-    if "headers" in request:
-        items = reader.items(request["headers"], f"{where}.headers")
-        found = replace(found, headers=tuple(_header(reader, item, at) for item, at in items))
-    return found
-
-
-def _header(reader: Reader, node: Node, path: str) -> Header:
-    # As the data plane hands it on: name in lower case, value without surrounding white space.
-    fields = reader.mapping(node, path, ("name", "value"))
     name = reader.text(fields.get("name"), f"{path}.name") or ""
-    value = reader.text(fields.get("value"), f"{path}.value") or ""
-    return name.lower().encode(), value.strip(" \t").encode()
+    start = given.read(reader, fields.get("given"), f"{path}.given", defaults, table)
+    return Case(name, start, _expected(reader, fields.get("expect"), f"{path}.expect"))
 
 
 def _expected(reader: Reader, node: Node | None, path: str) -> Expected:
-    fields = reader.mapping(node, path, ("decision",), ("reason", "rule", "route"))
-    stated = {
-        key: reader.text(fields[key], f"{path}.{key}") if key in fields else None
-        for key in ("reason", "rule", "route")
-    }
-    reason = stated["reason"]
+    texts = ("reason", "rule", "route", "clause", "message")
+    fields = reader.mapping(node, path, ("decision",), (*texts, "observed"))
+    stated = {key: reader.text(fields[key], f"{path}.{key}") for key in texts if key in fields}
+    reason = stated.get("reason")
     if reason is not None and reason not in BY_CODE:
         message = f"{reason!r} is no reason; `epochgate explain` lists them"
         reader.wrong(fields["reason"].origin, f"{path}.reason", message)
     decision = reader.choice(fields.get("decision"), f"{path}.decision", DECISIONS)
-    return Expected(decision, reason, stated["rule"], stated["route"])
+    observed = fields.get("observed")
+    return Expected(
+        decision,
+        observed=None if observed is None else reader.flag(observed, f"{path}.observed"),
+        **stated,
+    )
 
 
-def _decide(compiled: Policy, table: Routes, case: Case) -> Decision:
-    lease = _LEASE if case.lease == "live" else None
-    return decide(Snapshot(lease=lease, policy=compiled, routes=table), case.head, _NOW)
+def decided(compiled: Policy, table: Routes, start: Given) -> Decision:
+    """What a sidecar with this policy and these routes would decide."""
+    if start.here != compiled.here:
+        compiled = _compiled_there(compiled.raw, start.here)
+    return decide(start.snapshot(compiled, table), start.head, start.now)
 
 
-def _describe(decision: Decision) -> Expected:
+@lru_cache(maxsize=64)
+def _compiled_there(raw: bytes, here: Workload) -> Policy:
+    return policy.parse(raw, here)
+
+
+def describe(decision: Decision) -> Expected:
+    """A decision in the words of a case."""
     match decision:
-        case Permit(route=route, rule=rule):
-            return Expected("permit", None, rule.name if rule is not None else None, route.name)
+        case Permit(route=route, rule=rule, observed=observed, verdict=verdict):
+            return Expected(
+                "permit", None if observed is None else observed.code, _name(rule), route.name,
+                clause=_name(verdict.clause if verdict is not None else None),
+                observed=observed is not None,
+            )  # fmt: skip
         case Exempt():
-            return Expected("exempt")
-        case Denial(reason=reason, rule=rule):
-            return Expected("deny", reason.code, rule.name if rule is not None else None)
+            return Expected("exempt", observed=False)
+        case Denial(reason=reason, rule=rule, verdict=verdict, message=message):
+            clause = _name(verdict.clause if verdict is not None else None)
+            return Expected(
+                "deny", reason.code, _name(rule), None, clause, message or None, observed=False
+            )
 
 
-# A lease that is live at `_NOW`. Nobody signed it and it leaves this module in no form.
-_LEASE = Lease(
-    epoch_seq=1,
-    epoch_sha256=_ZERO,
-    beat=beat.Beat(
-        _ZERO,
-        beat.Body(
-            type=beat.TYPE, domain="policy-test", issuer=_ZERO, seq=1, prev_sha256=None,
-            issued_at=0, ttl_ms=1, interval_ms=1, trust=TrustRef(version=1, sha256=_ZERO),
-            epoch=Mark(seq=1, sha256=_ZERO), halts=Mark(seq=0, sha256=_ZERO),
-            state="run", fleet=beat.Fleet(root=_ZERO, size=0, expected=0, diverged=0),
-            gov_log=LogHead(origin="policy-test", root=_ZERO, size=0),
-        ),
-    ),
-    peers=(),
-    deadline=BootNs(1),
-    wall_deadline=WallMs(1),
-    anchor="clock",
-)  # fmt: skip
+def _name(named: Rule | Clause | None) -> str | None:
+    return None if named is None else named.name
+
+
+# For who judges a request without a case.
+LIVE, NOW = Given().granted(), Given().now

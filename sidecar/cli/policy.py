@@ -13,6 +13,7 @@ import click
 
 from sidecar.cli import cases, text
 from sidecar.cli.cases import Result, Suite
+from sidecar.cli.fmt import fmt, schema
 from sidecar.cli.resource import ResourceError
 from sidecar.cli.source import load, load_policy, load_routes
 from sidecar.config.problem import Problem
@@ -21,6 +22,7 @@ from sidecar.core import canonical
 __all__ = ["load_policy", "load_routes", "policy"]
 
 _SUFFIXES = (".yaml", ".yml")
+_PASSED_OVER = "invalid"  # files that are wrong on purpose
 
 _output = click.option("-o", "output", type=click.Choice(["table", "json"]), default="table")
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -29,6 +31,10 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.group()
 def policy() -> None:
     """Check and test policies and route tables."""
+
+
+policy.add_command(fmt)
+policy.add_command(schema)
 
 
 @policy.command(epilog="Example: epochgate policy check policies/openai.yaml")
@@ -60,7 +66,7 @@ def test(places: tuple[Path, ...], *, fail_on_empty: bool, output: str) -> None:
     """Decide every case of the GatePolicyTest files and compare with what they expect.
 
     Exit code 2 when a case fails. A DIR is searched for .yaml and .yml; other kinds in it are
-    passed over.
+    passed over, and so are folders named invalid.
     """
     suites = _suites(places)
     results = [result for suite in suites for result in cases.run(suite)]
@@ -121,7 +127,12 @@ def _suites(places: Sequence[Path]) -> list[Suite]:
 def _files(place: Path) -> list[Path]:
     if not place.is_dir():
         return [place]
-    return sorted(file for file in place.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+    found = sorted(file for file in place.rglob("*") if file.suffix in _SUFFIXES)
+    return [
+        file
+        for file in found
+        if file.is_file() and _PASSED_OVER not in file.relative_to(place).parts
+    ]
 
 
 def _show(results: Sequence[Result], undecided: Sequence[tuple[Path, str]]) -> None:

@@ -26,6 +26,8 @@ API_VERSION = "epochgate.io/v1alpha1"
 # What the pattern of a field type says only to programs.
 NAME_RULE = "lower-case letters, digits, ., _ and -, at most 63, beginning with a letter or digit"
 
+_SHOWN_MAX = 80  # characters of a wrong value
+
 
 class ResourceError(text.CliError):
     """One file or several are not what they must be; nothing was done.
@@ -45,14 +47,24 @@ class Reader:
 
     A value that is wrong comes out empty, so that reading goes on and finds the rest. Nothing that
     came out may be used before `finish` has returned.
+
+    Args:
+        text: The file, for who has to say which character of a value is wrong.
+
+    Attributes:
+        problems: What was wrong so far.
+        lines: The file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = "") -> None:
         self.problems: list[Problem] = []
+        self.lines = tuple(text.split("\n"))
 
     def wrong(self, origin: str, path: str, message: str) -> None:
-        """Keep one problem. `origin`: where the value stands, as a node says it."""
-        self.problems.append(Problem(path, message, origin))
+        """Keep one problem, once. `origin`: where the value stands, as a node says it."""
+        problem = Problem(path, message, origin)
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def finish(self) -> None:
         """Raise ResourceError if anything was wrong."""
@@ -65,11 +77,13 @@ class Reader:
         """The values of a mapping with known keys; unknown and missing keys are wrong."""
         found = self.entries(node, path)
         known = [*required, *optional]
+        meant = set()  # of a misspelt key; that it is missing, too, is no second mistake
         for key, (origin, _) in found.items():
             if key not in known:
                 self.wrong(origin, under(path, key), f"unknown key{suggest(key, known)}")
+                meant.add(near(key, known))
         for key in required:
-            if isinstance(node, Table) and key not in found:
+            if isinstance(node, Table) and key not in found and key not in meant:
                 self.wrong(node.origin, under(path, key), "is missing")
         return {key: value for key, (_, value) in found.items() if key in known}
 
@@ -105,7 +119,8 @@ class Reader:
         try:
             msgspec.convert(value, type=kind)
         except msgspec.ValidationError:
-            self.wrong(node.origin, path, f"{value!r} must be {rule}")
+            shown = value if len(value) <= _SHOWN_MAX else value[:_SHOWN_MAX] + "..."
+            self.wrong(node.origin, path, f"{shown!r} must be {rule}")
             return ""
         return value
 
@@ -113,20 +128,68 @@ class Reader:
         """A name as signed objects take it."""
         return self.typed(node, path, Name, NAME_RULE)
 
-    def duration(self, node: Node | None, path: str, most_ms: int) -> int:
-        """A duration of at least a millisecond, in milliseconds; 1 when it is absent or wrong."""
+    def duration(self, node: Node | None, path: str, most_ms: int, *, least_ms: int = 1) -> int:
+        """A duration in milliseconds; `least_ms` when it is absent or wrong."""
         value = self.text(node, path)
         if node is None or value is None:
-            return 1
+            return least_ms
         try:
             found_ms = units.duration(value)
         except ValueError as error:
             self.wrong(node.origin, path, str(error))
-            return 1
-        if 1 <= found_ms <= most_ms:
+            return least_ms
+        if least_ms <= found_ms <= most_ms:
             return found_ms
-        self.wrong(node.origin, path, f"must be 1ms to {units.show_duration(most_ms)}")
+        least, most = units.show_duration(least_ms), units.show_duration(most_ms)
+        self.wrong(node.origin, path, f"must be {least} to {most}")
+        return least_ms
+
+    def size(self, node: Node | None, path: str, most_bytes: int) -> int:
+        """A size of at least a byte, in bytes; 1 when it is absent or wrong."""
+        value = self.text(node, path)
+        if node is None or value is None:
+            return 1
+        try:
+            found_bytes = units.size(value)
+        except ValueError as error:
+            self.wrong(node.origin, path, str(error))
+            return 1
+        if 1 <= found_bytes <= most_bytes:
+            return found_bytes
+        self.wrong(node.origin, path, f"must be 1B to {units.show_size(most_bytes)}")
         return 1
+
+    def number(self, node: Node | None, path: str, least: int, most: int) -> int:
+        """A whole number; `least` when it is absent or wrong."""
+        value = self.text(node, path)
+        if node is None or value is None:
+            return least
+        try:
+            found = units.count(value)
+        except ValueError:
+            found = least - 1
+        if least <= found <= most:
+            return found
+        self.wrong(node.origin, path, f"{value!r} must be a whole number from {least} to {most}")
+        return least
+
+    def flag(self, node: Node | None, path: str) -> bool:
+        """Either true or false; false when it is absent or wrong."""
+        return self.choice(node, path, ("true", "false")) == "true"
+
+    def distinct(self, items: Sequence[tuple[Node, str]], key: str = "") -> None:
+        """Keep a problem for each item whose value (under `key`) an item before it had."""
+        seen: dict[str, str] = {}
+        for node, path in items:
+            value = node.items.get(key) if isinstance(node, Table) else node
+            if not isinstance(value, Scalar) or value.text is None:
+                continue
+            if value.text in seen:
+                where = under(path, key) if key else path
+                first = ":".join(seen[value.text].rsplit(":", 2)[1:])
+                said = f"{value.text!r} is used twice; first at {first}"
+                self.wrong(value.origin, where, said)
+            seen.setdefault(value.text, value.origin)
 
     def choice(self, node: Node | None, path: str, known: Sequence[str], default: str = "") -> str:
         """One of a few words; `default` when it is absent or wrong."""
@@ -149,8 +212,8 @@ def read(path: Path, raw: bytes) -> tuple[str, Node, Reader]:
     Raises:
         ResourceError: It is not YAML of the plain sort that we read.
     """
-    reader = Reader()
     try:
+        reader = Reader(raw.decode())
         root = document.parse(raw.decode(), str(path), reader.problems)
     except UnicodeDecodeError as error:
         raise ResourceError([Problem("", f"is not UTF-8: {error.reason}", str(path))]) from None
@@ -175,11 +238,18 @@ def frame(reader: Reader, root: Node, kind: str) -> tuple[str, Node | None]:
 
 def suggest(word: str, known: Iterable[str], *, listed: bool = True) -> str:
     """`; did you mean x?`; when nothing is near, what there is to choose from, if `listed`."""
+    known = list(known)
+    found = near(word, known)
+    if found is not None:
+        return f"; did you mean {found}?"
+    return f"; known: {', '.join(known)}" if known and listed else ""
+
+
+def near(word: str, known: Iterable[str]) -> str | None:
+    """The word that was probably meant, or None."""
     lowered = {item.lower(): item for item in known}
-    near = difflib.get_close_matches(word.lower(), lowered, n=1)
-    if near:
-        return f"; did you mean {lowered[near[0]]}?"
-    return f"; known: {', '.join(lowered.values())}" if lowered and listed else ""
+    found = difflib.get_close_matches(word.lower(), lowered, n=1)
+    return lowered[found[0]] if found else None
 
 
 def under(path: str, key: str) -> str:

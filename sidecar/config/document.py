@@ -68,6 +68,8 @@ def parse(text: str, source: str, found: list[Problem] | None = None) -> Node:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         what = " ".join(f"{error.context or ''} {error.problem or ''}".split())
+        if error.context_mark is not None and error.problem_mark is not None:
+            what += f"; it begins at {error.context_mark.line + 1}:{error.context_mark.column + 1}"
         raise ConfigError([Problem("", f"is not YAML: {what}", _at(source, error))]) from None
     # ValueError, IndexError and the like: PyYAML lets some escapes and directives through to int()
     # and chr().
@@ -90,7 +92,9 @@ def _refuse_references(text: str, source: str) -> None:
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
             where = f"{source}:{token.start_mark.line + 1}:{token.start_mark.column + 1}"
-            raise ConfigError([Problem("", "anchors, aliases and tags are not read", where)])
+            raise ConfigError(
+                [Problem("", "anchors, aliases and tags are not read; write it out", where)]
+            )
 
 
 def _convert(node: yaml.Node, source: str, path: str, problems: list[Problem]) -> Node:

@@ -58,15 +58,24 @@ def found(folder: Path, given: str) -> Expected:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("{}", Expected("permit", None, "chat", "v1")),
-        ("{lease: none}", Expected("deny", "EG905")),
-        ("{request: {method: GET}}", Expected("deny", "EG204")),
-        ("{request: {path: /v1/stop}}", Expected("deny", "EG204", "stop")),
-        ("{request: {path: /v1/%63hat}}", Expected("deny", "EG302")),
-        ("{request: {path: '/v1/chat?a=/../b'}}", Expected("permit", None, "chat", "v1")),
-        ("{request: {headers: []}}", Expected("deny", "EG204")),
-        ("{request: {method: GET, path: /health}, lease: none}", Expected("exempt")),
-        ("{request: {method: GET, path: '/health?x'}, lease: none}", Expected("deny", "EG905")),
+        ("{}", Expected("permit", None, "chat", "v1", observed=False)),
+        ("{lease: none}", Expected("deny", "EG905", observed=False)),
+        ("{request: {method: GET}}", Expected("deny", "EG204", observed=False)),
+        ("{request: {path: /v1/stop}}", Expected("deny", "EG204", "stop", observed=False)),
+        ("{request: {path: /v1/%63hat}}", Expected("deny", "EG302", observed=False)),
+        (
+            "{request: {path: '/v1/chat?a=/../b'}}",
+            Expected("permit", None, "chat", "v1", observed=False),
+        ),
+        ("{request: {headers: []}}", Expected("deny", "EG204", observed=False)),
+        (
+            "{request: {method: GET, path: /health}, lease: none}",
+            Expected("exempt", observed=False),
+        ),
+        (
+            "{request: {method: GET, path: '/health?x'}, lease: none}",
+            Expected("deny", "EG905", observed=False),
+        ),
     ],
 )
 def test_a_case_is_decided_as_a_pod_would(tmp_path: Path, given: str, expected: Expected) -> None:
@@ -118,6 +127,74 @@ def test_rules_count_as_decided_across_files_that_name_the_same_policy(tmp_path:
     second = replace(second, policies=((here, second.policies[0][1]),))
     results = [*cases.run(first), *cases.run(second)]
     assert [rule for _, rule in cases.undecided([first, second], results)] == ["shadowed"]
+
+
+ASKING = (
+    HEAD.format(kind="GatePolicy")
+    + """\
+  MODE
+  match: {paths: [/v1/**]}
+  matchConditions: [{name: small, expression: request.query.size() < 5}]
+  validations:
+    - name: fresh
+      expression: epoch.age < duration("1s")
+      messageExpression: "'too old in ' + workload.region"
+    - {name: known, expression: "request.headers['x-tier'] == 'gold'", message: no}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expect"),
+    [
+        ("{}", "{decision: permit, rule: n, observed: false}"),
+        ("{request: {query: a=123}}", "{decision: deny, reason: EG204}"),
+        (
+            "{epoch: {age: 1s}, workload: {region: eu}}",
+            "{decision: deny, reason: EG204, rule: n, clause: fresh, message: too old in eu}",
+        ),
+        ("{request: {headers: []}}", "{decision: deny, reason: EG203, clause: known}"),
+        ("{lease: {remaining: 0}}", "{decision: deny, reason: EG102}"),
+    ],
+)
+def test_expressions_are_judged_with_what_a_case_gives(
+    tmp_path: Path, given: str, expect: str
+) -> None:
+    made = suite(tmp_path, given, expect)
+    (tmp_path / "p.yaml").write_text(ASKING.replace("MODE", "mode: enforce"))
+    again = cases.load(made.file)
+    assert again is not None
+    [result] = cases.run(again)
+    assert result.passed, str(result.found)
+
+
+@pytest.mark.parametrize(
+    ("expect", "passes"),
+    [
+        ("{decision: permit, observed: true, reason: EG204, clause: fresh}", True),
+        ("{decision: permit, observed: false}", False),
+        ("{decision: permit, clause: known}", False),
+        ("{decision: deny}", False),
+    ],
+)
+def test_what_is_only_observed_passes_and_says_why_it_would_not(
+    tmp_path: Path, expect: str, *, passes: bool
+) -> None:
+    made = suite(tmp_path, "{epoch: {age: 1s}}", expect)
+    (tmp_path / "p.yaml").write_text(ASKING.replace("MODE", "mode: observe"))
+    again = cases.load(made.file)
+    assert again is not None
+    assert [result.passed for result in cases.run(again)] == [passes]
+
+
+def test_a_message_that_differs_fails_a_case(tmp_path: Path) -> None:
+    made = suite(tmp_path, "{epoch: {age: 1s}}", "{decision: deny, message: 'too old in '}")
+    (tmp_path / "p.yaml").write_text(ASKING.replace("MODE", "mode: enforce"))
+    again = cases.load(made.file)
+    assert again is not None
+    assert [result.passed for result in cases.run(again)] == [True]
+    other = replace(again.cases[0], expected=Expected("deny", message="too old"))
+    assert [r.passed for r in cases.run(replace(again, cases=(other,)))] == [False]
 
 
 def test_a_file_of_another_kind_is_passed_over(tmp_path: Path) -> None:

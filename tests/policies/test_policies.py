@@ -62,6 +62,6 @@ def test_every_case_without_a_lease_is_denied_or_exempt() -> None:
         result.found.decision
         for path in CASES
         for result in cases.run(load(path))
-        if result.case.lease == "none"
+        if result.case.given.lease == "none"
     }
     assert found == {"deny", "exempt"}

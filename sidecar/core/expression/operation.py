@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias, cast
 
-from sidecar.core.expression import timing
-from sidecar.core.expression.arithmetic import bounded, divide, joined, modulo, number, truth
+from sidecar.core.expression import timing, wording
+from sidecar.core.expression.arithmetic import bounded, divide, modulo
 from sidecar.core.expression.kind import ITEMS_MAX, NS_PER_S, EvaluationError
 
 Evaluate: TypeAlias = Callable[[object], object]
@@ -195,7 +195,7 @@ def _texts(operands: Operands) -> tuple[_Text, _Text, str]:
 
 def _join(operands: Operands) -> Evaluate:
     left, right, _ = _texts(operands)
-    return lambda facts: joined(left(facts), right(facts))
+    return lambda facts: wording.joined(left(facts), right(facts))
 
 
 def _contains(operands: Operands) -> Evaluate:
@@ -215,6 +215,21 @@ def _ends_with(operands: Operands) -> Evaluate:
     if operands[1].is_constant:
         return lambda facts: text(facts).endswith(value)
     return lambda facts: text(facts).endswith(part(facts))
+
+
+def _index_of(operands: Operands) -> Evaluate:
+    text, part, _ = _texts(operands)
+    return lambda facts: text(facts).find(part(facts))
+
+
+def _split(operands: Operands) -> Evaluate:
+    text, separator, _ = _texts(operands)
+    return lambda facts: wording.split(text(facts), separator(facts))
+
+
+def _substring(operands: Operands) -> Evaluate:
+    text, start = cast("_Text", operands[0].evaluate), cast("_Number", operands[1].evaluate)
+    return lambda facts: wording.substring(text(facts), start(facts))
 
 
 def _size(operands: Operands) -> Evaluate:
@@ -314,7 +329,7 @@ OPERATIONS: Mapping[str, _Make] = MappingProxyType(
         "subtract_int64": _subtract(bounded),
         "subtract_duration_duration": _subtract(bounded),
         "subtract_timestamp_duration": _subtract(timing.within),
-        "subtract_timestamp_timestamp": _subtract(bounded),
+        "subtract_timestamp_timestamp": _of_numbers(timing.between),
         "multiply_int64": _multiply,
         "divide_int64": _of_numbers(divide),
         "modulo_int64": _of_numbers(modulo),
@@ -327,8 +342,13 @@ OPERATIONS: Mapping[str, _Make] = MappingProxyType(
         "contains_string": _contains,
         "starts_with_string": _starts_with,
         "ends_with_string": _ends_with,
-        "string_to_int64": _of_text(number),
-        "string_to_bool": _of_text(truth),
+        "string_lower_ascii": _of_text(wording.lower),
+        "string_upper_ascii": _of_text(wording.upper),
+        "string_index_of_string": _index_of,
+        "string_split_string": _split,
+        "string_substring_int": _substring,
+        "string_to_int64": _of_text(wording.number),
+        "string_to_bool": _of_text(wording.truth),
         "bool_to_string": _of_number(lambda value: "true" if value else "false"),
         "int64_to_string": _of_number(str),
         "int64_to_timestamp": _of_number(lambda seconds: timing.within(seconds * NS_PER_S)),

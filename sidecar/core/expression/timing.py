@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
+from sidecar.core.expression.arithmetic import bounded
 from sidecar.core.expression.kind import (
     NS_PER_S,
     TIMESTAMP_MAX_NS,
@@ -25,6 +26,15 @@ def within(timestamp_ns: int) -> int:
     if TIMESTAMP_MIN_NS <= timestamp_ns <= TIMESTAMP_MAX_NS:
         return timestamp_ns
     raise EvaluationError("timestamp overflow")
+
+
+def between(later_ns: int, earlier_ns: int) -> int:
+    """The duration from one timestamp to another.
+
+    The whole seconds alone have to fit, too: cel-cpp and cel-go subtract these first.
+    """
+    bounded((later_ns // NS_PER_S - earlier_ns // NS_PER_S) * NS_PER_S)
+    return bounded(later_ns - earlier_ns)
 
 
 def date(timestamp_ns: int) -> datetime:

@@ -38,7 +38,7 @@ def test_a_constant_and_a_name_are_themselves() -> None:
 
 @pytest.mark.parametrize(("op", "other"), [("logical_and", False), ("logical_or", True)])
 def test_an_error_counts_only_when_no_other_operand_decides(op: str, *, other: bool) -> None:
-    failing = [*FAILS, ["string", "x"], ["equals", 2, 3]]
+    failing: list[list[object]] = [*FAILS, ["string", "x"], ["equals", 2, 3]]
     assert value(*failing, ["bool", other], [op, 4, 5], m={}) is other
     assert value(["bool", other], *shifted(failing), [op, 5, 0], m={}) is other
     with pytest.raises(EvaluationError):
