@@ -130,10 +130,7 @@ class Recorder:
         annotations, clause = NOTHING_ASKED if decision.verdict is None else _said(decision.verdict)
         line = _encode(
             Decision(
-                annotations=annotations,
-                beat=self._beat,
-                boot=self._boot,
-                clause=clause,
+                annotations=annotations, beat=self._beat, boot=self._boot, clause=clause,
                 decision="deny" if route is None else "permit",
                 decision_id=decision_id,
                 epoch=self._epoch,
@@ -150,17 +147,12 @@ class Recorder:
                 rollout=self._rollout,
                 route=None if route is None else route.name,
                 rule=None if rule is None else rule.name,
-                seq=seq,
-                subject_h=subject,
-                tenant_h=tenant,
-                trace_id=_trace(trace_id),
-                trust_v=self._trust,
-                ts=now.wall,
-                type="decision",
+                seq=seq, subject_h=subject, tenant_h=tenant, trace_id=_trace(trace_id),
+                trust_v=self._trust, ts=now.wall, type="decision",
                 upstream=None if route is None else route.upstream.name,
                 v=1,
             )
-        )
+        )  # fmt: skip
         if asked.receipts:
             self._receipts[decision_id] = leaf_hash(line)
         return decision_id if self._write(line) else None

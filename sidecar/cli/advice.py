@@ -133,12 +133,15 @@ ADVICE: dict[str, Advice] = {
         "Who can write to that peer. The sidecar goes on asking the others.",
     ),
     "EG203": Advice(
-        "The signed policy bundle does not compile, so it permits nothing.",
-        "`epochgate policy check` on the bundle; then issue an epoch with a good one.",
+        "The signed policy bundle does not compile, so it permits nothing; or one of its "
+        "expressions has no value for this request.",
+        "`epochgate policy check` on the bundle. Of one request the audit record names rule and "
+        "clause: mostly a header that is not there; ask with `in` first.",
     ),
     "EG204": Advice(
         "The gate is open, and the signed policy does not permit this request.",
-        "Which rule: the audit record names it; `epochgate policy` shows how a request is judged.",
+        "Which rule, and which clause of it: the audit record names them; `epochgate policy` shows "
+        "how a request is judged.",
     ),
     "EG205": Advice(
         "The epoch demands something that this version cannot enforce or measure.",

@@ -108,6 +108,8 @@ def _fields(said: Record) -> Iterator[str]:
     yield f"{said.method or '-'} {said.path or '-'}"
     yield f"route={said.route or '-'}"
     yield f"rule={said.rule or '-'}"
+    if isinstance(said.clause, str):
+        yield f"clause={said.clause}"
     yield f"epoch={'-' if said.epoch is None else said.epoch.seq}"
     yield f"id={said.decision_id}"
 

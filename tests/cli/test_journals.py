@@ -8,6 +8,11 @@ from sidecar.core.log.record import StateChange
 from tests.core.log.test_bundle import BOOT, line
 
 
+def test_the_clause_that_denied_is_named() -> None:
+    said = journals.line_of(record.parse(line(3, route="chat", rule="all", clause="small")))
+    assert " rule=all clause=small " in said
+
+
 def test_a_decision_is_one_line() -> None:
     said = journals.line_of(record.parse(line(3, route="chat", rule="all")))
     assert said == (

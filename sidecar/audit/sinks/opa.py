@@ -6,7 +6,8 @@ What receives the decision logs of Open Policy Agent receives these:
     decision_id   boot id and index: each record has one; of a decision it is what the client got
     path          epochgate/decision, epochgate/outcome, epochgate/transition, ...
     input         of a decision: method, path, route, upstream; of an outcome: the decision it ends
-    result        of a decision: {"allow": ..., "reason": ..., "rule": ...}
+    result        of a decision: {"allow": ..., "reason": ..., "rule": ...}, and what the
+                  record has of clause and annotations
     bundles       of a decision: the policy and the epoch that it rests on, by digest
     timestamp     RFC 3339
     trace_id      of a decision, where the request had one
@@ -93,6 +94,7 @@ def _body(kind: str, said: Mapping[str, Any]) -> dict[str, object]:
         "result": {
             "allow": said.get("decision") == "permit",
             "reason": said.get("reason"), "rule": said.get("rule"),
+            **{key: said[key] for key in ("annotations", "clause") if key in said},
         },
         "bundles": {
             name: {"revision": revision}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,6 +80,17 @@ def test_a_denial_says_why_and_names_no_policy_where_none_was_in_force(folder: P
     assert event["result"] == {"allow": False, "reason": "EG905", "rule": None}
     assert event["bundles"] == {}
     assert "trace_id" not in event
+
+
+def test_what_a_policy_wants_written_down_is_part_of_the_result(folder: Path) -> None:
+    [entry] = entries(folder, 1)
+    said = {**json.loads(entry.line), "annotations": {"agent": "a7"}, "clause": "small"}
+    changed = replace(entry, line=canonical.encode(said))
+    [event] = json.loads(opa.encode("chat", ORIGIN, [changed]))
+    assert event["result"] == {
+        "allow": False, "reason": "EG905", "rule": None, "annotations": {"agent": "a7"},
+        "clause": "small",
+    }  # fmt: skip
 
 
 def test_the_record_inside_is_the_very_bytes_that_are_hashed(folder: Path) -> None:
