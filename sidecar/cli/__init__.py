@@ -7,7 +7,7 @@
 
 Exit codes: 0 ok, 1 failure, 2 policy tests failed, 64 usage, 65 bad input data, 69 endpoint
 unavailable, 70 internal, 77 permission, 78 configuration, 80 verification failed, 81 unverifiable,
-124 timed out.
+83 differences found, 124 timed out.
 """
 
 import importlib

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from sidecar.core import canonical, clause_check, clauses, paths, recording
-from sidecar.core.clauses import Clause
+from sidecar.core.clauses import Clause, Names
 from sidecar.core.expression.kind import EvaluationError
-from sidecar.core.facts import NOWHERE, Facts, Workload
+from sidecar.core.facts import NOWHERE, VALUES, Facts, Workload
 from sidecar.core.halves import half
 from sidecar.core.head import RequestHead
 from sidecar.core.paths import PathIndex
@@ -99,7 +99,9 @@ class Policy:
         "rules", "sha256",
     )  # fmt: skip
 
-    def __init__(self, body: Body, raw: bytes, here: Workload = NOWHERE) -> None:
+    def __init__(
+        self, body: Body, raw: bytes, here: Workload = NOWHERE, values: Names = VALUES
+    ) -> None:
         self.raw = raw
         self.sha256 = canonical.digest(raw) if raw else ""
         self.here = here
@@ -109,7 +111,7 @@ class Policy:
         self.name = body.name
         self.recording = recording.compiled(body.audit)
         self.observes = body.mode == "observe"
-        names = clauses.names(body.variables)
+        names = clauses.names(body.variables, values)
         always = clauses.validations(body.validations, names)
         self.rules = tuple(Rule(rule, always, names) for rule in body.rules)
         self._annotations = clauses.annotations(body.annotations, names)
