@@ -1,7 +1,7 @@
 """`epochgate policy`: check, test and build policies and route tables before an epoch names them.
 
-Nothing here touches a peer or a key. The bytes that `build` writes are what `epoch issue` signs the
-digest of.
+Nothing here touches a key, and nothing but `publish` a peer. The bytes that `build` writes are what
+`epoch issue` signs the digest of.
 
 Source: conventions 5, 11-A, 11-J.
 """
@@ -14,6 +14,7 @@ import click
 from sidecar.cli import cases, text
 from sidecar.cli.cases import Result, Suite
 from sidecar.cli.fmt import fmt, schema
+from sidecar.cli.publish import publish
 from sidecar.cli.resource import ResourceError
 from sidecar.cli.source import load, load_policy, load_routes
 from sidecar.config.problem import Problem
@@ -30,7 +31,10 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @click.group()
 def policy() -> None:
-    """Check and test policies and route tables."""
+    """Check, test and publish policies and route tables."""
+
+
+policy.add_command(publish)
 
 
 policy.add_command(fmt)
