@@ -31,8 +31,8 @@ from sidecar.sync.peer import Peer
 if TYPE_CHECKING:
     from rich.live import Live
 
-HEADERS = ("instance", "epoch", "policy", "state", "age", "reasons", "holds it")
-DIGEST_DIGITS = 12
+HEADERS = ("instance", "epoch", "policy", "state", "age", "why", "holds")
+DIGEST_DIGITS = 8
 _STEADY = ("instance", "epoch", "policy", "state", "reasons", "holds")  # worth a line when changed
 
 

@@ -14,7 +14,6 @@ import click
 from sidecar.cli import cases, text
 from sidecar.cli.cases import Result, Suite
 from sidecar.cli.fmt import fmt, schema
-from sidecar.cli.publish import publish
 from sidecar.cli.resource import ResourceError
 from sidecar.cli.source import load, load_policy, load_routes
 from sidecar.config.problem import Problem
@@ -29,12 +28,23 @@ _output = click.option("-o", "output", type=click.Choice(["table", "json"]), def
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.group()
+class _Group(click.Group):
+    """Imports `publish` when it is called: what speaks to peers costs more than all the rest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "publish"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "publish":
+            return super().get_command(ctx, cmd_name)
+        from sidecar.cli.publish import publish  # noqa: PLC0415
+
+        return publish
+
+
+@click.group(cls=_Group)
 def policy() -> None:
     """Check, test and publish policies and route tables."""
-
-
-policy.add_command(publish)
 
 
 policy.add_command(fmt)
