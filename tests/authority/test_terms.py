@@ -57,8 +57,7 @@ def test_a_field_that_differs_is_one_change_and_the_way_back_another(name: str) 
 
 
 def test_an_epoch_says_again_what_it_was_planned_to_say() -> None:
-    roles = builders.ROLES | {Role.WITNESS: (1, 1)}
-    under = builders.make_trust(roles=roles)
+    under = builders.make_trust(roles={**builders.ROLES, Role.WITNESS: (1, 1)})
     plan = replace(BARE, **{name: value for name, (value, _, _) in OTHERS.items()})
     keys = builders.signers(Role.EPOCH, 2)
     made, _ = ceremony.make_epoch(plan, under, None, keys, builders.NOW)

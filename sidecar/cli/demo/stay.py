@@ -16,6 +16,7 @@ from sidecar.cli.demo.fleet import Fleet
 from sidecar.cli.demo.processes import HOST, Process, epochgate
 
 ENV = "demo.env"
+TTL_MS = 4_000  # nobody waits for a lease to lapse here, and a busy machine should not see one
 CASES = """\
 apiVersion: epochgate.io/v1alpha1
 kind: GatePolicyTest
@@ -41,7 +42,7 @@ class Stay:
     """
 
     def __init__(self, folder: Path, count: int) -> None:
-        self.fleet = Fleet(folder)
+        self.fleet = Fleet(folder, TTL_MS)
         self._ports = processes.free_ports(2 * (count - 1))
         self.more = [
             Process(
