@@ -84,7 +84,8 @@ def running(command: str, until: str, folder: Path, env: dict[str, str]) -> Iter
             yield seen
         finally:
             child.send_signal(signal.SIGINT)
-            assert child.wait(timeout=30) == 0
+            status = child.wait(timeout=30)
+    assert status == 0
 
 
 class Shell:
