@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "halt-check": ("sidecar.cli.drill:halt_check", "Show that a halt would reach the fleet now."),
     "clear": ("sidecar.cli.halt:clear", "End a halt or a quarantine, signed by a threshold."),
     "evidence": ("sidecar.cli.evidence:evidence", "Show what a quarantined sidecar has proof of."),
-    "policy": ("sidecar.cli.policy:policy", "Check and test policies and route tables."),
+    "policy": ("sidecar.cli.policy:policy", "Check, test and publish policies and route tables."),
     "audit": ("sidecar.cli.audit:audit", "Read, verify and export audit records."),
     "governance": (
         "sidecar.cli.governance:governance",

@@ -1,7 +1,7 @@
 """`epochgate policy`: check, test and build policies and route tables before an epoch names them.
 
-Nothing here touches a peer or a key. The bytes that `build` writes are what `epoch issue` signs the
-digest of.
+Nothing here touches a key, and nothing but `publish` a peer. The bytes that `build` writes are what
+`epoch issue` signs the digest of.
 
 Source: conventions 5, 11-A, 11-J.
 """
@@ -33,9 +33,23 @@ _output = click.option("-o", "output", type=click.Choice(["table", "json"]), def
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.group()
+class _Group(click.Group):
+    """Imports `publish` when it is called: what speaks to peers costs more than all the rest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "publish"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "publish":
+            return super().get_command(ctx, cmd_name)
+        from sidecar.cli.publish import publish  # noqa: PLC0415
+
+        return publish
+
+
+@click.group(cls=_Group)
 def policy() -> None:
-    """Check and test policies and route tables."""
+    """Check, test and publish policies and route tables."""
 
 
 for _command in (bench, diff, explain, fmt, replay, schema):
