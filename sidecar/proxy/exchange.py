@@ -5,7 +5,8 @@ The order for a permit, in one callback without an await (hardening E-G6):
     decide -> journal -> read the clocks -> lapsed? -> write upstream -> read the clocks -> late?
 
 The upstream connection exists before the decision and its write buffer is empty, so what is written
-leaves at once. A late write is recorded, its connection aborted, nothing of the response relayed.
+leaves at once. What the policy wants to know of the body has been read before all that. A late
+write is recorded, its connection aborted, nothing of the response relayed.
 
 Rules:
 
@@ -67,9 +68,9 @@ class Exchange:
         plane.in_flight += 1
 
     @property
-    def request_done(self) -> bool:
-        """Whether the request has been taken to its end."""
-        return self._intake.done
+    def wants_body(self) -> bool:
+        """Whether more of the request is taken as soon as it arrives."""
+        return (self.sent or self._intake.ahead > 0) and not self._intake.done
 
     # The request.
 
@@ -81,7 +82,9 @@ class Exchange:
             self._since = now.boot
             if plane.timeouts.total_ms:
                 self._total = now.boot + plane.timeouts.total_ms * NS_PER_MS
-            self._connection.deadline = self._total  # connecting has a timeout of its own
+        if not self._intake.done and self._asked.head.model is None and not self._read_model(now):
+            return
+        self._connection.deadline = self._total  # connecting has a timeout of its own
         decision = plane.decide(self._asked.head, self._connection.destination, now)
         if isinstance(decision, Denial):
             self._deny(decision, now)
@@ -95,6 +98,25 @@ class Exchange:
             plane.pool.connect(address, self._connected)
         else:
             self.unreachable()
+
+    def _read_model(self, now: Now) -> bool:
+        # Whether all that the policy wants to know of the body has been read.
+        head, intake = self._asked.head, self._intake
+        max_bytes = intake.ahead or self._plane.gate.snapshot.policy.model_max_bytes
+        if not max_bytes:
+            return True
+        if self._is_hopeless(now):
+            return False
+        head.model = intake.read_model(self._connection, max_bytes)
+        if head.model is None:
+            self._set_deadline(now)
+        return head.model is not None
+
+    def _is_hopeless(self, now: Now) -> bool:
+        denied = self._plane.hopeless(self._asked.head, now)
+        if denied is not None:
+            self._deny(denied, now)
+        return denied is not None
 
     def unreachable(self) -> None:
         """No connection could be made. A gate that has closed meanwhile is the better answer."""
@@ -110,6 +132,9 @@ class Exchange:
 
     def request_data(self, end: Outcome = "cut") -> None:
         """The client sent more of the body, or the service has room for it again."""
+        if self._intake.ahead:
+            self.begin()
+            return
         now = self._plane.clock()
         if not self.look(now, end):
             return
@@ -300,7 +325,7 @@ class Exchange:
         """Whether the exchange is still permitted; it is cut otherwise, with that end."""
         decision = self._decision
         if not isinstance(decision, Permit) or not self.sent or self._over:
-            return not self._over
+            return not self._over and not (self._intake.ahead and self._is_hopeless(now))
         snapshot = self._plane.gate.snapshot
         reason = recheck(snapshot, decision, self._asked.head, now)
         until = 0

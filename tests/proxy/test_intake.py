@@ -10,7 +10,8 @@ from sidecar.proxy.intake import Intake
 from sidecar.proxy.shell import Asked
 
 BOUNDS = Bounds(64, 4096)
-HEAD = RequestHead(b"POST", b"/x", b"/x", ())
+HEAD = RequestHead(b"POST", b"/x", b"/x", ((b"content-type", b"application/json"),))
+GOOD = b'{"model":"m"}'
 
 
 class Received:
@@ -19,15 +20,23 @@ class Received:
     def __init__(self, buffer: bytes, *, eof: bool = False) -> None:
         self.buffer = buffer
         self.eof = eof
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
 
 
-def intake(length: int | None = None) -> Intake:
-    asked = Asked(HEAD, 1, length, length is None, keep_alive=True, expects=False, trace=None)
+def intake(length: int | None = None, *, expects: bool = False) -> Intake:
+    asked = Asked(HEAD, 1, length, length is None, keep_alive=True, expects=expects, trace=None)
     return Intake(asked, BOUNDS)
 
 
 def take(body: Intake, received: Received) -> bytes:
     return body.take(received)  # type: ignore[arg-type]
+
+
+def read(body: Intake, received: Received, max_bytes: int = 100) -> bytes | None:
+    return body.read_model(received, max_bytes)  # type: ignore[arg-type]
 
 
 def at(boot: int) -> Now:
@@ -76,3 +85,41 @@ def test_time_is_given_anew_for_progress_and_not_for_each_byte() -> None:
     assert body.waits_since(at(8), 100, anew=False) == 8
     body.rest()
     assert body.waits_since(at(9), 100, anew=False) == 9
+
+
+def test_what_was_read_ahead_is_taken_with_the_rest_and_once() -> None:
+    body, received = intake(len(GOOD)), Received(GOOD[:5])
+    assert (read(body, received), body.ahead) == (None, 100)
+    received.buffer = GOOD[5:] + b"GET /"
+    assert (read(body, received), body.ahead, body.done) == (b"m", 0, True)
+    assert (take(body, received), received.buffer) == (GOOD, b"GET /")
+    assert take(body, received) == b""
+
+
+def test_more_than_may_be_held_tells_nothing_and_is_not_lost() -> None:
+    body, received = intake(), Received(b"d\r\n" + GOOD + b"\r\n")
+    assert read(body, received, 13) is None
+    received.buffer = b"1\r\n \r\n"
+    assert (read(body, received, 13), body.ahead, body.done) == (b"", 0, False)
+    received.buffer = b"0\r\n\r\n"
+    assert take(body, received) == b"e\r\n" + GOOD + b" \r\n0\r\n\r\n"
+
+
+def test_a_length_that_is_too_long_is_not_waited_for() -> None:
+    body, received = intake(14, expects=True), Received(b"")
+    assert (read(body, received, 13), body.ahead, received.written) == (b"", 0, b"")
+
+
+def test_who_waits_for_a_100_is_told_to_go_on_once_and_only_if_something_is_missing() -> None:
+    body, received = intake(13, expects=True), Received(b"")
+    assert read(body, received) is None
+    assert read(body, received) is None
+    assert received.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+    body, received = intake(13, expects=True), Received(GOOD)
+    assert (read(body, received), received.written) == (b"m", b"")
+
+
+def test_a_request_without_a_body_has_been_taken_from_the_start() -> None:
+    assert intake(0).done
+    assert not intake(1).done
+    assert not intake().done
