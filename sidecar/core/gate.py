@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sidecar.core.facts import Facts
-from sidecar.core.head import RequestHead
+from sidecar.core.head import RequestHead, disputed
 from sidecar.core.instant import NS_PER_MS, BootNs, Now
 from sidecar.core.policy import Verdict
 from sidecar.core.reason import Reason
@@ -107,9 +107,11 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
         forbidden = scoped.forbids(snapshot.routes, route.name, head)
         if forbidden is not None:
             return Denial(forbidden, snapshot)
-    if snapshot.policy.asks:
-        return _asked(snapshot, route, head, now)
-    rule = snapshot.policy.match(head)
+    rule = None
+    if not head.model or not disputed(head, snapshot.routes.model_header):
+        if snapshot.policy.asks:
+            return _asked(snapshot, route, head, now)
+        rule = snapshot.policy.match(head)
     if rule is not None and rule.permits:
         return Permit(snapshot, route, rule)
     if _observing(snapshot):
