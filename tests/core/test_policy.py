@@ -419,8 +419,7 @@ def test_a_rollout_is_for_zero_to_a_hundred_percent(percent: Json) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("budgets", {"min_quorum": 2}), ("model", {"max_bytes": 1}),
-        ("parent", {"max_age_ms": 1, "required": True}),
+        ("budgets", {"min_quorum": 2}), ("parent", {"max_age_ms": 1, "required": True}),
     ],
 )  # fmt: skip
 def test_what_nobody_keeps_is_refused(key: str, value: Json) -> None:
