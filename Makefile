@@ -28,7 +28,7 @@ COMPILED_TESTS := tests/proxy tests/audit tests/telemetry tests/http tests/hosti
   $(foreach one,gate head lease paths snapshot follower,tests/core/test_$(one).py)
 
 .PHONY: help demo test compiled test-compiled check lint types layers format coverage simulate \
-  simulate-long model late chaos evidence interop fuzz fuzz-differential bench lock venv clean
+  simulate-long model late chaos evidence interop expressions fuzz fuzz-differential bench lock venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ evidence: $(READY) ## damage, kill and starve the audit log; what is lost or mis
 
 interop: $(READY) ## let foreign implementations read what the audit log wrote (needs go, builds them)
 	@$(PY) -m tests.evidence interop $(ARGS)
+
+expressions: $(READY) ## compare our expressions with CEL on random ones (COUNT=20000)
+	@$(PY) -m tests.expressions $(or $(COUNT),20000)
 
 fuzz: $(VENV)/.fuzzer ## fuzz the decoders, guided by coverage (TARGET=request SECONDS=60 KEEP=1)
 	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(KEEP),--keep) $(TARGET)

@@ -17,9 +17,13 @@ from sidecar.audit.chain import Chain
 from sidecar.audit.outcomes import Outcomes
 from sidecar.core.log.checkpoint import Checkpoint
 from sidecar.core.log.note import NoteKey
+from sidecar.core.log.record import Record
 from sidecar.core.reason import ProtocolError, Reason
 
 PROGRESS_RECORDS = 50_000
+
+Told = Callable[[Record], object]
+_Take = Callable[[Record], str | None]
 
 
 @dataclass(slots=True)
@@ -83,7 +87,10 @@ class Report:
 
 
 def verify(
-    folder: Path, key: NoteKey | None, progress: Callable[[int, int], None] | None = None
+    folder: Path,
+    key: NoteKey | None,
+    progress: Callable[[int, int], None] | None = None,
+    begin: Callable[[], Told] | None = None,
 ) -> Report:
     """Check a journal; it may be in use.
 
@@ -91,6 +98,9 @@ def verify(
         folder: Of the journal.
         key: What its checkpoints must be signed with, or None: then only the chain is checked.
         progress: Told records and bytes now and then.
+        begin: Says who is handed the records, each once it was checked; asked again where reading
+            begins anew, because records were pruned meanwhile. What a checkpoint signs is known
+            only at the end.
 
     Raises:
         OSError: it cannot be read.
@@ -99,7 +109,7 @@ def verify(
 
     def read(begins: Base) -> None:
         nonlocal report
-        report = _verified(folder, key, progress, begins)
+        report = _verified(folder, key, progress, begins, None if begin is None else begin())
         if report.fault is not None:
             raise ProtocolError(Reason.AUDIT_CHAIN_BREAK, report.fault.why)
 
@@ -111,13 +121,17 @@ def verify(
 
 
 def _verified(
-    folder: Path, key: NoteKey | None, progress: Callable[[int, int], None] | None, begins: Base
+    folder: Path,
+    key: NoteKey | None,
+    progress: Callable[[int, int], None] | None,
+    begins: Base,
+    told: Told | None,
 ) -> Report:
     report = Report(pruned=begins.pruned)
     # Before the records: the log may grow meanwhile, and is then longer than its checkpoint says.
     _open_checkpoint(folder, key, report)
     if report.fault is None:
-        _read(folder, begins, report, progress)
+        _read(folder, begins, report, progress, told)
     if report.fault is None:
         _conclude(begins, report)
     return report
@@ -137,9 +151,14 @@ def _open_checkpoint(folder: Path, key: NoteKey | None, report: Report) -> None:
 
 
 def _read(
-    folder: Path, begins: Base, report: Report, progress: Callable[[int, int], None] | None
+    folder: Path,
+    begins: Base,
+    report: Report,
+    progress: Callable[[int, int], None] | None,
+    told: Told | None,
 ) -> None:
     chain, outcomes = Chain(begins.cut), Outcomes(begins.pruned)
+    take = outcomes.take if told is None else _telling(outcomes, told)
     try:
         paths = segments.find(folder, begins.cut.segment)
     except ProtocolError as error:
@@ -150,7 +169,7 @@ def _read(
         if report.torn_bytes and path.stat().st_size:
             report.fault = Fault(chain.tree.size, path.name, "the segment before ends in a record")
             return
-        _read_segment(path, chain, outcomes, report, progress, begins)
+        _read_segment(path, chain, take, report, progress, begins)
         if report.fault is not None:
             return
     report.ended = dict(outcomes.ended)
@@ -160,7 +179,7 @@ def _read(
 def _read_segment(
     path: Path,
     chain: Chain,
-    outcomes: Outcomes,
+    take: _Take,
     report: Report,
     progress: Callable[[int, int], None] | None,
     begins: Base,
@@ -168,7 +187,7 @@ def _read_segment(
     offset = 0
     for line in segments.read(path, 0):
         index = chain.tree.size
-        why = _fault(path, offset, line, chain, outcomes, report)
+        why = _fault(path, offset, line, chain, take, report)
         if begins.pruned and why is None and index == begins.record and not report.torn_bytes:
             why = _disagrees(begins, line[:-1])
         if why is not None:
@@ -186,7 +205,7 @@ def _read_segment(
 
 
 def _fault(
-    path: Path, offset: int, line: bytes, chain: Chain, outcomes: Outcomes, report: Report
+    path: Path, offset: int, line: bytes, chain: Chain, take: _Take, report: Report
 ) -> str | None:
     if not line.endswith(b"\n"):
         torn = segments.torn(path, offset)
@@ -198,7 +217,17 @@ def _fault(
         said = chain.check(line[:-1])
     except ProtocolError as error:
         return str(error)
-    return outcomes.take(said)
+    return take(said)
+
+
+def _telling(outcomes: Outcomes, told: Told) -> _Take:
+    def take(said: Record) -> str | None:
+        why = outcomes.take(said)
+        if why is None:
+            told(said)
+        return why
+
+    return take
 
 
 def _disagrees(begins: Base, line: bytes) -> str | None:

@@ -179,6 +179,36 @@ def make_epoch(
     return made, raw
 
 
+def removed(
+    plan: EpochPlan, prev: Epoch, blobs: tuple[bytes | None, bytes | None]
+) -> tuple[str, ...]:
+    """What `prev` lists and the plan does not, as `removes` calls it, sorted.
+
+    Args:
+        plan: What the next epoch shall say.
+        prev: The epoch before it.
+        blobs: Policy and route table of `prev`; None where no peer has them.
+
+    Raises:
+        CeremonyError: they are missing, or do not compile.
+    """
+    old_policy, old_routes = blobs
+    if old_policy is None or old_routes is None:
+        raise CeremonyError(
+            f"policy or routes of epoch {prev.seq} are on no peer, so nobody can say what the next "
+            "one takes away; put them back (epochgate policy publish), or let a running authority "
+            "do it"
+        )
+    try:
+        before = Listed(
+            prev.says.scope.services, routes.parse(old_routes), policy.parse(old_policy).name
+        )
+        after = Listed(plan.services, routes.parse(plan.routes), policy.parse(plan.policy).name)
+    except ProtocolError as error:
+        raise CeremonyError(f"policy or routes do not compile: {error}") from None
+    return vanished(before, after)
+
+
 def check_removals(plan: EpochPlan, prev: Epoch, blobs: tuple[bytes | None, bytes | None]) -> None:
     """Whether everything that `prev` listed and the plan does not is named in `removes`.
 
@@ -190,20 +220,7 @@ def check_removals(plan: EpochPlan, prev: Epoch, blobs: tuple[bytes | None, byte
     Raises:
         CeremonyError: names what is missing there, or what is not gone.
     """
-    old_policy, old_routes = blobs
-    if old_policy is None or old_routes is None:
-        raise CeremonyError(
-            f"policy or routes of epoch {prev.seq} are on no peer, so nobody can say what the next "
-            "one takes away; put them back, or let a running authority do it"
-        )
-    try:
-        before = Listed(
-            prev.says.scope.services, routes.parse(old_routes), policy.parse(old_policy).name
-        )
-        after = Listed(plan.services, routes.parse(plan.routes), policy.parse(plan.policy).name)
-    except ProtocolError as error:
-        raise CeremonyError(f"policy or routes do not compile: {error}") from None
-    gone = set(vanished(before, after))
+    gone = set(removed(plan, prev, blobs))
     silent, kept = sorted(gone - set(plan.removes)), sorted(set(plan.removes) - gone)
     if silent:
         options = " ".join(f"--remove {name}" for name in silent)

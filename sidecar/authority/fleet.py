@@ -75,6 +75,7 @@ def row(member: Member, age_ms: int, *, included: bool) -> Row:
         "region": said.region,
         "state": said.state,
         "epoch": None if said.epoch is None else said.epoch.seq,
+        "policy": said.policy_sha256,
         "trust": said.trust.version,
         "reasons": list(said.reasons),
         "age_ms": age_ms,

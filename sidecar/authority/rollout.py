@@ -143,17 +143,12 @@ async def orders(
 
 async def route_table(peers: Sequence[PeerLike], under: Trust, made: Epoch) -> Routes | None:
     """The route table that an epoch names; None when no peer that answers has it."""
-    said = made.says.routes
-    key = layout.blob_key(under.domain, said.sha256)
-    answers, _ = await _read(peers, (key,), ())
-    for found in answers.values():
-        for raw in found.get(key, ()):
-            if canonical.digest(raw) == said.sha256:
-                try:
-                    return routes.parse(raw)
-                except ProtocolError:
-                    return None
-    return None
+    sha256 = made.says.routes.sha256
+    raw = (await fetch(peers, under, (sha256,))).get(sha256)
+    try:
+        return None if raw is None else routes.parse(raw)
+    except ProtocolError:
+        return None
 
 
 async def history(
@@ -181,22 +176,24 @@ async def blobs(
     peers: Sequence[PeerLike], under: Trust, of: Epoch
 ) -> tuple[bytes | None, bytes | None]:
     """Policy and route table of an epoch, by their digests; None where no peer has them."""
-    wanted = (of.says.policy.sha256, of.says.routes.sha256)
-    keys = [layout.blob_key(under.domain, sha256) for sha256 in wanted]
+    policy, routes = of.says.policy.sha256, of.says.routes.sha256
+    found = await fetch(peers, under, (policy, routes))
+    return found.get(policy), found.get(routes)
+
+
+async def fetch(
+    peers: Sequence[PeerLike], under: Trust, digests: Sequence[str]
+) -> dict[str, bytes]:
+    """The blobs with these SHA-256 digests, hex, each verified; without those that no peer has."""
+    keys = {layout.blob_key(under.domain, sha256): sha256 for sha256 in digests}
     answers, _ = await _read(peers, tuple(keys), ())
-    policy, routes = (
-        next(
-            (
-                raw
-                for found in answers.values()
-                for raw in found.get(key, ())
-                if canonical.digest(raw) == sha256
-            ),
-            None,
-        )
-        for key, sha256 in zip(keys, wanted, strict=True)
-    )
-    return policy, routes
+    return {
+        sha256: raw
+        for key, sha256 in keys.items()
+        for found in answers.values()
+        for raw in found.get(key, ())
+        if canonical.digest(raw) == sha256
+    }
 
 
 async def publish(peers: Sequence[PeerLike], commands: Sequence[WriteCommand]) -> dict[str, str]:
@@ -218,16 +215,18 @@ def epoch_commands(
 ) -> list[WriteCommand]:
     """What puts an epoch on a peer: what it names first, its name last."""
     said = made.says
-    names = (said.policy.sha256, said.routes.sha256)
+    assert {said.policy.sha256, said.routes.sha256} <= {canonical.digest(raw) for raw in blobs}
     return [
-        *(
-            ("SET", layout.blob_key(under.domain, sha256), blob)
-            for sha256, blob in zip(names, blobs, strict=True)
-        ),
+        *blob_commands(under, blobs),
         ("SET", layout.epoch_key(under.domain, made.sha256), raw),
         ("SET", layout.head_key(under.domain), made.sha256),
         ("PUBLISH", layout.push_channel(under.domain), b""),
     ]
+
+
+def blob_commands(under: Trust, blobs: Sequence[bytes]) -> list[WriteCommand]:
+    """What puts blobs on a peer under their digests; no epoch names them by that."""
+    return [("SET", layout.blob_key(under.domain, canonical.digest(raw)), raw) for raw in blobs]
 
 
 def order_commands(under: Trust, order: Order) -> list[WriteCommand]:

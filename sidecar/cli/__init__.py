@@ -7,7 +7,7 @@
 
 Exit codes: 0 ok, 1 failure, 2 policy tests failed, 64 usage, 65 bad input data, 69 endpoint
 unavailable, 70 internal, 77 permission, 78 configuration, 80 verification failed, 81 unverifiable,
-124 timed out.
+83 differences found, 124 timed out.
 """
 
 import importlib
@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "halt-check": ("sidecar.cli.drill:halt_check", "Show that a halt would reach the fleet now."),
     "clear": ("sidecar.cli.halt:clear", "End a halt or a quarantine, signed by a threshold."),
     "evidence": ("sidecar.cli.evidence:evidence", "Show what a quarantined sidecar has proof of."),
-    "policy": ("sidecar.cli.policy:policy", "Check and test policies and route tables."),
+    "policy": ("sidecar.cli.policy:policy", "Check, test and publish policies and route tables."),
     "audit": ("sidecar.cli.audit:audit", "Read, verify and export audit records."),
     "governance": (
         "sidecar.cli.governance:governance",

@@ -5,10 +5,11 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from sidecar.core.objects.epoch import Runtime
 
@@ -16,6 +17,13 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # as core.canonical.Name
+
+
+# Parameter of the command -> field of what is demanded.
+_FIELDS = {
+    "image_digest": "image_digests", "code_sha256": "code_sha256",
+    "config_sha256": "config_sha256", "model": "model_digests",
+}  # fmt: skip
 
 
 class _Digest(click.ParamType[str]):
@@ -71,6 +79,18 @@ def demanded(said: dict[str, Any]) -> Runtime:
         config_sha256=tuple(said.pop("config_sha256")),
         model_digests=dict(models),
     )
+
+
+def kept(said: Runtime, given: Container[str], before: Runtime) -> Runtime:
+    """What was demanded before, but for the kinds of digest that the command line names.
+
+    Args:
+        said: What the options amount to.
+        given: Names of the options that the command line gives.
+        before: Of the epoch before.
+    """
+    new = {field: getattr(said, field) for option, field in _FIELDS.items() if option in given}
+    return msgspec.structs.replace(before, **new)
 
 
 def shown(runtime: Runtime) -> Iterator[tuple[str, object]]:

@@ -1,31 +1,43 @@
-"""`epochgate epoch`: issue the next epoch; show, verify and list what there is."""
+"""`epochgate epoch`: issue the next epoch, or an earlier one again; show and list what there is."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from sidecar import clock
 from sidecar.authority import ceremony, rollout
 from sidecar.authority.ceremony import CeremonyError, EpochPlan
 from sidecar.authority.rollout import Found
-from sidecar.cli import source, text
-from sidecar.cli.demands import demanded, demands, shown
+from sidecar.cli import text
+from sidecar.cli.artefact import (
+    ARTEFACT,
+    METAVAR,
+    POLICY,
+    ROUTES,
+    Kind,
+    Named,
+    Wanted,
+    built,
+    fetched,
+)
+from sidecar.cli.demands import demanded, demands, kept, shown
 from sidecar.cli.document import moment
+from sidecar.cli.issuing import Before, Desk, carry_out, desk_options
 from sidecar.cli.peers import (
     DURATION,
     FILE,
     Choice,
     Where,
-    key_option,
-    load_keys,
     load_trust,
     output_option,
     peer_options,
-    show_acks,
 )
+from sidecar.cli.rollback import rollback
 from sidecar.cli.text import CliError
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.reason import ProtocolError
@@ -36,7 +48,17 @@ T = TypeVar("T")
 ISSUE_EXAMPLE = """\b
 Example:
   epochgate epoch issue --config authority.yaml --policy policy.yaml --routes routes.yaml \\
+    --key keys/epoch-1.key --key keys/epoch-2.key --reason "the first"
+
+\b
+  The next one, all but the policy as it is, and see it arrive:
+  epochgate policy publish policy.yaml --config authority.yaml
+  epochgate epoch issue --config authority.yaml --policy sha256:DIGEST --keep --watch \\
     --key keys/epoch-1.key --key keys/epoch-2.key --reason "permit embeddings"
+
+\b
+  The same once more, for another day:
+  epochgate epoch issue --config authority.yaml --keep --key ... --key ...
 """
 SHOW_EXAMPLE = """\b
 Example:
@@ -59,10 +81,15 @@ def epoch() -> None:
 
 
 @epoch.command(epilog=ISSUE_EXAMPLE)
-@peer_options
-@key_option
-@click.option("--policy", "policy_file", required=True, type=FILE, help="YAML, or built bytes.")
-@click.option("--routes", "routes_file", required=True, type=FILE, help="YAML, or built bytes.")
+@desk_options
+@click.option("--policy", type=ARTEFACT, metavar=METAVAR, show_default="that of the newest epoch",
+              help="YAML, built bytes, or what the peers hold.")  # fmt: skip
+@click.option("--routes", type=ARTEFACT, metavar=METAVAR, show_default="those of the newest epoch",
+              help="Likewise.")  # fmt: skip
+@click.option("--keep", is_flag=True,
+              help="What no option says stays as in the newest epoch, instead of the defaults: "
+                   "its scope, its demands, activation and enforcement, how long it "
+                   "lives.")  # fmt: skip
 @click.option("--not-after", "life_ms", default="24h", show_default=True, type=DURATION,
               help="Life from now.")  # fmt: skip
 @click.option("--activation", type=click.Choice(["lease", "immediate"]), default="lease",
@@ -88,59 +115,65 @@ def epoch() -> None:
               show_default=True, help="observe: let pass what policy denies.")  # fmt: skip
 @demands
 @click.option("--reason", default="", help="Why, for people; signed.")
-@click.option("--out", type=FILE, help="Keep the envelope in a file as well.")
-@output_option
 def issue(
     *,
-    choice: Choice,
-    keys: tuple[str, ...],
-    policy_file: Path,
-    routes_file: Path,
-    out: Path | None,
-    output: str,
+    desk: Desk,
+    policy: Named | None,
+    routes: Named | None,
+    keep: bool,
     **said: Any,  # noqa: ANN401, the other fields of EpochPlan, by their names
 ) -> None:
     """Sign the next epoch and put it on the peers.
 
     The newest epoch is looked up and verified first; the new one takes the next number and names
-    it as its predecessor. What that one lists and the new one does not has to be named by --remove.
-    It is in force once the authority vouches for it.
+    it as its predecessor. Of policy and routes one is enough: the other stays. What else differs is
+    shown, and what is looser than before is warned of. What that one lists and the new one does not
+    has to be named by --remove. It is in force once the authority vouches for it: --watch shows how
+    the fleet takes it.
     """
-    to = choice.where()
-    signers = load_keys(keys)
-    policy, routes = source.load_policy(policy_file), source.load_routes(routes_file)
-    plan = EpochPlan(policy, routes, runtime=demanded(said), **said)
+    given = _given()
+    if policy is None and routes is None and not keep:
+        raise click.UsageError("nothing to issue: give --policy, --routes or both, or --keep")
+    wanted = built(POLICY, policy), built(ROUTES, routes)
+    runtime = demanded(said)
 
-    async def job(connected: Sequence[Peer]) -> tuple[Epoch, bytes, dict[str, str]]:
-        now = clock.now().wall
-        under = await rollout.walk(connected, to.trust, now)
-        found = await rollout.look(connected, under, now, under.body.quorum.r)
-        if found.newest is None and found.notes and under.version > 1:
-            raise CeremonyError(
-                f"{found.notes[0]} under trust version {under.version}; a number would be used "
-                "twice: the next trust document has to name it as its floor"
-            )
-        if found.newest is not None:
-            blobs = await rollout.blobs(connected, under, found.newest)
-            ceremony.check_removals(plan, found.newest, blobs)
-        made, raw = ceremony.make_epoch(plan, under, found.newest, signers, now)
-        lines = rollout.epoch_commands(under, made, raw, (plan.policy, plan.routes))
-        return made, raw, await rollout.publish(connected, lines)
+    async def planned(before: Before) -> EpochPlan:
+        base = before.plan if keep else None
+        old = before.refs
+        rules = await _artefact(before, POLICY, wanted[0], old[0])
+        table = await _artefact(before, ROUTES, wanted[1], old[1])
+        if base is None:
+            return EpochPlan(rules, table, runtime=runtime, **said)
+        chosen = {name: value for name, value in said.items() if name in given}
+        chosen["runtime"] = kept(runtime, given, base.runtime)
+        return replace(base, policy=rules, routes=table, **chosen)
 
-    made, raw, results = _ceremony(to, job)
-    if out is not None:
-        out.write_bytes(raw)
-    need = to.trust.body.quorum.w
-    acks = show_acks(
-        results, need, output, {"epoch": made.seq, "sha256": made.sha256,
-                                "not_after": moment(made.says.not_after)},
-    )  # fmt: skip
-    if acks < need:
-        raise CliError(
-            f"epoch {made.seq}: {acks} of {need} needed peers took it; the authority brings it to "
-            "the others as soon as it sees it: check with epochgate epoch show",
-            text.UNAVAILABLE,
+    carry_out(desk, planned, "" if keep else "; --keep keeps what no option says")
+
+
+epoch.add_command(rollback)
+
+
+async def _artefact(before: Before, kind: Kind, said: Wanted, kept: str | None) -> bytes:
+    """The bytes that were built, or what the peers hold: what was said, or that of the newest."""
+    if isinstance(said, bytes):
+        return said
+    sha256 = said or kept
+    if sha256 is None:
+        raise CeremonyError(
+            f"there is none before whose {kind.name} could be kept; give --{kind.name} {METAVAR}"
         )
+    return await fetched(before.peers, before.under, kind, sha256)
+
+
+def _given() -> frozenset[str]:
+    """Names of the parameters that the command line says."""
+    context = click.get_current_context()
+    return frozenset(
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
 
 
 @epoch.command(epilog=SHOW_EXAMPLE)

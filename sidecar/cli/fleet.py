@@ -1,4 +1,4 @@
-"""What `status --fleet`, `wait` and `halt-check` share: the fleet's reports, as peers hold them."""
+"""What `status --fleet`, `wait`, `--watch` and `halt-check` share: the reports that peers hold."""
 
 import asyncio
 from collections.abc import Sequence
@@ -39,6 +39,13 @@ def shown(member: Member) -> Row:
     found = fleet.row(member, age_ms, included=False)
     del found["included"]  # only an authority knows
     return found
+
+
+def lag(member: Member) -> str:
+    """Who it is and where it stands, for a list of those that are not there yet."""
+    said = member.report.says
+    seq = "none" if said.epoch is None else str(said.epoch.seq)
+    return f"{member.name} ({said.state}, epoch {seq}{''.join(f' {one}' for one in said.reasons)})"
 
 
 def show(config: Path | None, output: str) -> None:

@@ -176,8 +176,9 @@ def load_keys(said: Sequence[str]) -> list[Signer]:
 
 
 def show_acks(
-    results: Mapping[str, str], need: int, output: str, said: Mapping[str, object]
-) -> int:
+    results: Mapping[str, str], need: int, output: str, said: Mapping[str, object],
+    *, one_line: bool = False,
+) -> int:  # fmt: skip
     """Print who took what was published.
 
     Args:
@@ -185,13 +186,15 @@ def show_acks(
         need: How many are enough.
         output: `table` or `json`.
         said: What was published, for people and programs.
+        one_line: JSON on one line, as more follows.
 
     Returns:
         How many peers took it.
     """
     acks = sum(result == OK for result in results.values())
     if output == "json":
-        text.print_json({**said, "acks": acks, "needed": need, "peers": dict(results)})
+        show = text.print_line if one_line else text.print_json
+        show({**said, "acks": acks, "needed": need, "peers": dict(results)})
         return acks
     for name, value in said.items():
         click.echo(f"{name}: {value}")

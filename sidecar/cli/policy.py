@@ -1,7 +1,7 @@
 """`epochgate policy`: check, test and build policies and route tables before an epoch names them.
 
-Nothing here touches a peer or a key. The bytes that `build` writes are what `epoch issue` signs the
-digest of.
+Nothing here touches a key, and nothing but `publish` a peer. The bytes that `build` writes are what
+`epoch issue` signs the digest of.
 
 Source: conventions 5, 11-A, 11-J.
 """
@@ -16,6 +16,11 @@ from sidecar.cli.cases import Result, Suite
 from sidecar.cli.fmt import fmt, schema
 from sidecar.cli.resource import ResourceError
 from sidecar.cli.source import load, load_policy, load_routes
+from sidecar.cli.workbench import coverage
+from sidecar.cli.workbench.bench import bench
+from sidecar.cli.workbench.diff import diff
+from sidecar.cli.workbench.explain import explain
+from sidecar.cli.workbench.replay import replay
 from sidecar.config.problem import Problem
 from sidecar.core import canonical
 
@@ -28,13 +33,27 @@ _output = click.option("-o", "output", type=click.Choice(["table", "json"]), def
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.group()
+class _Group(click.Group):
+    """Imports `publish` when it is called: what speaks to peers costs more than all the rest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "publish"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "publish":
+            return super().get_command(ctx, cmd_name)
+        from sidecar.cli.publish import publish  # noqa: PLC0415
+
+        return publish
+
+
+@click.group(cls=_Group)
 def policy() -> None:
-    """Check and test policies and route tables."""
+    """Check, test and publish policies and route tables."""
 
 
-policy.add_command(fmt)
-policy.add_command(schema)
+for _command in (bench, diff, explain, fmt, replay, schema):
+    policy.add_command(_command)
 
 
 @policy.command(epilog="Example: epochgate policy check policies/openai.yaml")
@@ -61,8 +80,18 @@ def check(files: tuple[Path, ...], output: str) -> None:
 @click.argument("places", metavar="FILE|DIR...", nargs=-1, required=True,
                 type=click.Path(path_type=Path, exists=True))  # fmt: skip
 @click.option("--fail-on-empty", is_flag=True, help="Exit 2 when there is no case at all.")
+@click.option("--coverage", "covering", is_flag=True, help="Say what no case has tried.")
+@click.option("--threshold", type=click.FloatRange(0, 100), metavar="PERCENT",
+              help="Exit 2 when less than that of a policy was tried.")  # fmt: skip
 @_output
-def test(places: tuple[Path, ...], *, fail_on_empty: bool, output: str) -> None:
+def test(
+    places: tuple[Path, ...],
+    *,
+    fail_on_empty: bool,
+    covering: bool,
+    threshold: float | None,
+    output: str,
+) -> None:
     """Decide every case of the GatePolicyTest files and compare with what they expect.
 
     Exit code 2 when a case fails. A DIR is searched for .yaml and .yml; other kinds in it are
@@ -71,15 +100,21 @@ def test(places: tuple[Path, ...], *, fail_on_empty: bool, output: str) -> None:
     suites = _suites(places)
     results = [result for suite in suites for result in cases.run(suite)]
     undecided = cases.undecided(suites, results)
+    covered = coverage.measure(suites) if covering or threshold is not None else []
     if output == "json":
-        text.print_json(_as_json(results, undecided))
+        text.print_json({**_as_json(results, undecided), **coverage.as_json(covered)})
     else:
         _show(results, undecided)
+        coverage.show(covered)
     failed = sum(not result.passed for result in results)
     if failed:
         raise text.CliError(f"{failed} of {len(results)} cases failed", text.TESTS_FAILED)
     if fail_on_empty and not results:
         raise text.CliError("no case found; name a GatePolicyTest file", text.TESTS_FAILED)
+    for one in covered:
+        if threshold is not None and one.percent < threshold:
+            what = f"{one.percent:.1f}% of {one.file} was tried, not {threshold:g}%"
+            raise text.CliError(f"{what}; --coverage says what is left", text.TESTS_FAILED)
 
 
 @policy.command(epilog="Example: epochgate policy build policies/openai.yaml --out policy.json")

@@ -26,7 +26,7 @@ TYPES = ("decision", "outcome", *get_args(StateType))
 UNVERIFIED = "unverified: see epochgate audit verify"
 
 
-class _Time(click.ParamType[int]):
+class Time(click.ParamType[int]):
     """`15m` ago, or a time like `2026-11-26T05:00:00Z`; in ms since 1970."""
 
     name = "time"
@@ -51,6 +51,9 @@ class _Time(click.ParamType[int]):
             self.fail(f"{said!r} must be like 15m, 2h, 1d or 2026-11-26T05:00:00Z", param, ctx)
 
 
+TIME = Time()
+
+
 def _code(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     if value is None or value.upper() in BY_CODE:
         return value and value.upper()
@@ -61,8 +64,8 @@ def _code(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 
 
 _FILTERS = (
-    click.option("--since", type=_Time(), help="Not before: 15m ago, or a time in ISO 8601."),
-    click.option("--until", type=_Time(), help="Before: likewise."),
+    click.option("--since", type=TIME, help="Not before: 15m ago, or a time in ISO 8601."),
+    click.option("--until", type=TIME, help="Before: likewise."),
     click.option("--type", "types", type=click.Choice(TYPES), multiple=True, metavar="TYPE",
                  help=f"One of {', '.join(TYPES)}; repeat for several."),
     click.option("--decision", type=click.Choice(["permit", "deny"])),

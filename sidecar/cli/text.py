@@ -9,9 +9,12 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 OK = 0
 FAILURE = 1
@@ -51,10 +54,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         headers: One short name per column.
         rows: Cells of any type; None is printed as `-`.
     """
-    cells = [[_cell(value) for value in row] for row in rows]
     if sys.stdout.isatty():
-        _draw(headers, cells)
+        from rich.console import Console  # noqa: PLC0415, as in `drawn`
+
+        Console(highlight=False).print(drawn(headers, rows))
         return
+    cells = [[_cell(value) for value in row] for row in rows]
     lines = [[header.upper() for header in headers], *cells]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
@@ -62,9 +67,36 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         click.echo("  ".join(padded).rstrip())
 
 
+def drawn(headers: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> "Table":
+    """A table for a terminal, as `table` draws it.
+
+    Args:
+        headers: One short name per column.
+        rows: Cells of any type; None is shown as `-`.
+        caption: A line below it.
+    """
+    # Imported here: a pipe needs no rich, and importing it costs more than most commands.
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    made = Table(box=None, pad_edge=False, header_style="bold", caption=caption or None,
+                 caption_justify="left")  # fmt: skip
+    for header in headers:
+        made.add_column(header.upper(), overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(_cell(value)) for value in row))  # Text: [brackets] are no markup
+    return made
+
+
 def print_json(value: object) -> None:
     """Print a value as indented JSON on stdout, keys in the order given."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_line(value: object) -> None:
+    """Print a value as JSON on one line of stdout, at once."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    sys.stdout.flush()
 
 
 def _cell(value: object) -> str:
@@ -72,17 +104,3 @@ def _cell(value: object) -> str:
         return "-"
     text = str(value)
     return text if text.isprintable() else text.encode("unicode_escape").decode()
-
-
-def _draw(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    # Imported here: a pipe needs no rich, and importing it costs more than most commands.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        drawn.add_column(header.upper(), overflow="fold")
-    for row in cells:
-        drawn.add_row(*(Text(cell) for cell in row))  # Text: [brackets] in a cell are no markup
-    Console(highlight=False).print(drawn)

@@ -74,7 +74,7 @@ async def _until(
     while (members := await fleet.polled(watch, ends_s)) is not None:
         counted = admitted(members, newest)
         there = [member for member in counted if _serves(member, number)]
-        missing = [_lag(member) for member in counted if not _serves(member, number)]
+        missing = [fleet.lag(member) for member in counted if not _serves(member, number)]
         if everybody and newest is not None:
             known = {member.key_id for member in counted}
             silent = sorted(set(newest.says.scope.instances) - known)
@@ -93,9 +93,3 @@ async def _until(
 def _serves(member: Member, number: int) -> bool:
     said = member.report.says
     return said.state == State.RUNNING.value and said.epoch is not None and said.epoch.seq >= number
-
-
-def _lag(member: Member) -> str:
-    said = member.report.says
-    seq = "none" if said.epoch is None else str(said.epoch.seq)
-    return f"{member.name} ({said.state}, epoch {seq}{''.join(f' {one}' for one in said.reasons)})"

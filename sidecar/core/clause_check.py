@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from sidecar.core import paths
 from sidecar.core.clauses import listed
 from sidecar.core.expression import checking
+from sidecar.core.expression.checking import Judged
 from sidecar.core.expression.environment import DECLARED, VARIABLES
 from sidecar.core.expression.kind import BOOL, STRING, Type
 from sidecar.core.policy_body import (
@@ -52,6 +53,7 @@ class _Check:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self._names: dict[str, Type] = dict(DECLARED)
+        self._nesting: dict[str, int] = {}
 
     def variables(self, said: Sequence[VariableBody]) -> int:
         steps = 0
@@ -59,10 +61,11 @@ class _Check:
             where, name = f"variables[{index}] ({one.name})", VARIABLES + one.name
             if name in self._names:
                 self.problems.append(f"{where}: name is used twice")
-            kind, cost = self._one(where, one.expression)
-            steps += cost
-            if kind is not None:
-                self._names[name] = kind
+            known = self._judged(where, one.expression)
+            if known is not None:
+                steps += known.steps
+                self._names[name] = known.type
+                self._nesting[name] = known.nesting
         return steps
 
     def annotations(self, said: Sequence[AnnotationBody]) -> int:
@@ -70,7 +73,7 @@ class _Check:
             self.problems.append(f"annotations: {len(said)}, at most {ANNOTATIONS_MAX}")
         self._unique("annotations", "key", [one.key for one in said])
         return sum(
-            self._one(f"annotations[{index}] ({one.key})", one.value_expression, STRING)[1]
+            self._one(f"annotations[{index}] ({one.key})", one.value_expression, STRING)
             for index, one in enumerate(said)
         )
 
@@ -78,9 +81,9 @@ class _Check:
         steps = 0
         for index, one in enumerate(said):
             where = f"{prefix}validations[{index}] ({one.name})"
-            steps += self._one(where, one.expression, BOOL)[1]
+            steps += self._one(where, one.expression, BOOL)
             if isinstance(one.message_expression, ExpressionBody):
-                steps += self._one(f"{where}.message_expression", one.message_expression, STRING)[1]
+                steps += self._one(f"{where}.message_expression", one.message_expression, STRING)
             if isinstance(one.message, str) and not one.message.isprintable():
                 self.problems.append(f"{where}: message must be one line of text")
         return steps
@@ -94,7 +97,7 @@ class _Check:
         names += [one.name for one in (*validations, *listed(body.validations))]
         self._unique(where, "clause", names)
         return self.validations(f"{where}.", validations) + sum(
-            self._one(f"{where}.conditions[{number}] ({one.name})", one.expression, BOOL)[1]
+            self._one(f"{where}.conditions[{number}] ({one.name})", one.expression, BOOL)
             for number, one in enumerate(conditions)
         )
 
@@ -105,17 +108,20 @@ class _Check:
             if count > 1
         ]
 
-    def _one(
-        self, where: str, body: ExpressionBody, wanted: Type | None = None
-    ) -> tuple[Type | None, int]:
+    def _one(self, where: str, body: ExpressionBody, wanted: Type) -> int:
+        known = self._judged(where, body)
+        if known is None:
+            return 0
+        if known.type != wanted:
+            self.problems.append(f"{where}: is {known.type}, must be {wanted}")
+        return known.steps
+
+    def _judged(self, where: str, body: ExpressionBody) -> Judged | None:
         try:
-            kind = checking.check(body, self._names)
+            return checking.judged(body, self._names, self._nesting)
         except ProtocolError as error:
             self.problems.append(f"{where}: {error.detail}")
-            return None, 0
-        if wanted is not None and kind != wanted:
-            self.problems.append(f"{where}: is {kind}, must be {wanted}")
-        return kind, checking.steps(body, self._names)
+            return None
 
 
 def _most(rules: Sequence[RuleBody], costs: Sequence[int]) -> int:

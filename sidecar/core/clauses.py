@@ -77,9 +77,14 @@ class Annotation:
     ask: Ask
 
 
-def names(said: tuple[VariableBody, ...] | UnsetType) -> dict[str, Ask]:
-    """How to get the value behind each name that an expression may use."""
-    known = dict(facts.VALUES)
+def names(said: tuple[VariableBody, ...] | UnsetType, values: Names) -> dict[str, Ask]:
+    """How to get the value behind each name that an expression may use.
+
+    Args:
+        said: The variables of a policy.
+        values: What stands behind the other names; in a pod `facts.VALUES`.
+    """
+    known = dict(values)
     for one in listed(said):
         name = VARIABLES + one.name
         known[name] = facts.variable(name, lower(one.expression, known))

@@ -9,7 +9,7 @@ Rules:
 * `request.headers` has names in lower case; lines of one name are joined by a comma, as HTTP says.
   `_` in a name stays what it is. Who a request is from or for is told by `request.model`, `tenant`
   and `agent`: they come from the headers that the signed route table declares, and are empty unless
-  exactly one line says it (`head.one_value`).
+  exactly one line says it (`head.one_value`); the model also from the body (`head.model_of`).
 * Ages are counted on the wall clock and never negative; what is left of the lease is the time to
   the earlier of its two deadlines.
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sidecar.core.expression.kind import EvaluationError
-from sidecar.core.head import Header, RequestHead, one_value
+from sidecar.core.head import Header, RequestHead, model_of, one_value
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.lease import Lease
 from sidecar.core.objects.epoch import Epoch
@@ -196,7 +196,7 @@ VALUES: Mapping[str, Ask] = MappingProxyType({
     "request.query": lambda facts: text(facts.head.target.partition(b"?")[2]),
     "request.host": _host,
     "request.headers": lambda facts: facts.headers,
-    "request.model": lambda facts: _attribute(facts, facts.routes.model_header),
+    "request.model": lambda facts: text(model_of(facts.head, facts.routes.model_header)),
     "request.tenant": lambda facts: _attribute(facts, facts.routes.tenant_header),
     "request.agent": lambda facts: _attribute(facts, facts.routes.agent_header),
     "request.parent": lambda facts: "",  # noqa: ARG005 (no parent is verified yet)

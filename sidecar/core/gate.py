@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sidecar.core.facts import Facts
-from sidecar.core.head import RequestHead
+from sidecar.core.head import RequestHead, disputed
 from sidecar.core.instant import NS_PER_MS, BootNs, Now
 from sidecar.core.policy import Verdict
 from sidecar.core.reason import Reason
@@ -107,11 +107,18 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
         forbidden = scoped.forbids(snapshot.routes, route.name, head)
         if forbidden is not None:
             return Denial(forbidden, snapshot)
+    if head.model and disputed(head, snapshot.routes.model_header):
+        return _unpermitted(snapshot, route, None)
     if snapshot.policy.asks:
         return _asked(snapshot, route, head, now)
     rule = snapshot.policy.match(head)
     if rule is not None and rule.permits:
         return Permit(snapshot, route, rule)
+    return _unpermitted(snapshot, route, rule)
+
+
+def _unpermitted(snapshot: Snapshot, route: Route, rule: Rule | None) -> Permit | Denial:
+    """A request that no rule permits, or that one denies; it passes where that is only observed."""
     if _observing(snapshot):
         return Permit(snapshot, route, rule, Reason.POLICY_DENY)
     return Denial(Reason.POLICY_DENY, snapshot, rule)

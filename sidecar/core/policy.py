@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from sidecar.core import canonical, clause_check, clauses, paths, recording
-from sidecar.core.clauses import Clause
+from sidecar.core.clauses import Clause, Names
 from sidecar.core.expression.kind import EvaluationError
-from sidecar.core.facts import NOWHERE, Facts, Workload
+from sidecar.core.facts import NOWHERE, VALUES, Facts, Workload
 from sidecar.core.halves import half
 from sidecar.core.head import RequestHead
 from sidecar.core.paths import PathIndex
@@ -40,6 +40,7 @@ from sidecar.core.policy_body import (
     FieldValue,
     HeaderEquals,
     Method,
+    ModelBody,
     RolloutBody,
     RuleBody,
 )
@@ -56,7 +57,7 @@ MEDIA_TYPE = "application/vnd.epochgate.policy.v1+json"
 MAX_BYTES = 1024 * 1024  # bytes; a blob
 
 # What a bundle may say and this build does not keep yet: refused, never ignored.
-_UNKEPT = ("budgets", "model", "parent")
+_UNKEPT = ("budgets", "parent")
 
 
 @dataclass(slots=True)
@@ -83,6 +84,8 @@ class Policy:
     """A compiled policy.
 
     Attributes:
+        model_max_bytes: So much of a body is read before the decision, to learn the model that it
+            names; 0: nothing.
         name: For people; of the half of a rollout that is in force.
         sha256: Digest of the bundle, hex; empty for `DENY_ALL`, which nobody signed.
         raw: The bundle; empty likewise.
@@ -95,11 +98,13 @@ class Policy:
     """
 
     __slots__ = (
-        "_annotations", "_paths", "asks", "half", "here", "name", "observes", "raw", "recording",
-        "rules", "sha256",
+        "_annotations", "_paths", "asks", "half", "here", "model_max_bytes", "name", "observes",
+        "raw", "recording", "rules", "sha256",
     )  # fmt: skip
 
-    def __init__(self, body: Body, raw: bytes, here: Workload = NOWHERE) -> None:
+    def __init__(
+        self, body: Body, raw: bytes, here: Workload = NOWHERE, values: Names = VALUES
+    ) -> None:
         self.raw = raw
         self.sha256 = canonical.digest(raw) if raw else ""
         self.here = here
@@ -108,8 +113,9 @@ class Policy:
             body = body.rollout.otherwise
         self.name = body.name
         self.recording = recording.compiled(body.audit)
+        self.model_max_bytes = body.model.max_bytes if isinstance(body.model, ModelBody) else 0
         self.observes = body.mode == "observe"
-        names = clauses.names(body.variables)
+        names = clauses.names(body.variables, values)
         always = clauses.validations(body.validations, names)
         self.rules = tuple(Rule(rule, always, names) for rule in body.rules)
         self._annotations = clauses.annotations(body.annotations, names)

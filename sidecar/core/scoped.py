@@ -8,7 +8,8 @@ Rules:
   names nothing stops everything. A request whose model or tenant cannot be told with certainty is
   taken for one that is named.
 * Model and tenant come from the headers that the signed route table declares, and are compared byte
-  for byte (`head.one_value`).
+  for byte (`head.one_value`). Where the policy has the body read, it counts as well: a model that
+  either names is named (`head.model_of`).
 * The tenants that an epoch is for are judged likewise: who is not certainly one of them is denied.
 
 Everything slow happens when orders or epoch change; the hot path looks a name up in a set.
@@ -19,7 +20,7 @@ Source: protocol b.4, b.10.
 from dataclasses import dataclass
 from typing import assert_never
 
-from sidecar.core.head import RequestHead, one_value
+from sidecar.core.head import RequestHead, model_of, one_value
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import Halts, Scope
 from sidecar.core.reason import Reason
@@ -53,8 +54,8 @@ class Scoped:
         if route in self.routes:
             return Reason.HALT_SCOPED
         if self.models:
-            model = _value(head, table.model_header)
-            if model is None or model in self.models:
+            model = model_of(head, table.model_header)
+            if not model or model in self.models:
                 return Reason.HALT_SCOPED
         if self.tenants or self.served:
             tenant = _value(head, table.tenant_header)

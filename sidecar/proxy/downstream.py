@@ -95,9 +95,11 @@ class Downstream(ClientSide):
             if not self._ending:  # else nothing would bound the wait for its reader
                 self._safely(self._end_politely, self._plane.clock())
             return True
-        if exchange.sent and not exchange.request_done:
-            self._transport.abort()
-            return False
+        if exchange.wants_body:  # and it will not come
+            if exchange.sent:
+                self._transport.abort()
+                return False
+            self._safely(lambda _: exchange.request_data(), None)
         return True
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
@@ -224,7 +226,7 @@ class Downstream(ClientSide):
         exchange = self._exchange
         if exchange is None:
             self._advance(None)
-        elif exchange.sent and not exchange.request_done:
+        elif exchange.wants_body:
             exchange.request_data()
         self._set_reading()
 
@@ -241,7 +243,7 @@ class Downstream(ClientSide):
         exchange = self._exchange
         if exchange is None or not self.buffer or self._upstream_full:
             return False
-        return exchange.sent and not exchange.request_done
+        return exchange.wants_body
 
     def _later(self) -> None:
         if not self._more:  # others want to be served, too

@@ -5,7 +5,8 @@ The order for a permit, in one callback without an await (hardening E-G6):
     decide -> journal -> read the clocks -> lapsed? -> write upstream -> read the clocks -> late?
 
 The upstream connection exists before the decision and its write buffer is empty, so what is written
-leaves at once. A late write is recorded, its connection aborted, nothing of the response relayed.
+leaves at once. What the policy wants to know of the body has been read before all that. A late
+write is recorded, its connection aborted, nothing of the response relayed.
 
 Rules:
 
@@ -22,7 +23,7 @@ from sidecar.core.gate import Denial, Exempt, Permit, drained_at, lapsed, rechec
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.proxy import denial, http1
-from sidecar.proxy.body import BROKEN, Body, announced
+from sidecar.proxy.intake import Intake
 from sidecar.proxy.plane import RECORDED, TRIES_MAX, Connection, Outcome, Plane
 from sidecar.proxy.response import Response
 from sidecar.proxy.shell import Asked
@@ -39,20 +40,19 @@ class Exchange:
 
     Attributes:
         sent: Whether the request was begun upstream.
-        request_done: Whether the request has been taken to its end.
     """
 
     __slots__ = (
-        "_asked", "_body", "_connection", "_decision", "_decision_id", "_drained", "_first_byte_ns",
-        "_over", "_overhead_ns", "_plane", "_response", "_since", "_taken", "_total", "_tries",
-        "_upstream", "_waits_since", "request_done", "sent",
+        "_asked", "_connection", "_decision", "_decision_id", "_drained", "_first_byte_ns",
+        "_intake", "_over", "_overhead_ns", "_plane", "_response", "_since", "_total", "_tries",
+        "_upstream", "sent",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, connection: Connection, asked: Asked) -> None:
         self._plane = plane
         self._connection = connection
         self._asked = asked
-        self._body: Body = announced(asked.length, plane.request_bounds, chunked=asked.chunked)
+        self._intake = Intake(asked, plane.request_bounds)
         self._decision: Permit | Exempt | None = None
         self._decision_id: str | None = None
         self._upstream: Upstream | None = None
@@ -63,12 +63,14 @@ class Exchange:
         self._overhead_ns = 0
         self._first_byte_ns = 0
         self._drained = 0  # boot time at which a drain ends; 0: the lease is live
-        self._taken = 0  # bytes of the body since the client was given its time anew
-        self._waits_since = 0  # boot time at which that was; 0: it is not waited for
         self._over = False
-        self.request_done = False
         self.sent = False
         plane.in_flight += 1
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether more of the request is taken as soon as it arrives."""
+        return (self.sent or self._intake.ahead > 0) and not self._intake.done
 
     # The request.
 
@@ -80,7 +82,9 @@ class Exchange:
             self._since = now.boot
             if plane.timeouts.total_ms:
                 self._total = now.boot + plane.timeouts.total_ms * NS_PER_MS
-            self._connection.deadline = self._total  # connecting has a timeout of its own
+        if not self._intake.done and self._asked.head.model is None and not self._read_model(now):
+            return
+        self._connection.deadline = self._total  # connecting has a timeout of its own
         decision = plane.decide(self._asked.head, self._connection.destination, now)
         if isinstance(decision, Denial):
             self._deny(decision, now)
@@ -94,6 +98,25 @@ class Exchange:
             plane.pool.connect(address, self._connected)
         else:
             self.unreachable()
+
+    def _read_model(self, now: Now) -> bool:
+        # Whether all that the policy wants to know of the body has been read.
+        head, intake = self._asked.head, self._intake
+        max_bytes = intake.ahead or self._plane.gate.snapshot.policy.model_max_bytes
+        if not max_bytes:
+            return True
+        if self._is_hopeless(now):
+            return False
+        head.model = intake.read_model(self._connection, max_bytes)
+        if head.model is None:
+            self._set_deadline(now)
+        return head.model is not None
+
+    def _is_hopeless(self, now: Now) -> bool:
+        denied = self._plane.hopeless(self._asked.head, now)
+        if denied is not None:
+            self._deny(denied, now)
+        return denied is not None
 
     def unreachable(self) -> None:
         """No connection could be made. A gate that has closed meanwhile is the better answer."""
@@ -109,10 +132,13 @@ class Exchange:
 
     def request_data(self, end: Outcome = "cut") -> None:
         """The client sent more of the body, or the service has room for it again."""
+        if self._intake.ahead:
+            self.begin()
+            return
         now = self._plane.clock()
         if not self.look(now, end):
             return
-        data = self._take_body()
+        data = self._intake.take(self._connection)
         if data and self._upstream is not None:
             self._upstream.relay(data)
             now = self._plane.clock()  # a service may begin with the last piece of the body
@@ -124,7 +150,7 @@ class Exchange:
         """The body of the request can not be read, or took too long."""
         plane, now = self._plane, self._plane.clock()
         plane.observer.malformed(reason)
-        self._body = BROKEN
+        self._intake.fail()
         if self.sent:
             self._fail(reason, now, "deny")
         else:
@@ -137,7 +163,7 @@ class Exchange:
             self._plane.pool.put_back(upstream)
 
     def _forward(self, decision: Permit | Exempt, upstream: Upstream, now: Now) -> None:
-        body = self._take_body()
+        body = self._intake.take(self._connection)
         if isinstance(decision, Exempt):
             self._decision = decision
             self._begin_upstream(decision, upstream, http1.request_head(self._asked, b"") + body)
@@ -176,45 +202,26 @@ class Exchange:
         self._connection.drop_upstream()
         self._tell(Denial(Reason.LEASE_EXPIRED, self._plane.gate.snapshot), now, "late")
 
-    def _take_body(self) -> bytes:
-        if self.request_done:
-            return b""
-        connection = self._connection
-        received = connection.buffer
-        payload, taken, self.request_done = self._body.feed(received, 0)
-        connection.buffer = received[taken:] if taken < len(received) else b""
-        self._taken += taken
-        if connection.eof and not self.request_done and not connection.buffer:
-            raise ProtocolError(Reason.REQUEST_MALFORMED, "the client ended within the body")
-        if not self._asked.chunked:
-            return payload
-        return http1.chunk(payload) + (http1.LAST_CHUNK if self.request_done else b"")
-
     def _set_deadline(self, now: Now) -> None:
         timeouts = self._plane.timeouts
         since: int = now.boot
         if self._awaits_client():
             left_ms = timeouts.body_ms
-            since = self._body_waits_since(now)
+            # Once the answer has begun both sides may be in a conversation.
+            anew, progress = self._response.answer is not None, self._plane.limits.progress_bytes
+            since = self._intake.waits_since(now, progress, anew=anew)
         else:
             left_ms = timeouts.response_ms if self._response.answer is None else timeouts.stream_ms
-            self._waits_since = 0
+            self._intake.rest()
         deadline = since + left_ms * NS_PER_MS if left_ms else 0
         for other in (self._total, self._drained):
             if other and (not deadline or other < deadline):
                 deadline = other
         self._connection.deadline = deadline
 
-    def _body_waits_since(self, now: Now) -> int:
-        # A trickle buys no time. Once the answer has begun both sides may be in a conversation.
-        moved = self._taken >= self._plane.limits.progress_bytes
-        if moved or not self._waits_since or self._response.answer is not None:
-            self._waits_since, self._taken = now.boot, 0
-        return self._waits_since
-
     def _awaits_client(self) -> bool:
         # A service that does not take what the client has sent is itself what is waited for.
-        return not self.request_done and not (self._upstream is not None and self._upstream.full)
+        return not self._intake.done and not (self._upstream is not None and self._upstream.full)
 
     def upstream_data(self, data: bytes) -> None:
         """The service sent bytes."""
@@ -254,19 +261,19 @@ class Exchange:
 
     def _may_keep(self) -> bool:
         # A response that overtakes its request leaves bytes of unknown length behind.
-        in_step = self.request_done and not self._connection.eof
+        in_step = self._intake.done and not self._connection.eof
         return self._asked.keep_alive and in_step and not self._plane.draining
 
     def _complete(self, now: Now) -> None:
         response, upstream = self._response, self._upstream
         answer = response.answer
         assert answer is not None
-        doubt = response.surplus or not self.request_done or not answer.keep_alive
+        doubt = response.surplus or not self._intake.done or not answer.keep_alive
         if upstream is not None and not (upstream.lost or upstream.full or doubt):
             upstream.release()
         else:
             self._connection.drop_upstream()
-        self.request_done = True  # nothing takes the rest of it
+        self._intake.done = True  # nothing takes the rest of it
         self._go_on(now)
 
     def _go_on(self, now: Now) -> None:
@@ -318,7 +325,7 @@ class Exchange:
         """Whether the exchange is still permitted; it is cut otherwise, with that end."""
         decision = self._decision
         if not isinstance(decision, Permit) or not self.sent or self._over:
-            return not self._over
+            return not self._over and not (self._intake.ahead and self._is_hopeless(now))
         snapshot = self._plane.gate.snapshot
         reason = recheck(snapshot, decision, self._asked.head, now)
         until = 0
@@ -363,18 +370,11 @@ class Exchange:
         if self._over:
             return  # a recorder that fails closes the gate, and that has cut this exchange already
         plane, method = self._plane, self._asked.head.method
-        keep = self._asked.keep_alive and not plane.draining and self._body_is_over()
+        # A body that has arrived with its head is dropped and the connection stays.
+        stays = self._asked.keep_alive and not plane.draining
+        keep = stays and self._intake.drop(self._connection)
         self._connection.write(plane.answer(why, self._decision_id, now, method, keep=keep))
         self._end(outcome, why.reason, why.reason.status, now, keep=keep)
-
-    def _body_is_over(self) -> bool:
-        # A body that has arrived with its head is dropped and the connection stays. Waiting for the
-        # rest of one would let a denied client choose how long we read.
-        try:
-            self._take_body()
-        except ProtocolError:
-            return False
-        return self.request_done
 
     def _end(
         self, outcome: Outcome, reason: Reason | None, status: int, now: Now, *, keep: bool

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from sidecar.clock import Clock
 from sidecar.config.sections import Address as Destination
 from sidecar.config.sections import Limits, Timeouts
-from sidecar.core.gate import Decision, Denial, Exempt, Gate, Permit, decide
+from sidecar.core.gate import Decision, Denial, Exempt, Gate, Permit, decide, lapsed
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now
 from sidecar.core.log.record import OutcomeKind
@@ -213,6 +213,14 @@ class Plane:
         upstream = decision.upstream if isinstance(decision, Exempt) else decision.route.upstream
         reason = self.inbound.astray(upstream, destination)
         return decision if reason is None else Denial(reason, snapshot)
+
+    def hopeless(self, head: RequestHead, now: Now) -> Denial | None:
+        """Why a request will not pass whatever its body says, or None: that is to be read."""
+        snapshot = self.gate.snapshot
+        reason = lapsed(snapshot, now)
+        if reason is None and snapshot.routes.match(head.path) is None:
+            reason = Reason.ROUTE_UNKNOWN
+        return None if reason is None else Denial(reason, snapshot)
 
     def request_lines(self, permit: Permit, head: RequestHead, decision_id: str) -> bytes:
         """The lines that tell the service what a request was permitted under."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.audit import reader
+from sidecar.audit import prune, reader
 from sidecar.core.log.note import NoteKey
+from sidecar.core.log.record import Record
 from sidecar.signer import FileSigner
 from tests.audit import journals
 from tests.audit.journals import KEY, make_journal
@@ -184,3 +185,35 @@ def test_progress_is_told(
     reader.verify(folder, KEY, lambda records, size: told.append((records, size)))
     assert [records for records, _ in told] == [2, 4, 6]
     assert told[-1][1] == segment(folder).stat().st_size
+
+
+def seqs(told: list[Record]) -> list[int]:
+    return [said.seq for said in told]
+
+
+def test_each_record_is_handed_on_once_it_was_checked(folder: Path, lines: list[bytes]) -> None:
+    told: list[Record] = []
+    assert reader.verify(folder, KEY, begin=lambda: told.append).verified
+    assert seqs(told) == list(range(RECORDS))
+    raw = segment(folder).read_bytes()
+    segment(folder).write_bytes(raw.replace(lines[3], lines[2]))
+    told.clear()
+    assert reader.verify(folder, KEY, begin=lambda: told.append).fault is not None
+    assert seqs(told) == [0, 1, 2]
+
+
+def test_records_are_handed_on_anew_when_some_were_pruned_meanwhile(folder: Path) -> None:
+    lines = make_journal(folder, 20, 20, segment_bytes=1500)
+    begins = journals.announce(folder, lines, 2)
+    journals.write_checkpoint(folder, lines)
+    attempts: list[list[Record]] = []
+
+    def begin() -> reader.Told:
+        attempts.append([])
+        if len(attempts) == 1:
+            prune.carry_out(folder, begins)
+        return attempts[-1].append
+
+    assert reader.verify(folder, KEY, begin=begin).verified
+    assert seqs(attempts[-1]) == list(range(begins.pruned, len(lines)))
+    assert len(attempts) == 2

@@ -28,8 +28,8 @@ def known() -> Fleet:
 def test_a_row_says_what_the_instance_said_and_how_old_that_is_here() -> None:
     assert fleet.rows(known(), {NAME}, builders.now(250)) == [{
         "instance": NAME, "service": "model", "region": "here", "state": "running", "epoch": 3,
-        "trust": 1, "reasons": ["EG801"], "age_ms": 250, "lease_ms_left": 900, "build": "test",
-        "included": True,
+        "policy": None, "trust": 1, "reasons": ["EG801"], "age_ms": 250, "lease_ms_left": 900,
+        "build": "test", "included": True,
     }]  # fmt: skip
     (row,) = fleet.rows(known(), (), builders.now(250))
     assert row["included"] is False

@@ -7,7 +7,7 @@ import pytest
 from sidecar.authority import rollout
 from sidecar.authority.ceremony import CeremonyError
 from sidecar.authority.rollout import OK, TooFewPeersError
-from sidecar.core import layout
+from sidecar.core import canonical, layout
 from sidecar.core.objects.trust import Trust
 from sidecar.sync.peer import Peer
 from tests import builders
@@ -126,6 +126,21 @@ async def test_the_route_table_of_an_epoch_is_found_by_its_digest_alone(
     found = await rollout.route_table(peers, under, made)
     assert found is not None
     assert (found.raw, found.names) == (builders.ROUTES, ("api",))
+
+
+async def test_blobs_are_put_under_their_digests_and_found_by_them(
+    peers: list[Peer], under: Trust, valkeys: Three
+) -> None:
+    policy, table = (canonical.digest(raw) for raw in BLOBS)
+    assert await rollout.fetch(peers, under, (policy, table)) == {}
+    await rollout.publish(peers[:1], rollout.blob_commands(under, BLOBS))
+    valkeys[1].do("SET", layout.blob_key("test", policy), b"other bytes")
+    valkeys[2].stop()
+    found = await rollout.fetch(peers, under, (policy, table, "a" * 64))
+    assert found == {policy: builders.POLICY, table: builders.ROUTES}
+    valkeys[0].do("DEL", layout.blob_key("test", table))
+    made = builders.make_epoch(under)
+    assert await rollout.blobs(peers, under, made) == (builders.POLICY, None)
 
 
 async def test_the_orders_of_all_peers_are_taken_together(

@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sidecar.cli.demands import demanded, demands, options, shown
+from sidecar.cli.demands import demanded, demands, kept, options, shown
 from sidecar.core.objects.epoch import NO_DEMANDS, Runtime
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -42,6 +42,17 @@ def test_what_was_measured_can_be_pasted() -> None:
         model_digests={"weights": ONE},
     )
     assert options(None, None, None, {}) == []
+
+
+def test_a_kind_that_is_named_replaces_what_was_demanded_and_the_others_stay() -> None:
+    before = Runtime(("i",), (ONE,), (ONE,), {"weights": ONE})
+    said = Runtime((), (TWO,), (TWO,), {"other": TWO})
+    assert kept(said, {"code_sha256", "policy"}, before) == Runtime(
+        ("i",), (TWO,), (ONE,), {"weights": ONE}
+    )
+    assert kept(said, {"model"}, before).model_digests == {"other": TWO}
+    named = {"image_digest", "config_sha256", "code_sha256", "model"}
+    assert kept(said, named, before) == said, "every option has its field"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from sidecar.cli import epochgate
+from sidecar.cli import epochgate, text
 from sidecar.cli.policy import load_policy, load_routes, policy
 from sidecar.core import canonical
 from sidecar.core import policy as core_policy
@@ -99,6 +99,15 @@ def test_test_passes_over_what_is_no_test_in_a_folder() -> None:
     assert "FAIL" not in done.output
     assert "no case is decided by" not in done.output
     assert "cases passed" in done.output.splitlines()[-1]
+
+
+def test_a_folder_named_invalid_is_passed_over(tmp_path: Path) -> None:
+    empty(tmp_path)
+    wrong = tmp_path / "invalid" / "deeper"
+    wrong.mkdir(parents=True)
+    (wrong / "wrong.yaml").write_text("kind: [")
+    assert run("test", tmp_path).exit_code == 0
+    assert run("test", tmp_path / "invalid").exit_code == text.BAD_DATA
 
 
 def test_test_exits_with_2_when_a_case_fails_and_shows_both_sides(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from sidecar.cli.text import CliError, print_json, table
+from sidecar.cli.text import CliError, print_json, print_line, table
 
 DRAW = "from sidecar.cli.text import table; table(['id', 'note'], [('r1', '[red]x[/red]')])"
 
@@ -50,6 +50,11 @@ def test_a_terminal_gets_bold_headers_and_no_markup_from_cells() -> None:
 
 def test_no_color_is_kept_on_a_terminal() -> None:
     assert "\x1b[3" not in on_a_terminal(NO_COLOR="1")
+
+
+def test_a_line_of_json_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line({"b": [1, 2], "a": "ä\n"})
+    assert capsys.readouterr().out == '{"b": [1, 2], "a": "ä\\n"}\n'
 
 
 def test_json_keeps_the_order_of_keys(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,10 @@ import pytest
 
 from sidecar.core import canonical, clause_check, policy
 from sidecar.core.canonical import Json
+from sidecar.core.facts import Facts
+from sidecar.core.instant import BootNs, Now, WallMs
 from tests import clauses
-from tests.core.test_policy import raw, refused, rule
+from tests.core.test_policy import NO_ROUTES, head, raw, refused, rule
 
 TRUE = clauses.TRUE
 TEXT = clauses.text("x")
@@ -101,6 +103,24 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         )
     )  # fmt: skip
     assert detail.count("; ") == 3
+
+
+def chain(count: int) -> bytes:
+    """So many variables, each of which is the one before it."""
+    variables: list[Json] = [{"expression": TEXT, "name": "v0"}]
+    for number in range(1, count):
+        before = clauses.value_of(f"variables.v{number - 1}")
+        variables.append({"expression": before, "name": f"v{number}"})
+    last = condition("last", clauses.equals(f"variables.v{count - 1}", "x"))
+    return raw(rule("r", conditions=[last]), variables=variables)
+
+
+def test_variables_that_lean_on_each_other_are_nested_like_one_expression() -> None:
+    """The interpreter has one stack for all of them: an overflow would be no denial."""
+    assert "nested deeper than 64" in refused(chain(70))
+    deepest = policy.parse(chain(62))
+    known = Facts(head(), NO_ROUTES, None, None, deepest.here, Now(BootNs(0), WallMs(0)))
+    assert deepest.rules[0].conditions[0].holds(known)
 
 
 def test_what_one_request_can_cost_is_bounded_over_all_that_it_passes() -> None:

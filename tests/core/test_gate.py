@@ -576,6 +576,40 @@ def test_a_scoped_halt_is_not_drained_with_a_lease_that_has_lapsed_at_the_same_t
     assert recheck(lost, begun, head(), now) is Reason.HALT_SCOPED
 
 
+TELLING = routes.parse(routes_bytes(attributes={"model": "x-model"}))
+
+
+@pytest.mark.parametrize(
+    ("said", "body", "routes", "reason"),
+    [
+        (b"m", b"m", TELLING, None),
+        (b"m", b"other", TELLING, Reason.POLICY_DENY),
+        (b"M", b"m", TELLING, Reason.POLICY_DENY),
+        (b"m", None, TELLING, None),
+        (b"m", b"", TELLING, None),
+        (b"m", b"other", OPEN.routes, None),
+    ],
+)
+def test_a_request_whose_header_and_body_name_two_models_is_denied(
+    said: bytes, body: bytes | None, routes: Routes, reason: Reason | None
+) -> None:
+    asked = replace(head(), headers=((b"x-model", said),), model=body)
+    decision = decide(replace(OPEN, routes=routes), asked, NOW)
+    assert (decision.reason if isinstance(decision, Denial) else None) is reason
+    watched = decide(replace(WATCHING, routes=routes), asked, NOW)
+    assert isinstance(watched, Permit)
+    assert watched.observed is reason
+
+
+def test_a_halted_model_that_only_one_of_the_two_names_is_not_only_observed() -> None:
+    for said, body in ((b"m", b"halted"), (b"halted", b"m")):
+        asked = replace(head(), headers=((b"x-model", said),), model=body)
+        halted = replace(WATCHING, routes=TELLING, scoped=Scoped(models=frozenset({b"halted"})))
+        decision = decide(halted, asked, NOW)
+        assert isinstance(decision, Denial)
+        assert decision.reason is Reason.HALT_SCOPED
+
+
 def test_what_was_only_observed_is_cut_when_the_same_policy_is_enforced() -> None:
     watching = replace(WATCHING, policy=policy.DENY_ALL)
     begun = permit(watching)

@@ -419,8 +419,7 @@ def test_a_rollout_is_for_zero_to_a_hundred_percent(percent: Json) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("budgets", {"min_quorum": 2}), ("model", {"max_bytes": 1}),
-        ("parent", {"max_age_ms": 1, "required": True}),
+        ("budgets", {"min_quorum": 2}), ("parent", {"max_age_ms": 1, "required": True}),
     ],
 )  # fmt: skip
 def test_what_nobody_keeps_is_refused(key: str, value: Json) -> None:
@@ -441,3 +440,10 @@ def test_any_value_in_a_rule_is_read_or_a_protocol_error(key: str, value: Json) 
     except ProtocolError:
         return  # outside of what can be encoded at all
     assert outcome(bundle) in (None, Reason.POLICY_INVALID)
+
+
+def test_a_policy_says_how_much_of_a_body_is_read() -> None:
+    assert policy.parse(raw()).model_max_bytes == 0
+    assert policy.parse(raw(model={"max_bytes": 1024})).model_max_bytes == 1024
+    for wrong in ({}, {"max_bytes": 0}, {"max_bytes": 2**20 + 1}, {"max_bytes": 1, "min": 1}):
+        assert outcome(raw(model=wrong)) is Reason.POLICY_INVALID

@@ -169,6 +169,33 @@ def test_a_table_that_does_not_say_where_to_look_is_stopped_whole(kind: str) -> 
     assert forbidden(compiled(("route", "other")), *lines, table=BARE) is None
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "where", "reason"),
+    [
+        ((), b"other", TABLE, None),
+        ((), b"other", BARE, None),
+        ((), b"acme", TABLE, Reason.HALT_SCOPED),
+        ((), b"acme", BARE, Reason.HALT_SCOPED),
+        ((), b"", TABLE, Reason.HALT_SCOPED),
+        ((), b"", BARE, Reason.HALT_SCOPED),
+        (((b"x-model", b"other"),), b"other", TABLE, None),
+        # Either counts, whatever the other says.
+        (((b"x-model", b"other"),), b"acme", TABLE, Reason.HALT_SCOPED),
+        (((b"x-model", b"acme"),), b"other", TABLE, Reason.HALT_SCOPED),
+        (((b"x-model", b"other"),), b"", TABLE, Reason.HALT_SCOPED),
+        (((b"x-model", b"other"), (b"x_model", b"acme")), b"other", TABLE, Reason.HALT_SCOPED),
+        (((b"x_model", b"acme"),), b"other", TABLE, Reason.HALT_SCOPED),
+    ],
+)
+def test_a_halted_model_is_looked_for_in_header_and_body(
+    headers: Headers, body: bytes, where: Routes, reason: Reason | None
+) -> None:
+    found = compiled(("model", "acme"))
+    assert found is not None
+    asked = replace(head(*headers), model=body)
+    assert found.forbids(where, "api", asked) is reason
+
+
 def test_a_halt_of_one_kind_asks_for_nothing_of_another() -> None:
     assert forbidden(compiled(("model", "acme")), (b"x-model", b"other")) is None
     assert forbidden(compiled(("tenant", "acme")), (b"x-tenant", b"other")) is None
@@ -235,28 +262,34 @@ lines = st.lists(
 tables = st.sampled_from([TABLE, BARE, table(model="x-model"), table(tenant="x-tenant")])
 
 
-def named(kind: str, value: str, table: Routes, headers: Headers) -> bool:
+def named(kind: str, value: str, table: Routes, headers: Headers, body: bytes | None) -> bool:
     """Whether a halt names the request, said as plainly as a person would."""
     if not value:
         return kind in ("route", "model", "tenant")
+    if kind == "model" and body == value.encode():
+        return True
     if kind == "route":
         return value == "api"
     header = {"model": table.model_header, "tenant": table.tenant_header}.get(kind)
     return header is not None and (header, value.encode()) in headers
 
 
-@given(scopes, lines, tables)
+@given(scopes, lines, tables, st.none() | names.map(str.encode))
 def test_what_a_halt_names_is_never_permitted(
-    given_scopes: list[tuple[str, str]], headers: Headers, where: Routes
+    given_scopes: list[tuple[str, str]], headers: Headers, where: Routes, body: bytes | None
 ) -> None:
     known = halts(*given_scopes)
     snapshot = replace(OPEN, routes=where, halts=known, scoped=scoped.compiled(known, None, None))
     held = [stops(one.says.scope, "chat", "chat-1") for one in known.active]
-    decision = decide(snapshot, head(*headers), NOW)
+    decision = decide(snapshot, replace(head(*headers), model=body), NOW)
     assert not isinstance(decision, Exempt)
-    if any(named(kind, value, where, headers) for kind, value in given_scopes):
+    if any(named(kind, value, where, headers, body) for kind, value in given_scopes):
         assert isinstance(decision, Denial) or any(held)
-    if isinstance(decision, Denial):
+    if isinstance(decision, Denial) and decision.reason is Reason.POLICY_DENY:
+        assert body
+        assert where.model_header is not None
+        assert (where.model_header, body) not in headers
+    elif isinstance(decision, Denial):
         assert decision.reason is Reason.HALT_SCOPED
         assert {kind for kind, _ in given_scopes} & {"route", "model", "tenant"}
 

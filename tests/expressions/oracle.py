@@ -1,6 +1,6 @@
 """Both answers to one expression in one world: that of the CEL library, and ours."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -57,7 +57,7 @@ class Oracle:
         self._env = cel.NewEnv(
             variables={name: _type(kind) for name, kind in names.items()}, extensions=[ExtStrings()]
         )
-        self._getters = {name: _getter(name) for name in names}
+        self._getters = getters(names)
 
     def ask(self, text: str, worlds: Sequence[World]) -> Iterator[Answers]:
         """Evaluate `text` twice in each world; nothing when it costs too much to be compiled."""
@@ -82,9 +82,19 @@ def _their(compiled: cel.Expression, world: World) -> object:
 
 def _our(evaluate: Callable[[World], object], world: World) -> object:
     try:
-        return evaluate({name: _native(value) for name, value in world.items()})
+        return evaluate(native(world))
     except EvaluationError:
         return None
+
+
+def native(world: World) -> World:
+    """The same values as `core/expression/kind` shows them."""
+    return {name: _native(value) for name, value in world.items()}
+
+
+def getters(names: Iterable[str]) -> dict[str, Callable[[World], object]]:
+    """How to get each name out of a world."""
+    return {name: _getter(name) for name in names}
 
 
 def _getter(name: str) -> Callable[[World], object]:
@@ -92,7 +102,6 @@ def _getter(name: str) -> Callable[[World], object]:
 
 
 def _native(value: object) -> object:
-    """As `core/expression/kind` shows it."""
     match value:
         case timedelta():
             return value // timedelta(microseconds=1) * 1000

@@ -13,7 +13,7 @@ TAPES = st.binary(min_size=120, max_size=120)
 WORLDS = st.lists(st.binary(min_size=80, max_size=80), min_size=1, max_size=3)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TAPES, WORLDS)
 def test_agrees_on_any_expression(tape: bytes, worlds: list[bytes]) -> None:
     text = texts.expression(tape)

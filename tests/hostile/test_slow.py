@@ -83,9 +83,9 @@ async def test_a_body_that_trickles_is_given_up_although_it_never_stalls(
         await world.until(lambda: bool(world.service.received))
         (one,) = world.server._connections
         for _ in range(30):
-            taken = one._exchange._taken  # type: ignore[union-attr]
+            taken = one._exchange._intake._taken  # type: ignore[union-attr]
             client.send(piece)
-            await world.until(lambda at=taken: one._exchange._taken > at)  # type: ignore[misc,union-attr]
+            await world.until(lambda at=taken: one._exchange._intake._taken > at)  # type: ignore[misc,union-attr]
             assert world.recorder.denials == []
             await passes(world, 1000)
         answer = await client.response()

@@ -1,7 +1,9 @@
 """Files with one mistake each: one error each, which says where it is and what would be right."""
 
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -32,8 +34,12 @@ def refused(text: str) -> bool:
     except yaml.YAMLError:
         return True
     kind = data["kind"]
-    known = kind in schema.KINDS
-    return not (known and jsonschema.Draft202012Validator(schema.schema(kind)).is_valid(data))
+    return kind not in schema.KINDS or not validator(kind).is_valid(data)
+
+
+@cache
+def validator(kind: str) -> Any:
+    return jsonschema.Draft202012Validator(schema.schema(kind))
 
 
 def test_there_are_kinds_of_mistakes() -> None:

@@ -13,7 +13,7 @@ from tests.builders import make_epoch, make_trust
 from tests.proxy.streams import CHAT
 from tests.proxy.world import World, made_policy, request, running
 
-SMALL = [
+SMALL: list[Json] = [
     {
         "expression": clauses.header("x-model", "small"), "message": "only small models here",
         "message_expression": clauses.header_value("x-why"), "name": "small",

@@ -12,6 +12,7 @@ from sidecar.cli.cel.error import CelError
 from sidecar.cli.cel.hint import limit
 from sidecar.cli.cel.translation import RefusedError, Translation
 from sidecar.cli.cel.tree import Checked
+from sidecar.cli.cel.wire import WireError
 from sidecar.core.expression.checking import CodeError, judge
 from sidecar.core.expression.kind import Type
 from sidecar.core.policy_body import ExpressionBody
@@ -19,6 +20,9 @@ from sidecar.core.policy_body import ExpressionBody
 MISSING = (
     "expressions of policies are compiled with cel-expr-python, which is not installed; "
     "pip install 'epochgate[policy]' (only where policies are built, no sidecar needs it)"
+)
+UNREADABLE = (
+    "the CEL library hands over what this version cannot read; install cel-expr-python 0.1.3"
 )
 
 
@@ -41,6 +45,8 @@ def compile_expression(text: str, names: Mapping[str, Type]) -> tuple[Expression
         checked = tree.read(library.compiled(text, names))
     except library.ComplaintError as complaint:
         raise explained(str(complaint), text, names) from None
+    except WireError as error:
+        raise terminal.CliError(f"{UNREADABLE} ({error})", terminal.UNAVAILABLE) from None
     made = Translation(checked, names, library.nanoseconds)
     try:
         made.node(checked.root)

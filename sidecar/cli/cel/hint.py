@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 TABLE = "policies/EXPRESSIONS.md shows what there is"
-_ZONE = "times are UTC; add a duration for another zone, as in (now + duration('2h')).getHours()"
+_ZONE = "times are UTC; add what a zone is ahead, as in (now + duration('2h')).getHours()"
 
 # Literals and forms, by what the translation calls them.
 FORMS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "null": ("null is not supported", "has(request.headers.name) tells whether a key is there"),
+        "null": ("null is not supported", "has(request.headers.name) tells if a key is there"),
         "uint": ("unsigned numbers are not supported", "write 1, not 1u"),
         "double": ("numbers with a point are not supported", "write whole numbers, or a duration"),
         "bytes": ("bytes are not supported", "write 'text', not b'text'"),
         "type": ("names of types are not supported", "types are checked here; compare values only"),
-        # cel-expr-python 0.1.3 takes no end that is the length of the text, against its specification
-        "substring": ("substring() with an end is not supported", "write substring(start)"),
         "dyn": ("types are not certain here", "do not mix types in a list or a map"),
         "optional": ("optional values are not supported", "write has(...) ? ... : ..."),
         "empty list": ("an empty list is not supported", "size(...) == 0 tells if one is empty"),
@@ -44,7 +42,7 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "matches() is not supported",
             "its cost has no bound; use startsWith, endsWith, contains, or in ['a', 'b']",
         ),
-        # cel-expr-python 0.1.3 takes no end that is the length of the text, against its specification
+        # cel-expr-python 0.1.3 refuses an end that is the length of the text; its document does not
         "substring": ("substring() with an end is not supported", "write substring(start)"),
         "dyn": ("dyn() is not supported", "each value has one type; leave dyn() out"),
         "type": ("type() is not supported", "types are checked here; leave type() out"),

@@ -6,7 +6,7 @@ Source: cel-spec, proto/cel/expr/checked.proto and syntax.proto.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar.cli.cel.wire import Message, WireError, varints
+from sidecar.cli.cel.wire import Message, WireError, decoded, varints
 
 TYPE_URL = "type.googleapis.com/cel.expr.CheckedExpr"
 
@@ -119,7 +119,7 @@ def read(serialized: bytes) -> Checked:
 
 
 def _texts(message: Message, number: int) -> list[str]:
-    return [raw.decode() for raw in message.all_bytes(number)]
+    return [decoded(raw) for raw in message.all_bytes(number)]
 
 
 def _places(source: Message) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -13,29 +14,40 @@ from sidecar import clock
 from sidecar.cli import text
 from sidecar.cli.demo import processes
 from sidecar.cli.demo.fleet import Fleet
+from sidecar.cli.demo.stay import stay
 from sidecar.cli.demo.story import BrokenError, Story
 
 EXAMPLE = """\b
 Example:
   epochgate demo
   epochgate demo --keep
+  epochgate demo --stay --dir demo    # no story: two sidecars to try changes of policy on
 """
 REQUEST_S = 10
 
 
 @click.command(epilog=EXAMPLE)
 @click.option("--keep", is_flag=True, help="Leave the fleet running and print what to try.")
+@click.option("--stay", "staying", is_flag=True,
+              help="No story: a fleet to try changes of policy on, until interrupted.")  # fmt: skip
+@click.option("--sidecars", "count", default=2, show_default=True, type=click.IntRange(1, 20),
+              help="How many, with --stay.")  # fmt: skip
 @click.option("--dir", "folder", type=click.Path(path_type=Path), help="Where to put its files.")
-def demo(keep: bool, folder: Path | None) -> None:  # noqa: FBT001 - click's calling convention
+def demo(*, keep: bool, staying: bool, count: int, folder: Path | None) -> None:
     """Run the whole product on this machine and check what it promises.
 
     Starts three Valkey servers, an authority, a sidecar and a small OpenAI-compatible service on
     loopback ports, and tells a story in nine steps. Exit status 0 only if every claim held.
     """
+    # Also when it is ended politely: nothing that was started is left.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="epochgate-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    if staying:
+        stay(folder.resolve(), count)
+        return
     with contextlib.ExitStack() as stack:
-        if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="epochgate-demo-"))
-        folder.mkdir(parents=True, exist_ok=True)
         fleet = Fleet(folder.resolve())
         stack.enter_context(processes.ending(*fleet.processes))
         click.echo(f"files: {fleet.folder}")

@@ -93,9 +93,11 @@ class Fleet:
 
     Args:
         folder: Made for this run.
+        ttl_ms: Life of its beats.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ttl_ms: int = TTL_MS) -> None:
+        self._ttl_ms = ttl_ms
         free = processes.free_ports(7)
         self.folder = folder
         self.ports = Ports((free[0], free[1], free[2]), *free[3:])
@@ -150,7 +152,7 @@ class Fleet:
         for name in ("authority", "sidecar"):
             (self.folder / name).mkdir(mode=0o700)
         values = {
-            "ttl": TTL_MS, "skew": SKEW_MS, "inbound": self.ports.inbound,
+            "ttl": self._ttl_ms, "skew": SKEW_MS, "inbound": self.ports.inbound,
             "peers": "".join(
                 PEER.format(number=number, port=port)
                 for number, port in enumerate(self.ports.peers, start=1)
@@ -166,7 +168,7 @@ class Fleet:
         (self.folder / "policy-2.yaml").write_text(POLICY.format(models=""))
         self.command(
             "trust", "init", "--domain", DOMAIN, "--out", "trust", "--peers", "3",
-            "--read-quorum", "2", "--write-quorum", "2", "--ttl-max", f"{TTL_MS}ms",
+            "--read-quorum", "2", "--write-quorum", "2", "--ttl-max", f"{self._ttl_ms}ms",
             "--skew-max", f"{SKEW_MS}ms", "--drift", "2000ppm",
         )  # fmt: skip
 

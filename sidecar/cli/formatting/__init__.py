@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sidecar.cli.formatting import tree, writer
@@ -26,29 +25,25 @@ def formatted(text: str, schema: dict[str, Any]) -> str:
         UnformattableError: with what stands in the way. Whatever is returned has been read again:
             it says the same, has the same comments, and its own form is itself.
     """
-    made = _written(text, schema)
-    if _meaning(yaml.compose(made, Loader=yaml.SafeLoader)) != _meaning(
-        yaml.compose(text, Loader=yaml.SafeLoader)
-    ):
+    old = _read(text)
+    made = writer.write(old, schema)
+    new = _read(made)
+    if _meaning(new.root) != _meaning(old.root):
         raise UnformattableError("its values cannot be kept")
-    before, after = _comments(text), _comments(made)
+    before, after = Counter(old.comments), Counter(new.comments)
     if before != after:
         lost = "; ".join((before - after).elements())
         raise UnformattableError(f"a comment has no place in the other form: {lost}")
-    if _written(made, schema) != made:
+    if writer.write(new, schema) != made:
         raise UnformattableError("its form does not settle")
     return made
 
 
-def _written(text: str, schema: dict[str, Any]) -> str:
+def _read(text: str) -> tree.File:
     try:
-        return writer.write(tree.read(text), schema)
+        return tree.read(text)
     except tree.OutOfPlaceError as error:
         raise UnformattableError(str(error)) from None
-
-
-def _comments(text: str) -> Counter[str]:
-    return Counter(comment.text for comment in tree.comments(text))
 
 
 def _meaning(node: Node | None) -> object:

@@ -11,7 +11,7 @@ Where a comment belongs:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import yaml
@@ -66,11 +66,21 @@ class Entry:
 
 @dataclass(slots=True)
 class File:
-    """A whole file."""
+    """A whole file.
 
+    Attributes:
+        root: As YAML reads it.
+        entries: The same, with their comments.
+        comments: All of them.
+        head: Those before the first entry.
+        tail: Those after the last one.
+    """
+
+    root: MappingNode
     entries: list[Entry]
-    head: list[str]
-    tail: list[str]
+    comments: list[str]
+    head: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
 
 
 def read(text: str) -> File:
@@ -82,20 +92,18 @@ def read(text: str) -> File:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if not isinstance(root, MappingNode) or not root.value:
         raise OutOfPlaceError("is no mapping")
-    dashes = [
-        token.start_mark
-        for token in yaml.scan(text, Loader=yaml.SafeLoader)
-        if isinstance(token, yaml.BlockEntryToken)
-    ]
-    file = File(_children(text, root, dashes), [], [])
-    _attach(text, file)
+    tokens = list(yaml.scan(text, Loader=yaml.SafeLoader))
+    dashes = [token.start_mark for token in tokens if isinstance(token, yaml.BlockEntryToken)]
+    found = comments(text, tokens)
+    file = File(root, _children(text, root, dashes), [comment.text for comment in found])
+    _attach(text, file, found)
     return file
 
 
-def comments(text: str) -> list[Comment]:
+def comments(text: str, tokens: Iterable[yaml.Token]) -> list[Comment]:
     """Every comment, in order: what stands between tokens and begins with `#`."""
     found, end = [], 0
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+    for token in tokens:
         for match in _COMMENT.finditer(text, end, token.start_mark.index):
             index = match.start()
             line_start = text.rfind("\n", 0, index) + 1
@@ -154,10 +162,10 @@ def _block(text: str, node: Node) -> list[str]:
     return [header.strip(), *(line[depth:] for line in lines)]
 
 
-def _attach(text: str, file: File) -> None:
+def _attach(text: str, file: File, found: list[Comment]) -> None:
     entries = list(_all(file.entries))
     lines = text.split("\n")
-    for comment in comments(text):
+    for comment in found:
         following = next((entry for entry in entries if entry.index > comment.index), None)
         earlier = [entry for entry in entries if entry.index < comment.index]
         if lines[comment.line][: comment.column].strip():

@@ -5,6 +5,7 @@ quoted is text for every reader of YAML, also for those that take a bare 1 for a
 """
 
 import json
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ Schema = dict[str, Any]
 
 _STEP = 2
 _NOTHING: Schema = {}
-_STR = "tag:yaml.org,2002:str"
+_WORD = re.compile(r"[A-Za-z/][A-Za-z0-9_./]*(?: [A-Za-z][A-Za-z0-9_./]*)*", re.ASCII)
 
 
 def write(file: File, schema: Schema) -> str:
@@ -92,6 +93,8 @@ def _scalar(node: ScalarNode, *, flow: bool = False) -> str:
 @lru_cache(maxsize=4096)
 def _plain(text: str, tag: str, *, flow: bool) -> bool:
     """Whether a text without quotes is read as the same thing again."""
+    if _WORD.fullmatch(text):
+        return True  # it was without quotes before, and no letter of it means anything to YAML
     sample = f"[{{k: {text}}}]" if flow else f"[k]: {text}"
     try:
         node = yaml.compose(sample, Loader=yaml.SafeLoader)

@@ -45,7 +45,7 @@ AUDIT_WORDS = {
 }
 QUORUM_MAX = 100
 
-_OPTIONAL = (
+OPTIONAL = (
     "failurePolicy", "mode", "match", "matchConditions", "variables", "rules", "validations",
     "auditAnnotations", "budgets", "model", "parent", "rollout", "audit",
 )  # fmt: skip
@@ -66,7 +66,7 @@ def body(reader: Reader, root: Node, other: _ReadOther | None) -> Body:
         ResourceError: with everything that is wrong with the file.
     """
     name, spec = resource.frame(reader, root, KIND)
-    fields = reader.mapping(spec, "spec", (), _OPTIONAL)
+    fields = reader.mapping(spec, "spec", (), OPTIONAL)
     reader.choice(fields.get("failurePolicy"), "spec.failurePolicy", ["Fail"])
     expressions = Expressions(reader)
     # First: whatever stands in the file before them may use them.

@@ -275,7 +275,7 @@ def _cases() -> Schema:
             "reason": {"enum": sorted(BY_CODE), "description": "Why it is denied."},
             "rule": _name("The rule that decided."),
             "route": _name("The route that it takes."),
-            "validation": _name("The validation that was not true."),
+            "clause": _name("The condition or validation that was not true, or failed."),
             "message": {"type": "string", "description": "What the client reads."},
             "observed": _flag("Whether it passes only because the policy observes."),
         },

@@ -60,6 +60,10 @@ _DECIMAL_LONG = re.compile(r"\A(?:0|-?[1-9][0-9]{0,20})\Z", re.ASCII)  # a times
 
 Nodes = Sequence[Sequence[object]]
 
+SEARCHES = ("contains_string", "string_index_of_string", "string_split_string")
+_UNKNOWN_PART = 10  # times a search: a client that chooses both texts can choose the worst ones
+_FLAT: Mapping[str, int] = {}
+
 
 class CodeError(Exception):
     """What is wrong with a node.
@@ -100,32 +104,50 @@ def check(body: ExpressionBody, names: Mapping[str, Type]) -> Type:
     Raises:
         ProtocolError: POLICY_INVALID with the node and what is wrong with it.
     """
+    return judged(body, names).type
+
+
+def steps(body: ExpressionBody, names: Mapping[str, Type]) -> int:
+    """What an expression costs at most; a step is about 0.1 microseconds."""
+    return judged(body, names).steps
+
+
+def judged(
+    body: ExpressionBody, names: Mapping[str, Type], nesting: Mapping[str, int] = _FLAT
+) -> Judged:
+    """What is known of an expression.
+
+    Args:
+        body: The expression.
+        names: What it can use.
+        nesting: Of the expressions behind names, if they have one: that of variables. All of them
+            together may be as deep as one, because the interpreter has one stack for them.
+
+    Raises:
+        ProtocolError: POLICY_INVALID with the node and what is wrong with it.
+    """
     try:
-        return judge(body.code, names).type
+        return judge(body.code, names, nesting)
     except CodeError as error:
         raise ProtocolError(Reason.POLICY_INVALID, f"expression {body.text!r}: {error}") from None
 
 
-def steps(body: ExpressionBody, names: Mapping[str, Type]) -> int:
-    """What a checked expression costs at most; a step is about 0.1 microseconds."""
-    return judge(body.code, names).steps
-
-
-def judge(code: Nodes, names: Mapping[str, Type]) -> Judged:
-    """What `check` does.
+def judge(code: Nodes, names: Mapping[str, Type], nesting: Mapping[str, int] = _FLAT) -> Judged:
+    """What `judged` does.
 
     Raises:
         CodeError: The first node that is wrong.
     """
     if not 1 <= len(code) <= NODES_MAX:
         raise CodeError(0, f"{len(code)} nodes, at most {NODES_MAX}")
-    return _Checker(code, names).root()
+    return _Checker(code, names, nesting).root()
 
 
 class _Checker:
-    def __init__(self, code: Nodes, names: Mapping[str, Type]) -> None:
+    def __init__(self, code: Nodes, names: Mapping[str, Type], nesting: Mapping[str, int]) -> None:
         self._code = code
         self._names = names
+        self._nesting = nesting
         self._judged: list[Judged] = []
         self._used: set[int] = set()
         self._index = 0
@@ -196,7 +218,7 @@ class _Checker:
     def name_node(self, _op: str, value: object) -> Judged:
         if type(value) is not str or value not in self._names:
             raise self._wrong(f"no name {value!r}")
-        return Judged(self._names[value])
+        return Judged(self._names[value], nesting=1 + self._nesting.get(value, 0))
 
     def item_node(self, _op: str, value: object) -> Judged:
         """Not a use: an item can be read any number of times."""
@@ -264,6 +286,8 @@ class _Checker:
             given = ", ".join(str(value.type) for value in values)
             raise self._wrong(f"{op} does not take ({given})")
         more = overload.steps
+        if op in SEARCHES and self._code[operands[1]][0] != "string":
+            more *= _UNKNOWN_PART
         if op in _ITEMWISE:
             more += max(_leaves(value.type, value.items) for value in values)
         items = {

@@ -267,6 +267,16 @@ def _index_map(operands: Operands) -> Evaluate:
         except KeyError:
             raise EvaluationError("no such key") from None
 
+    return _index_fixed(entries, operands[1].value) if operands[1].is_constant else evaluate
+
+
+def _index_fixed(entries: _Map, key: object) -> Evaluate:
+    def evaluate(facts: object) -> object:
+        try:
+            return entries(facts)[key]
+        except KeyError:
+            raise EvaluationError("no such key") from None
+
     return evaluate
 
 

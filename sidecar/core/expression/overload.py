@@ -22,7 +22,7 @@ from sidecar.core.expression.kind import (
 )
 
 _T, _K, _V = Type("T"), Type("K"), Type("V")
-_TEXT = 4  # steps: one pass over a text
+_TEXT = 16  # steps: one pass over a text, which may be long
 _SEARCH = 32  # at worst, several passes
 
 

@@ -39,7 +39,7 @@ def between(later_ns: int, earlier_ns: int) -> int:
 
 def date(timestamp_ns: int) -> datetime:
     """The date and time of day, without what is smaller than a second."""
-    return _EPOCH + timedelta(seconds=timestamp_ns // NS_PER_S)
+    return _EPOCH + timedelta(seconds=within(timestamp_ns) // NS_PER_S)  # a clock can be anywhere
 
 
 def timestamp_text(timestamp_ns: int) -> str:

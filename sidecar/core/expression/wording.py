@@ -51,12 +51,12 @@ def joined(left: str, right: str) -> str:
 
 def lower(text: str) -> str:
     """ASCII letters in lower case, all else as it is."""
-    return text.translate(_LOWER)
+    return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
 def upper(text: str) -> str:
     """ASCII letters in upper case, all else as it is."""
-    return text.translate(_UPPER)
+    return text.upper() if text.isascii() else text.translate(_UPPER)
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -1,11 +1,13 @@
 """Where comments are, and to which entry each belongs."""
 
+import yaml
+
 from sidecar.cli.formatting import tree
 
 
 def test_a_comment_is_what_stands_between_tokens() -> None:
     text = "# head\na: 'x # y'  # beside\nb: |-\n  # text\nc: [x#y, # in\n  z]\n# tail"
-    found = tree.comments(text)
+    found = tree.comments(text, yaml.scan(text, Loader=yaml.SafeLoader))
     assert [comment.text for comment in found] == ["# head", "# beside", "# in", "# tail"]
     assert [(comment.line, comment.column) for comment in found] == [
         (0, 0),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent.parent / "policies"
 SHIPPED = [path for path in sorted(ROOT.rglob("*.yaml")) if path.parent.name != "invalid"]
 
 
+@cache
 def validator(kind: str) -> Any:
     return jsonschema.Draft202012Validator(schema.schema(kind))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.core.expression.checking import check, judge, steps
+from sidecar.core.expression.checking import CodeError, check, judge, steps
 from sidecar.core.expression.kind import (
     BOOL,
     INT,
@@ -117,6 +117,20 @@ def test_the_number_of_nodes_and_their_nesting_have_bounds() -> None:
         checked([*most, ["logical_not", NESTING_MAX - 1]])
     with pytest.raises(ProtocolError, match="at most 1024"):
         checked([["bool", True] for _ in range(NODES_MAX + 1)])
+
+
+def test_what_stands_behind_a_name_counts_as_nested_in_it() -> None:
+    code: Code = [["name", "b"], ["logical_not", 0]]
+    assert judge(code, NAMES).nesting == 2
+    assert judge(code, NAMES, {"b": 10}).nesting == 12
+    with pytest.raises(CodeError, match="nested deeper"):
+        judge(code, NAMES, {"b": NESTING_MAX - 1})
+
+
+def test_a_search_for_what_a_client_may_choose_costs_more() -> None:
+    known: Code = [["name", "s"], ["string", "x"], ["contains_string", 0, 1]]
+    chosen: Code = [["name", "s"], ["name", "s"], ["contains_string", 0, 1]]
+    assert judge(chosen, NAMES).steps > 5 * judge(known, NAMES).steps
 
 
 def test_a_walk_costs_its_body_for_each_item_that_there_may_be() -> None:
