@@ -35,6 +35,7 @@ from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.observer import Observer
 
 RULES = (1, 10, 32, 1_000, 10_000)
+ASKING_RULES = (10, 32, 10_000)  # with an expression of five clauses
 SHOWN_RULES = 32  # what targets 6 and 8 speak of
 PORT = 9000
 HOUR_MS = 3_600_000
@@ -57,10 +58,11 @@ def run(rounds: int, loops: int, folder: Path) -> dict[str, object]:
     measured: list[figures.Round] = []
     with machine.pinned(machine.cores()[1]), tempfile.TemporaryDirectory() as scratch:
         snapshots = {count: snapshot(count) for count in RULES}
+        asking = {count: snapshot(count, asks=True) for count in ASKING_RULES}
         for number in range(1, rounds + 1):
             click.echo(f"decide: round {number} of {rounds}", err=True)
             bench = _Path(Path(scratch) / str(number), snapshots[SHOWN_RULES])
-            steps = {**_decisions(snapshots), **bench.steps()}
+            steps = {**_decisions(snapshots, asking), **bench.steps()}
             measured.append({name: _time(step, loops) for name, step in steps.items()})
             bench.close()
     growth = figures.ratios(measured, "permit, 10000 rules", {"growth": "permit, 10 rules"})
@@ -76,13 +78,15 @@ def _time(step: Step, loops: int) -> float:
     return timeit.timeit(step, number=loops) / loops * 1e9
 
 
-def _decisions(snapshots: dict[int, Snapshot]) -> dict[str, Step]:
+def _decisions(snapshots: dict[int, Snapshot], asking: dict[int, Snapshot]) -> dict[str, Step]:
     """Each kind of answer, checked once before it is timed."""
     steps: dict[str, Step] = {}
     now = clock.now()
     chat = request.head()
     for count, snapshot in snapshots.items():
         steps[f"permit, {count} rules"] = _checked(Permit, snapshot, chat, now)
+    for count, snapshot in asking.items():
+        steps[f"permit by five clauses, {count} rules"] = _checked(Permit, snapshot, chat, now)
     shown = snapshots[SHOWN_RULES]
     wild = request.head(path=request.WILD_PATH)
     steps["permit by wildcard"] = _checked(Permit, shown, wild, now)
@@ -167,11 +171,11 @@ class _Path:
         self._journal.fresh.clear()
 
 
-def snapshot(count: int) -> Snapshot:
-    """A running sidecar's snapshot: signed trust, epoch and beat, `count` rules."""
+def snapshot(count: int, *, asks: bool = False) -> Snapshot:
+    """A running sidecar's snapshot: signed trust, epoch and beat, `count` rules; see `request`."""
     now = clock.now()
     under, epoch_keys, beat_key = _trust(now.wall)
-    raw = request.policy_bytes(count)
+    raw = request.policy_bytes(count, asks=asks)
     table = request.routes_bytes(PORT)
     plan = ceremony.EpochPlan(policy=raw, routes=table, life_ms=HOUR_MS)
     epoch, _ = ceremony.make_epoch(plan, under, None, epoch_keys, now.wall)

@@ -33,6 +33,23 @@ HEADERS = {
     "Content-Length": str(BODY_BYTES),
 }
 
+# An expression of five clauses, as it is built: its text, for people, and the nodes that decide.
+CLAUSES: dict[str, Json] = {
+    "text": """request.headers["x-stainless-lang"] in ["python", "go"]
+        && !request.headers["user-agent"].startsWith("curl/")
+        && epoch.age < duration("24h") && lease.quorum >= 2 && lease.remaining > duration("0s")""",
+    "code": [
+        ["name", "request.headers"], ["string", "x-stainless-lang"], ["index_map", 0, 1],
+        ["string", "python"], ["string", "go"], ["list", 3, 4], ["in_list", 2, 5],
+        ["name", "request.headers"], ["string", "user-agent"], ["index_map", 7, 8],
+        ["string", "curl/"], ["starts_with_string", 9, 10], ["logical_not", 11],
+        ["name", "epoch.age"], ["duration", "86400000000000"], ["less_duration", 13, 14],
+        ["name", "lease.quorum"], ["int", "2"], ["greater_equals_int64", 16, 17],
+        ["name", "lease.remaining"], ["duration", "0"], ["greater_duration", 19, 20],
+        ["logical_and", 6, 12, 15, 18, 21],
+    ],
+}  # fmt: skip
+
 ANSWER = json.dumps({
     "id": "chatcmpl-0123456789", "object": "chat.completion", "created": 1700000000, "model": "m",
     "choices": [{
@@ -68,11 +85,11 @@ def head(method: bytes = b"POST", path: str = PATH) -> RequestHead:
     return RequestHead(method, path.encode(), path.encode(), headers)
 
 
-def policy_bytes(count: int) -> bytes:
+def policy_bytes(count: int, *, asks: bool = False) -> bytes:
     """A signed policy's bytes: `count` rules, the one that permits the request last.
 
-    From 4 rules on, one denies a tenant on the very path of the request, so that a header is
-    looked at, and one permits by wildcard.
+    With `asks` that rule also asks for `CLAUSES`. From 4 rules on, one denies a tenant on the very
+    path of the request, so that a header is looked at, and one permits by wildcard.
     """
     tenant = [{"name": "x-tenant", "value": "banned"}]
     last = [
@@ -80,6 +97,8 @@ def policy_bytes(count: int) -> bytes:
         _rule("infer", "permit", "/v2/models/*/infer", []),
         _rule("chat", "permit", PATH, []),
     ]
+    if asks:
+        last[-1]["conditions"] = [{"expression": CLAUSES, "name": "clauses"}]
     last = last if count > len(last) else last[-1:]
     # Short, so that 10,000 of them fit into the megabyte that a bundle may have.
     first: list[dict[str, Json]] = [

@@ -18,12 +18,12 @@ Durations are whole nanoseconds, instants nanoseconds since 1970 (`expression/ki
 Source: conventions 5; protocol b.4.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from sidecar.core.expression.kind import EvaluationError
-from sidecar.core.head import RequestHead, model_of, one_value
+from sidecar.core.head import Header, RequestHead, model_of, one_value
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.lease import Lease
 from sidecar.core.objects.epoch import Epoch
@@ -86,7 +86,7 @@ class Facts:
     def headers(self) -> Mapping[str, str]:
         """Of the request, by name."""
         if self._headers is None:
-            self._headers = _headers(self.head)
+            self._headers = Headers(self.head.headers)
         return self._headers
 
     def variable(self, name: str, ask: Callable[["Facts"], object]) -> object:
@@ -126,11 +126,37 @@ def text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _headers(head: RequestHead) -> Mapping[str, str]:
+class Headers(Mapping[str, str]):
+    """Headers by name, as text. Only what is asked for is made into text: most is never."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, headers: tuple[Header, ...]) -> None:
+        lines = dict(headers)
+        self._lines = lines if len(lines) == len(headers) else _joined(headers)
+
+    def __getitem__(self, name: str) -> str:
+        return text(self._lines[_raw(name)])
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and _raw(name) in self._lines
+
+    def __iter__(self) -> Iterator[str]:
+        return map(text, self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+def _raw(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape")
+
+
+def _joined(headers: tuple[Header, ...]) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
-    for name, value in head.headers:
+    for name, value in headers:
         found[name] = value if name not in found else found[name] + b"," + value
-    return {text(name): text(value) for name, value in found.items()}
+    return found
 
 
 def _host(facts: Facts) -> str:

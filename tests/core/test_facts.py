@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.core import facts, routes
 from sidecar.core.expression import DECLARED, EvaluationError
-from sidecar.core.facts import Facts, Workload
+from sidecar.core.facts import Facts, Headers, Workload
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
 from sidecar.core.lease import Lease
@@ -50,7 +50,7 @@ def value(name: str, told: Facts | None = None) -> object:
     return facts.VALUES[name](told or known())
 
 
-KINDS = {"string": str, "int": int, "duration": int, "timestamp": int, "map": dict}
+KINDS = {"string": str, "int": int, "duration": int, "timestamp": int, "map": Headers}
 
 
 def test_every_declared_name_has_a_value_of_its_kind_and_no_other_is_told() -> None:
@@ -115,6 +115,25 @@ def test_who_a_request_is_for_is_told_by_exactly_one_line(kind: str) -> None:
 def test_lines_of_one_header_are_joined_in_order() -> None:
     told = known(head("/", ("x-a", "1"), ("x-b", "2"), ("x-a", "3"), ("x_a", "4")))
     assert value("request.headers", told) == {"x-a": "1,3", "x-b": "2", "x_a": "4"}
+
+
+@given(st.lists(st.tuples(st.binary(max_size=3), st.binary(max_size=3)), max_size=5), st.text("aé"))
+def test_headers_are_a_map_like_any_other(lines: list[tuple[bytes, bytes]], other: str) -> None:
+    joined: dict[str, str] = {}
+    for name, value in lines:
+        known = joined.get(facts.text(name))
+        joined[facts.text(name)] = facts.text(
+            value if known is None else _raw(known) + b"," + value
+        )
+    found = Headers(tuple(lines))
+    assert (dict(found), len(found), found == joined) == (joined, len(joined), True)
+    assert all(name in found for name in joined)
+    assert (other in found) == (other in joined)
+    assert found.get(other) == joined.get(other)
+
+
+def _raw(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape")
 
 
 def test_a_host_is_told_without_regard_to_case() -> None:
