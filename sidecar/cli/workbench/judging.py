@@ -90,7 +90,10 @@ class Candidate:
 
     def _judged(self, said: Decision, key: _Key) -> Group:
         listed = self._terms.listed.get(said.policy_sha or "", ())
-        recorded = Recorded(said, listed, self._table, self._terms.here)
+        recorded = Recorded(
+            said, listed, self._table, self._terms.here,
+            from_body=self.policy.model_max_bytes > 0,
+        )  # fmt: skip
         found = self._group(recorded)
         if not recorded.varies:
             if len(self._known) >= KNOWN_MAX:

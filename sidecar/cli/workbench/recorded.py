@@ -65,6 +65,7 @@ class Recorded:
             hold was not sent.
         table: The route table that it is judged with.
         here: Where the request was; empty fields: not known.
+        from_body: Whether the candidate has the model read from the body, too.
 
     Attributes:
         missing: What was asked for and is not recorded.
@@ -72,12 +73,14 @@ class Recorded:
             epoch, a parent.
     """
 
-    __slots__ = ("_absent", "_here", "_lines", "_table", "missing", "said", "varies")
+    __slots__ = ("_absent", "_here", "_lines", "_table", "from_body", "missing", "said", "varies")
 
     def __init__(
-        self, said: Decision, listed: Iterable[str], table: Routes, here: Workload
-    ) -> None:
+        self, said: Decision, listed: Iterable[str], table: Routes, here: Workload,
+        *, from_body: bool = False,
+    ) -> None:  # fmt: skip
         self.said = said
+        self.from_body = from_body
         self._table = table
         self._here = here
         lines = {} if said.headers is UNSET else said.headers
@@ -139,6 +142,13 @@ class Recorded:
             return ""
         line: tuple[Header, ...] = ((name, value.encode()),)
         return (one_value(line, name) or b"").decode()
+
+    def model(self) -> str:
+        """The model; a body that may name it is not recorded, and taken to name no other."""
+        named = self.declared("model")
+        if not named and self.from_body:
+            self.miss("the model that the body names")
+        return named
 
     def parent(self) -> str:
         """Id of the decision before; where a record names none, nobody may have asked."""
@@ -206,7 +216,7 @@ _ASKS: Mapping[str, Callable[[Recorded], object]] = {
     "request.path": Recorded.path,
     "request.host": lambda of: (of.header("host") or "").lower(),
     "request.headers": _Headers,
-    "request.model": lambda of: of.declared("model"),
+    "request.model": Recorded.model,
     "request.tenant": lambda of: of.declared("tenant"),
     "request.agent": lambda of: of.declared("agent"),
     "request.parent": Recorded.parent,
@@ -246,9 +256,9 @@ class _Others(bytes):
     def __hash__(self) -> int:
         return self.recorded.miss(ALL_HEADERS)
 
-    def replace(self, *_: object) -> NoReturn:
-        """Asked by who looks for a name in another spelling."""
-        self.recorded.miss(ALL_HEADERS)
+    def replace(self, *_: object) -> Self:
+        """Asked by who looks for a name in another spelling: then that is compared."""
+        return self
 
     def decode(self, *_: object, **__: object) -> NoReturn:
         """Asked by who wants all headers."""

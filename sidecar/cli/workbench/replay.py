@@ -19,6 +19,7 @@ from sidecar.core.facts import Workload
 from sidecar.core.policy import Policy
 from sidecar.core.reason import BY_CODE
 
+GRANTED = "a live lease, no halt, each recorded header sent once, no body that names another model"
 FAIL_ON = {
     "permit-to-deny": (Kind.TIGHTER,), "deny-to-permit": (Kind.LOOSER,), "any": FLIPS,
 }  # fmt: skip
@@ -131,7 +132,7 @@ def _show(trial: Policy, sources: Sequence[Source], flips: Flips) -> None:
     broken = f", {flips.unreadable:,} lines that are no records" if flips.unreadable else ""
     click.echo(f"{flips.records:,} records, {flips.decisions:,} decisions{outside}{broken}")
     click.echo(f"candidate {trial.name} {trial.sha256}")
-    click.echo("taken for granted: a live lease, no halt, each recorded header sent once")
+    click.echo(f"taken for granted: {GRANTED}")
     for kind in Kind:
         share = flips.count(kind) / max(flips.decisions, 1)
         click.echo(f"  {kind.value:21}{flips.count(kind):>12,}{share:>8.1%}")

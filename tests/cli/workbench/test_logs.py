@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sidecar.audit import checkpoints
+from sidecar.audit import checkpoints, prune
 from sidecar.cli.audit import audit
 from sidecar.cli.source import load_policy
 from sidecar.cli.workbench import logs
@@ -107,3 +107,23 @@ def test_a_log_for_each_process_is_read(folder: Path, tmp_path: Path) -> None:
     folder.rename(parent / "worker-0")
     (found,) = read(parent)
     assert (found.path, found.result) == (parent / "worker-0", "verified")
+
+
+def test_of_an_attempt_that_was_given_up_nothing_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    lines = journals.make_journal(folder, 20, 20, segment_bytes=1500)
+    begins = journals.announce(folder, lines, 2)
+    journals.write_checkpoint(folder, lines)
+    trial = Candidate(load_policy(policy_file(tmp_path, "p", [CHAT])), Terms())
+    asked = 0
+
+    def begin() -> Replay:
+        nonlocal asked
+        asked += 1
+        if asked == 2:  # the first attempt has begun
+            prune.carry_out(folder, begins)
+        return Replay(trial, None, None)
+
+    (found,) = logs.read(folder, [journals.KEY], begin, verify=True)
+    assert found.result == "verified"
+    assert found.replay.flips.records == len(lines) - begins.pruned

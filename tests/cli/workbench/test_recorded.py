@@ -9,6 +9,7 @@ from sidecar.cli.workbench.recorded import AnyRoute, Recorded, UnrecordedError, 
 from sidecar.core import canonical, routes
 from sidecar.core.expression.environment import DECLARED
 from sidecar.core.facts import NOWHERE, Workload
+from sidecar.core.head import one_value
 from sidecar.core.log.record import PATH_MAX_BYTES, Decision, EpochRef
 from sidecar.core.recording import VALUE_MAX_BYTES
 from sidecar.core.routes import Routes
@@ -127,6 +128,21 @@ def test_who_it_was_for_is_known_when_its_header_was_listed() -> None:
         value("request.tenant", recorded(tenant_h=SHA))
     with pytest.raises(UnrecordedError, match="the route table: give --routes"):
         value("request.tenant", recorded(AnyRoute(), headers={"x-tenant": "acme"}))
+
+
+def test_a_model_that_a_body_may_name_is_not_known_without_its_header() -> None:
+    assert value("request.model", recorded()) == ""
+    said = recorded()
+    said.from_body = True
+    with pytest.raises(UnrecordedError, match="the model that the body names"):
+        value("request.model", said)
+
+
+def test_a_name_that_was_recorded_is_found_in_any_spelling() -> None:
+    lines = recorded(headers={"x-tenant": "acme"}).head().headers
+    assert one_value(lines, b"x-tenant") == b"acme"
+    with pytest.raises(UnrecordedError, match="header x-model"):
+        one_value(lines, b"x-model")
 
 
 def test_host_is_told_as_it_is_compared() -> None:
