@@ -112,6 +112,16 @@ def test_who_a_request_is_for_is_told_by_exactly_one_line(kind: str) -> None:
     assert value(f"request.{kind}", undeclared) == ""
 
 
+def test_a_model_is_what_header_and_body_agree_on() -> None:
+    def told(body: bytes, *lines: tuple[str, str]) -> object:
+        return value("request.model", known(replace(head("/v1/chat", *lines), model=body)))
+
+    assert told(b"m") == "m"
+    assert told(b"m", ("x-model", "m")) == "m"
+    assert told(b"m", ("x-model", "other")) == ""
+    assert told(b"", ("x-model", "m")) == ""
+
+
 def test_lines_of_one_header_are_joined_in_order() -> None:
     told = known(head("/", ("x-a", "1"), ("x-b", "2"), ("x-a", "3"), ("x_a", "4")))
     assert value("request.headers", told) == {"x-a": "1,3", "x-b": "2", "x_a": "4"}

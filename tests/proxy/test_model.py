@@ -13,6 +13,7 @@ from sidecar.core.gate import Permit
 from sidecar.core.policy import Policy
 from sidecar.core.reason import Reason
 from sidecar.core.scoped import Scoped
+from tests import clauses
 from tests.proxy.world import Client, Received, World, made_policy, request, running
 
 MAX_BYTES = 1024
@@ -115,6 +116,26 @@ async def test_without_a_halt_a_request_that_names_two_models_is_denied_all_the_
         assert (response.status, response.reason) == (403, "EG204")
         response = await world.ask(request(headers=f"{JSON}X-Model: good\r\n", body=GOOD))
         assert response.status == 200
+
+
+async def test_an_expression_is_told_the_model_of_the_body_and_nothing_when_it_is_not_certain() -> (
+    None
+):
+    async with running() as world:
+        body = canonical.parse(reading().raw, policy.MAX_BYTES)
+        assert isinstance(body, dict)
+        only: list[canonical.Json] = [
+            {"expression": clauses.equals("request.model", "good"), "name": "only-good"}
+        ]
+        asks = policy.parse(canonical.encode({**body, "validations": only}))
+        republish(world, policy=asks, routes=telling(world))
+        for said, sent, status in (
+            ("", GOOD, 200), ("", HALTED, 403), ("", OTHER, 403),
+            ("X-Model: good\r\n", GOOD, 200), ("X-Model: good\r\n", HALTED, 403),
+            ("X-Model: good\r\n", OTHER, 403), ("X-Model: other\r\n", GOOD, 403),
+        ):  # fmt: skip
+            response = await world.ask(request(headers=JSON + said, body=sent))
+            assert response.status == status
 
 
 JSON_GZIP = JSON + "Content-Encoding: gzip\r\n"
