@@ -197,7 +197,8 @@ class Journal:
 
     def _unrecorded(self) -> Iterator[str]:
         known, prefix = self._plain.decisions, f"/v1/{self._name}/"
-        for path in [path for path in self._upstream.seen if path.startswith(prefix)]:
+        # A copy at once: requests arrive on the loop while this thread reads.
+        for path in [path for path in list(self._upstream.seen) if path.startswith(prefix)]:
             came = self._upstream.seen.pop(path)
             self._found.forwarded += len(came)
             for decision_id in came:
