@@ -39,6 +39,7 @@ class Wanted:
         request: Decision id: the decision and what became of it.
         subject: Digest that stands for who asked.
         tenant: Digest that stands for whom it was.
+        parent: Decision id: the decisions that descend from it.
     """
 
     since: int | None = None
@@ -51,6 +52,7 @@ class Wanted:
     request: str | None = None
     subject: str | None = None
     tenant: str | None = None
+    parent: str | None = None
 
     @property
     def words(self) -> tuple[bytes, ...]:
@@ -78,7 +80,7 @@ class Wanted:
         return (
             ("decision", self.decision), ("reason", self.reason), ("route", self.route),
             ("trace_id", self.trace), ("decision_id", self.request),
-            ("subject_h", self.subject), ("tenant_h", self.tenant),
+            ("subject_h", self.subject), ("tenant_h", self.tenant), ("parent_id", self.parent),
         )  # fmt: skip
 
 

@@ -138,7 +138,7 @@ class Recorder:
                 inst=self._instance,
                 lease_ms_left=None if lease is None else _left_ms(lease, now),
                 method="" if head is None else _text(head.method, METHOD_MAX_BYTES),
-                parent_id=None,
+                parent_id=None if head is None else snapshot.parent_of(head) or None,
                 path=_text(head.path, _path_max) if head is not None and asked.paths else "",
                 policy_sha=self._policy_sha,
                 prev=journal.prev,

@@ -151,6 +151,12 @@ ADVICE: dict[str, Advice] = {
         "A newer epoch with immediate activation is known, and this sidecar does not hold it yet.",
         "Whether enough peers already serve the new epoch.",
     ),
+    "EG207": Advice(
+        "The policy asks for the decision that this request descends from: it was denied, is too "
+        "old, is none that a gate with this key has made, or there is none (`required`).",
+        "Whether the agent sends the newest x-epochgate-token it got as parent-decision, exactly "
+        "once, and whether both pods have the same parent.keyFile.",
+    ),
     "EG301": Advice(
         "The route table's bytes differ from the epoch's, or do not compile.",
         "Who can write to that peer; `epochgate policy check` on the route table.",

@@ -29,6 +29,7 @@ from sidecar.cli.journals import (
     plain,
     progress_of,
 )
+from sidecar.cli.lineage import lineage
 from sidecar.cli.proof import get
 from sidecar.cli.query import query, stats
 from sidecar.cli.text import (
@@ -52,6 +53,7 @@ def audit() -> None:
 
 audit.add_command(query)
 audit.add_command(stats)
+audit.add_command(lineage)
 audit.add_command(witnesses.policy)
 audit.add_command(get, "prove")  # where people look for it, too
 

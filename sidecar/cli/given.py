@@ -24,6 +24,7 @@ from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
 from sidecar.core.lease import Freshness, Lease
 from sidecar.core.objects import beat, epoch
 from sidecar.core.objects.trust import LogHead, Mark, TrustRef
+from sidecar.core.parent import NO_CLAIM, Claim
 from sidecar.core.policy import MEDIA_TYPE, Policy
 from sidecar.core.quorum import PeerId
 from sidecar.core.routes import Routes
@@ -45,6 +46,8 @@ class Given:
 
     Attributes:
         query: What follows `?`, where `path` does not say it itself.
+        parent: Id of the decision that it descends from, as a gate would have found it: a permit,
+            and made just now; empty: none is claimed.
         headers: Names in lower case.
         attributes: Lines that say model, tenant and agent: (which of these, line).
         wall: The time of day.
@@ -56,6 +59,7 @@ class Given:
     path: str = "/"
     query: str = ""
     host: str = ""
+    parent: str = ""
     headers: tuple[Header, ...] = ()
     attributes: tuple[tuple[str, Header], ...] = ()
     wall: WallMs = _NEW_YEAR
@@ -75,7 +79,9 @@ class Given:
         target = self.path.encode() + (b"?" + self.query.encode() if self.query else b"")
         host = ((b"host", self.host.encode()),) if self.host else ()
         lines = (*host, *self.headers, *(line for _, line in self.attributes))
-        return RequestHead(self.method.encode(), target, target.partition(b"?")[0], lines)
+        claim = Claim("permit", self.parent) if self.parent else NO_CLAIM
+        path = target.partition(b"?")[0]
+        return RequestHead(self.method.encode(), target, path, lines, parent=claim)
 
     @property
     def now(self) -> Now:
@@ -145,7 +151,7 @@ def read(
 def _request(
     reader: Reader, node: Node | None, path: str, found: Given, table: Routes | None
 ) -> Given:
-    keys = ("method", "path", "query", "host", "headers", *_ATTRIBUTES)
+    keys = ("method", "path", "query", "host", "parent", "headers", *_ATTRIBUTES)
     fields = reader.mapping(node, path, (), keys)
     said: dict[str, Any] = {}
     if "method" in fields:
@@ -154,7 +160,7 @@ def _request(
     if "path" in fields:
         said["path"] = reader.text(fields["path"], f"{path}.path") or ""
         said["query"] = ""  # of the path before
-    for key in ("query", "host"):
+    for key in ("query", "host", "parent"):
         if key in fields:
             said[key] = reader.text(fields[key], f"{path}.{key}") or ""
     if said.get("query") and "?" in said.get("path", found.path):

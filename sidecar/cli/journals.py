@@ -112,6 +112,8 @@ def _fields(said: Record) -> Iterator[str]:
         yield f"clause={said.clause}"
     yield f"epoch={'-' if said.epoch is None else said.epoch.seq}"
     yield f"id={said.decision_id}"
+    if said.parent_id is not None:
+        yield f"parent={said.parent_id}"
 
 
 def _why(code: str | None) -> Iterator[str]:

@@ -73,6 +73,7 @@ _FILTERS = (
     click.option("--route", help="Name of the route."),
     click.option("--trace", help="W3C trace id."),
     click.option("--request", help="Decision id: the decision, and what became of it."),
+    click.option("--parent", help="Decision id: the decisions that descend from it."),
     click.option("--subject", help="Who asked, as its header said; needs --digest-key."),
     click.option("--tenant", help="For whom, likewise."),
     click.option("--digest-key", "digest_key", type=FILE,
@@ -85,7 +86,7 @@ def _filtered(command: F) -> F:
 
     @functools.wraps(command)
     def call(**options: Any) -> object:  # noqa: ANN401, click's
-        names = ("since", "until", "decision", "reason", "route", "trace", "request")
+        names = ("since", "until", "decision", "reason", "route", "trace", "request", "parent")
         key_file = options.pop("digest_key")
         digests: dict[str, Any] = {
             what: _digest(what, options.pop(what), key_file) for what in ("subject", "tenant")

@@ -328,6 +328,7 @@ def _sidecar(values: Mapping[str, Any]) -> SidecarConfig:
         intercept=sections.Intercept(**_section(values, SIDECAR, "intercept")),
         integrity=sections.Integrity(**_section(values, SIDECAR, "integrity")),
         fence_key_file=values["fence.keyFile"],
+        parent_key_file=values["parent.keyFile"],
         workers=values["workers"],
         log_level=values["log.level"],
     )

@@ -319,6 +319,9 @@ class SidecarConfig:
         status: Read-only listener: probes, metrics, state.
         fence_key_file: Where the key of the upstream fence is written at each start, for the
             service to read; None: requests are not sealed.
+        parent_key_file: Key of the tokens of parent decisions: 64 hex digits, the same in all pods
+            that call each other; a second line: believed, too. None: no policy is served that asks
+            for parents.
         workers: Processes that carry traffic; 0: one for each core that may be used. With more than
             one, the process that was started only follows the peers.
         log_level: debug, info, warning or error.
@@ -336,6 +339,7 @@ class SidecarConfig:
     intercept: Intercept = Intercept()
     integrity: Integrity = Integrity()
     fence_key_file: Path | None = None
+    parent_key_file: Path | None = None
     workers: int = 1
     log_level: str = "info"
 

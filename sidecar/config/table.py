@@ -330,6 +330,13 @@ SIDECAR_FIELDS: tuple[Field, ...] = (
         Unit.FILE,
         "Seal permitted requests; the key is written here at each start, for the service to read.",
     ),
+    Field(
+        "parent.keyFile",
+        Unit.FILE,
+        "Key of the tokens by which a request names the decision that it descends from: 64 hex "
+        "digits, the same in all pods that call each other; in a second line a key that is only "
+        "believed, while the fleet goes from one to the other.",
+    ),
     _list("intercept.ports", "Ports of the service, that nobody reaches but through the gate."),
     _list("intercept.exclude", "Ports within these that are left alone."),
     _number(sections.Intercept, "intercept.uid", Unit.COUNT, 0, 2**32 - 2),

@@ -19,6 +19,7 @@ from sidecar.core.objects import epoch
 from sidecar.core.objects.beat import Fleet
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.trust import Role, Trust
+from sidecar.core.parent import Demand
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Reporter
 from sidecar.core.setting import Setting
@@ -66,6 +67,17 @@ def of_audit(found: Epoch, trust: Trust, now: Now) -> None:
     have, need = len(trust.usable(Role.WITNESS, now.wall)), trust.role(Role.WITNESS).threshold
     if have < need:
         detail = f"asks for {need} witnesses of the audit log, the trust document has {have}"
+        raise ProtocolError(Reason.PROFILE_UNSUPPORTED, detail)
+
+
+def of_parent(demand: Demand | None, setting: Setting) -> None:
+    """Whether parent decisions can be told and believed here, where policy or profile ask for them.
+
+    Raises:
+        ProtocolError: PROFILE_UNSUPPORTED.
+    """
+    if demand is not None and not setting.parent_key:
+        detail = "asks for parent decisions, this sidecar has no key for them"
         raise ProtocolError(Reason.PROFILE_UNSUPPORTED, detail)
 
 

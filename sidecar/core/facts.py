@@ -60,9 +60,12 @@ class Facts:
         epoch: The epoch in force, or None.
         here: Where.
         now: The clocks that it is decided with.
+        parent: Id of the decision that it descends from; empty: none.
     """
 
-    __slots__ = ("_headers", "_variables", "epoch", "head", "here", "lease", "now", "routes")
+    __slots__ = (
+        "_headers", "_variables", "epoch", "head", "here", "lease", "now", "parent", "routes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -72,7 +75,10 @@ class Facts:
         epoch: Epoch | None,
         here: Workload,
         now: Now,
+        *,
+        parent: str = "",
     ) -> None:
+        self.parent = parent
         self.head = head
         self.routes = routes
         self.lease = lease
@@ -199,7 +205,7 @@ VALUES: Mapping[str, Ask] = MappingProxyType({
     "request.model": lambda facts: text(model_of(facts.head, facts.routes.model_header)),
     "request.tenant": lambda facts: _attribute(facts, facts.routes.tenant_header),
     "request.agent": lambda facts: _attribute(facts, facts.routes.agent_header),
-    "request.parent": lambda facts: "",  # noqa: ARG005 (no parent is verified yet)
+    "request.parent": lambda facts: facts.parent,
     "epoch.seq": lambda facts: _epoch(facts).seq,
     "epoch.age": lambda facts: _age(facts, _epoch(facts).says.issued_at),
     "epoch.domain": lambda facts: _epoch(facts).says.domain,

@@ -4,8 +4,8 @@ Rules:
 
 * `decide` is a pure function over one snapshot: no await, no lock, no I/O, no exception.
 * Only this file makes a `Permit`, and the upstream cannot be reached without one.
-* The order is fixed: exempt, holds, lease, route, scoped orders, policy. So one input has one
-  reason.
+* The order is fixed: exempt, holds, lease, route, scoped orders, parent, policy. So one input has
+  one reason.
 * An exemption is another type than a permit: it can never be mistaken for a lease.
 * Under an epoch that says `observe`, or whose policy does, what the policy does not permit is let
   through, and the permit says so. Only the signed epoch behind the lease, or the policy that this
@@ -42,6 +42,8 @@ class Permit:
         rule: The rule that permits it; with `observed` the deny rule that matched, if a rule did.
         observed: What it would be denied for, were the policy enforced; None: it is permitted.
         verdict: What a policy with expressions says beyond that; None: it has none.
+        token: The header line that says so to the gates that are called next; made when it is
+            forwarded.
     """
 
     snapshot: Snapshot
@@ -49,6 +51,7 @@ class Permit:
     rule: Rule | None
     observed: Reason | None = None
     verdict: Verdict | None = None
+    token: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,33 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
         forbidden = scoped.forbids(snapshot.routes, route.name, head)
         if forbidden is not None:
             return Denial(forbidden, snapshot)
+    orphan = _without_parent(snapshot, route, head)
+    if orphan is not None:
+        return orphan
     if head.model and disputed(head, snapshot.routes.model_header):
         return _unpermitted(snapshot, route, None)
     if snapshot.policy.asks:
         return _asked(snapshot, route, head, now)
+    return _matched(snapshot, route, head)
+
+
+def _without_parent(snapshot: Snapshot, route: Route, head: RequestHead) -> Permit | Denial | None:
+    """For a request whose parent decision is not good enough; None: it is, or nobody asks.
+
+    Observed like the rest of a policy; what a profile asks for, or a lack of a key, is not.
+    """
+    demand = snapshot.parent
+    wrong = None if demand is None else demand.refuses(head.parent)
+    if wrong is None:
+        return None
+    of_policy = wrong is Reason.PARENT_DENIED and not snapshot.parent_required
+    if of_policy and _observing(snapshot):
+        return Permit(snapshot, route, None, wrong)
+    return Denial(wrong, snapshot)
+
+
+def _matched(snapshot: Snapshot, route: Route, head: RequestHead) -> Permit | Denial:
+    """What a policy without expressions says about a request that takes a route."""
     rule = snapshot.policy.match(head)
     if rule is not None and rule.permits:
         return Permit(snapshot, route, rule)
@@ -127,7 +153,10 @@ def _unpermitted(snapshot: Snapshot, route: Route, rule: Rule | None) -> Permit 
 def _asked(snapshot: Snapshot, route: Route, head: RequestHead, now: Now) -> Permit | Denial:
     """What a policy with expressions says about a request that takes a route."""
     policy = snapshot.policy
-    known = Facts(head, snapshot.routes, snapshot.lease, snapshot.epoch, policy.here, now)
+    known = Facts(
+        head, snapshot.routes, snapshot.lease, snapshot.epoch, policy.here, now,
+        parent=snapshot.parent_of(head),
+    )  # fmt: skip
     found = policy.judge(known)
     reason = found.reason
     if reason is None:
@@ -162,8 +191,13 @@ def lapsed(snapshot: Snapshot, now: Now) -> Reason | None:
 
 def alike(one: Snapshot, other: Snapshot) -> bool:
     """Whether running exchanges are judged alike under both, but for their leases and holds."""
+    same = _same_rules(one, other) and one.scoped is other.scoped
+    return same and _observing(one) == _observing(other)
+
+
+def _same_rules(one: Snapshot, other: Snapshot) -> bool:
     same = one.policy is other.policy and one.routes is other.routes
-    return same and one.scoped is other.scoped and _observing(one) == _observing(other)
+    return same and one.parent_required == other.parent_required
 
 
 def recheck(snapshot: Snapshot, permit: Permit, head: RequestHead, now: Now) -> Reason | None:
@@ -183,8 +217,7 @@ def recheck(snapshot: Snapshot, permit: Permit, head: RequestHead, now: Now) -> 
         holds = tuple(hold for hold in snapshot.holds if hold.reason is not Reason.DRAINING)
         snapshot = replace(snapshot, holds=holds)
     old = permit.snapshot
-    same = snapshot.policy is old.policy and snapshot.routes is old.routes
-    if same and (permit.observed is None or _observing(snapshot)):
+    if _same_rules(snapshot, old) and (permit.observed is None or _observing(snapshot)):
         closed, scoped = lapsed(snapshot, now), snapshot.scoped
         if scoped is None or scoped is old.scoped or snapshot.holds:
             return closed
@@ -221,7 +254,7 @@ def drained_at(snapshot: Snapshot, permit: Permit, reason: Reason, now: Now) -> 
         return None
     if permit.observed is not None:
         return None
-    if snapshot.policy is not old.policy or snapshot.routes is not old.routes:
+    if not _same_rules(snapshot, old):
         return None
     lease = snapshot.lease or old.lease
     assert lease is not None

@@ -44,19 +44,23 @@ from sidecar.core.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A lease, and what it is to serve."""
+    """A lease, and what it is to serve.
+
+    `parent_required`: whether the profile wants a parent decision for each request.
+    """
 
     lease: Lease
     epoch: Epoch
     policy: Policy
     routes: Routes
     trail: Trail
+    parent_required: bool = False
 
     def on(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot that serves this."""
         return replace(
             snapshot, lease=self.lease, epoch=self.epoch, policy=self.policy, routes=self.routes,
-            absent=Reason.LEASE_EXPIRED,
+            parent_required=self.parent_required, absent=Reason.LEASE_EXPIRED,
         )  # fmt: skip
 
 
@@ -164,6 +168,7 @@ class Granting:
         policy = self.archive.policy(found.says.policy)
         if isinstance(policy, Missing):
             return policy
+        admission.of_parent(policy.parent, self._setting)
         routes = self.archive.routes(found.says.routes)
         if isinstance(routes, Missing):
             return routes

@@ -7,6 +7,8 @@ the model that the body names (`model.py`), that has been read before the decisi
 
 from dataclasses import dataclass
 
+from sidecar.core.parent import UNCHECKED, Claim
+
 Header = tuple[bytes, bytes]  # name in lower case, value without surrounding white space
 
 
@@ -21,6 +23,7 @@ class RequestHead:
         headers: In order of arrival; one entry per line.
         model: What the body names; empty: it was read, or could not be, and that is not certain.
             None: no policy asks, or there is no body.
+        parent: What it claims of the decision that it descends from, once somebody has looked.
     """
 
     method: bytes
@@ -28,6 +31,7 @@ class RequestHead:
     path: bytes
     headers: tuple[Header, ...]
     model: bytes | None = None
+    parent: Claim = UNCHECKED
 
 
 def one_value(headers: tuple[Header, ...], name: bytes) -> bytes | None:

@@ -23,7 +23,7 @@ Source: protocol b.1 (policy semantics); conventions 5.
 
 from dataclasses import dataclass
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from sidecar.core import canonical, clause_check, clauses, paths, recording
 from sidecar.core.clauses import Clause, Names
@@ -31,6 +31,7 @@ from sidecar.core.expression.kind import EvaluationError
 from sidecar.core.facts import NOWHERE, VALUES, Facts, Workload
 from sidecar.core.halves import half
 from sidecar.core.head import RequestHead
+from sidecar.core.parent import Demand
 from sidecar.core.paths import PathIndex
 from sidecar.core.policy_body import (
     DRAIN_MAX_MS,
@@ -41,6 +42,7 @@ from sidecar.core.policy_body import (
     HeaderEquals,
     Method,
     ModelBody,
+    ParentBody,
     RolloutBody,
     RuleBody,
 )
@@ -57,7 +59,7 @@ MEDIA_TYPE = "application/vnd.epochgate.policy.v1+json"
 MAX_BYTES = 1024 * 1024  # bytes; a blob
 
 # What a bundle may say and this build does not keep yet: refused, never ignored.
-_UNKEPT = ("budgets", "parent")
+_UNKEPT = ("budgets",)
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class Policy:
         name: For people; of the half of a rollout that is in force.
         sha256: Digest of the bundle, hex; empty for `DENY_ALL`, which nobody signed.
         raw: The bundle; empty likewise.
+        parent: What it asks of the decision that a request descends from; None: nothing.
         recording: What it says about records.
         rules: In order.
         asks: Whether it has expressions: then `judge` decides, else `match`.
@@ -99,7 +102,7 @@ class Policy:
 
     __slots__ = (
         "_annotations", "_paths", "asks", "half", "here", "model_max_bytes", "name", "observes",
-        "raw", "recording", "rules", "sha256",
+        "parent", "raw", "recording", "rules", "sha256",
     )  # fmt: skip
 
     def __init__(
@@ -112,6 +115,7 @@ class Policy:
         if self.half == "otherwise" and isinstance(body.rollout, RolloutBody):
             body = body.rollout.otherwise
         self.name = body.name
+        self.parent = _demand(body.parent)
         self.recording = recording.compiled(body.audit)
         self.model_max_bytes = body.model.max_bytes if isinstance(body.model, ModelBody) else 0
         self.observes = body.mode == "observe"
@@ -230,6 +234,10 @@ def _unmet(asked: tuple[Clause, ...], known: Facts, found: Verdict) -> Clause | 
             return clause
     found.clause = None
     return None
+
+
+def _demand(said: ParentBody | UnsetType) -> Demand | None:
+    return Demand(said.max_age_ms, said.required) if isinstance(said, ParentBody) else None
 
 
 DENY_ALL = Policy(Body(type=TYPE, name="deny-all", rules=()), b"")

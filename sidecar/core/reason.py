@@ -55,6 +55,7 @@ class Reason(Enum):
     POLICY_DENY = ("EG204", "policy-deny", "Policy does not permit this request", 403, False)
     PROFILE_UNSUPPORTED = ("EG205", "profile-unsupported", "Epoch asks for more", 503, False)
     EPOCH_SUPERSEDED = ("EG206", "epoch-superseded", "Epoch has been superseded", 503, True)
+    PARENT_DENIED = ("EG207", "parent-denied", "Parent decision does not permit", 403, False)
 
     # 3: execution routing consistency.
     ROUTE_DIGEST_MISMATCH = ("EG301", "route-digest-mismatch", "Route table differs", 503, False)

@@ -28,8 +28,8 @@ VALUE_MAX_BYTES = 256  # of a listed header; longer ones are cut in the record
 # They open doors; a log that many people read is no place for them.
 SECRET = frozenset(
     {
-        "api-key", "authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key",
-        "x-auth-token",
+        "api-key", "authorization", "cookie", "parent-decision", "proxy-authorization",
+        "set-cookie", "x-api-key", "x-auth-token",
     }
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ class Setting:
         integrity_max_age_ms: How old a measurement of what runs here may be (EG404).
         instance: Name of this sidecar, as halts name it; empty: unknown.
         identity: Who reports; None: no reports are made.
+        parent_key: Whether parent decisions can be told and believed here.
     """
 
     service: str
@@ -37,6 +38,7 @@ class Setting:
     integrity_max_age_ms: int = 120_000
     instance: str = ""
     identity: Identity | None = None
+    parent_key: bool = False
 
     @property
     def here(self) -> Workload:

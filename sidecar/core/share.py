@@ -104,6 +104,7 @@ class _Shared(Strict, frozen=True):
     policy: _Blob
     here: _Workload
     routes: _Blob
+    parent_required: bool
     scoped: _Scoped | None
     holds: tuple[_Hold, ...]
     faults: tuple[str, ...]
@@ -129,6 +130,7 @@ def encode(snapshot: Snapshot) -> bytes:
                 key_id=here.key_id,
             ),
             routes=_Blob(sha256=snapshot.routes.sha256, size=len(snapshot.routes.raw)),
+            parent_required=snapshot.parent_required,
             scoped=None if snapshot.scoped is None else _from_scoped(snapshot.scoped),
             holds=tuple(
                 _Hold(reason=hold.reason.code, kind=hold.kind, evidence=hold.evidence)
@@ -163,6 +165,7 @@ def decode(raw: bytes, before: Snapshot) -> Snapshot:
             witnesses=_to_witnesses(said),
             policy=_policy(said, blobs[: said.policy.size], before.policy),
             routes=_routes(said.routes, blobs[said.policy.size :], before.routes),
+            parent_required=said.parent_required,
             scoped=None if said.scoped is None else _to_scoped(said.scoped, before.scoped),
             holds=tuple(
                 Hold(BY_CODE[hold.reason], HoldKind(hold.kind), hold.evidence)

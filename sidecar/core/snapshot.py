@@ -20,12 +20,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
+from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now
 from sidecar.core.lease import Lease
 from sidecar.core.log.cosignature import NO_WITNESSES, Witnesses
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts
 from sidecar.core.objects.trust import Trust
+from sidecar.core.parent import Demand, together
 from sidecar.core.policy import DENY_ALL, Policy
 from sidecar.core.reason import Reason
 from sidecar.core.routes import NO_ROUTES, Routes
@@ -78,6 +80,7 @@ class Snapshot:
         trust_version: Version of the trust document in force.
         witnesses: Who may cosign heads of the audit log under it, and how many have to.
         policy: Compiled rules of the epoch.
+        parent_required: Whether the profile of the epoch wants a parent decision for each request.
         routes: Compiled route table of the epoch.
         halts: Every order known.
         scoped: What some requests are denied for, by orders and epoch; None: nothing.
@@ -92,6 +95,7 @@ class Snapshot:
     trust_version: int = 0
     witnesses: Witnesses = NO_WITNESSES
     policy: Policy = DENY_ALL
+    parent_required: bool = False
     routes: Routes = NO_ROUTES
     halts: Halts = NO_HALTS
     scoped: Scoped | None = None
@@ -105,6 +109,15 @@ class Snapshot:
         if self.holds:
             return self.holds[0].reason
         return self.absent if self.lease is None else None
+
+    @property
+    def parent(self) -> Demand | None:
+        """What is asked of the decisions that requests descend from; None: nothing."""
+        return together(self.policy.parent, by_profile=self.parent_required)
+
+    def parent_of(self, head: RequestHead) -> str:
+        """Id of the decision that a request descends from; empty: none, or nobody asks for it."""
+        return "" if self.parent is None else head.parent.decision_id
 
     def under(self, trust: Trust) -> "Snapshot":
         """This snapshot under a trust document."""

@@ -88,6 +88,7 @@ def response(
     keep_alive: bool,
     receipt: bytes = b"",
     message: str = "",
+    token_line: bytes = b"",
 ) -> bytes:
     """A complete response.
 
@@ -100,6 +101,7 @@ def response(
         keep_alive: Whether the connection stays; otherwise the client is told.
         receipt: What the client can hold against the log, or nothing.
         message: What the policy says about it, or nothing.
+        token_line: The header line for gates that the client calls next, or nothing.
     """
     body = b"" if method == b"OPTIONS" else problem(reason, snapshot, decision_id, now, message)
     lines = [
@@ -110,6 +112,7 @@ def response(
         f"date: {formatdate(now.wall / 1000, usegmt=True)}\r\n".encode(),
         _headers(reason, snapshot, decision_id),
         receipt_line(receipt),
+        token_line,
         b"" if keep_alive else http1.CLOSE,
         b"\r\n",
         b"" if method == b"HEAD" else body,

@@ -175,7 +175,7 @@ class Exchange:
             self._tell(Denial(Reason.AUDIT_UNWRITABLE, plane.gate.snapshot), now, "deny")
             return
         self._decision, self._decision_id = decision, decision_id
-        ours = plane.request_lines(decision, asked.head, decision_id)
+        ours = plane.request_lines(decision, asked.head, decision_id, now)
         data = http1.request_head(asked, ours) + body
         # Nothing slow may stand between this reading of the clocks and the write.
         before = plane.clock()

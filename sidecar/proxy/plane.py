@@ -14,6 +14,7 @@ from sidecar.core.gate import Decision, Denial, Exempt, Gate, Permit, decide, la
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now
 from sidecar.core.log.record import OutcomeKind
+from sidecar.core.parent import UNCHECKED, Tokens, Verdict
 from sidecar.core.reason import Reason
 from sidecar.core.routes import Upstream as Address
 from sidecar.core.snapshot import CLOSED, Snapshot
@@ -185,6 +186,7 @@ class Plane:
         in_flight: Exchanges that have begun and not ended.
         draining: Whether no connection is kept after its exchange.
         fence: Seals permitted requests for the service behind; None: it checks no seal.
+        tokens: Of parent decisions; None: there is no key for them.
     """
 
     limits: Limits
@@ -200,6 +202,7 @@ class Plane:
     response_bounds: Bounds
     inbound: Inbound
     fence: Fence | None = None
+    tokens: Tokens | None = None
     stamp: Stamp = NO_STAMP
     in_flight: int = 0
     draining: bool = False
@@ -207,6 +210,8 @@ class Plane:
     def decide(self, head: RequestHead, destination: Destination | None, now: Now) -> Decision:
         """Judge one request, also by the listener that it came through."""
         snapshot = self.gate.snapshot
+        if head.parent is UNCHECKED and self.tokens is not None:
+            head.parent = self.tokens.claim(head.headers, now.wall)
         decision = decide(snapshot, head, now)
         if self.inbound.free or isinstance(decision, Denial):
             return decision
@@ -222,10 +227,11 @@ class Plane:
             reason = Reason.ROUTE_UNKNOWN
         return None if reason is None else Denial(reason, snapshot)
 
-    def request_lines(self, permit: Permit, head: RequestHead, decision_id: str) -> bytes:
+    def request_lines(self, permit: Permit, head: RequestHead, decision_id: str, now: Now) -> bytes:
         """The lines that tell the service what a request was permitted under."""
         stamp, raw_id = self.stamp_for(permit.snapshot), decision_id.encode()
-        lines = b"%b%b\r\n" % (stamp.upstream, raw_id)
+        permit.token = self._token_line(permit.snapshot, decision_id, "permit", now)
+        lines = b"%b%b\r\n%b" % (stamp.upstream, raw_id, permit.token)
         if self.fence is None:
             return lines
         return lines + self.fence.line(head.method, head.target, raw_id, stamp.bound)
@@ -244,7 +250,16 @@ class Plane:
         return denial.response(
             why.reason, why.snapshot, decision_id, now, method, keep_alive=keep, receipt=receipt,
             message=why.message,
+            token_line=self._token_line(why.snapshot, decision_id, "deny", now),
         )  # fmt: skip
+
+    def _token_line(
+        self, snapshot: Snapshot, decision_id: str | None, verdict: Verdict, now: Now
+    ) -> bytes:
+        """What tells the gates that are called next about a decision; nothing, unless asked for."""
+        if self.tokens is None or decision_id is None or snapshot.parent is None:
+            return b""
+        return b"x-epochgate-token: %b\r\n" % self.tokens.make(decision_id, verdict, now.wall)
 
     def stamp_for(self, snapshot: Snapshot) -> Stamp:
         """The lines for a permit under `snapshot`."""
@@ -256,7 +271,7 @@ class Plane:
         """The lines that tell a client what its answer was relayed under."""
         if isinstance(decision, Permit) and decision_id is not None:
             stamp = self.stamp_for(decision.snapshot)
-            lines = b"%b%b\r\n" % (stamp.downstream, decision_id.encode())
+            lines = b"%b%b\r\n%b" % (stamp.downstream, decision_id.encode(), decision.token)
             if decision.snapshot.policy.recording.receipts:
                 lines += denial.receipt_line(self.recorder.receipt(decision_id))
             if decision.observed is None:

@@ -19,6 +19,7 @@ from sidecar.config import sections
 from sidecar.config.sections import Address, UnixAddress
 from sidecar.core.gate import Gate, alike, lapsed
 from sidecar.core.instant import NS_PER_MS
+from sidecar.core.parent import Tokens
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy.answer import AnswerShell
 from sidecar.proxy.body import Bounds
@@ -45,6 +46,7 @@ class Server:
         recorder: Journals decisions before they take effect.
         observer: Counts.
         fence: Seals permitted requests for the service behind; None: it checks no seal.
+        tokens: Of parent decisions; None: there is no key for them.
         socks: Sockets that listen already, from `listener.open_sockets`; none: made here.
     """
 
@@ -57,6 +59,7 @@ class Server:
         observer: Observer,
         fence: Fence | None = None,
         *,
+        tokens: Tokens | None = None,
         socks: Sequence[socket.socket] = (),
     ) -> None:
         limits = settings.limits
@@ -74,6 +77,7 @@ class Server:
             recorder=recorder,
             observer=observer,
             fence=fence,
+            tokens=tokens,
             pool=self._pool,
             inbound=Inbound(settings),
             shell=Shell(limits),

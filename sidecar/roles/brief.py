@@ -1,8 +1,8 @@
 """What a sidecar in several processes tells a worker at its start, and what a worker tells back.
 
 The brief goes through the channel between the two and stands in no argument and no variable: it
-holds the key of the upstream fence. No address and no password of a peer is in it: a worker has no
-use for them.
+holds the keys of the upstream fence and of parent decisions. No address and no password of a peer
+is in it: a worker has no use for them.
 """
 
 import socket
@@ -29,6 +29,7 @@ class Brief(msgspec.Struct, frozen=True):
         trust: Digest of the trust document, for its first record.
         settings: Packed configuration, see `config`.
         fence_key: The key of the upstream fence, hex; the same for all workers.
+        parent_keys: The keys of parent decisions, hex, as they were when the sidecar started.
         snapshots: Descriptor of the memory that it reads snapshots from.
         reports: Descriptor of the memory that it writes reports to.
         socks: Descriptors of the listening sockets.
@@ -39,6 +40,7 @@ class Brief(msgspec.Struct, frozen=True):
     trust: str
     settings: object
     fence_key: str | None
+    parent_keys: tuple[str, ...]
     snapshots: int
     reports: int
     socks: tuple[int, ...]

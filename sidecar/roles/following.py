@@ -160,6 +160,7 @@ def _setting(config: SidecarConfig, identity: Identity) -> Setting:
     return Setting(
         config.service, config.region, peers, sync.quorum, terms, sync.poll_ms, sync.step_ms,
         config.integrity.max_age_ms, identity.instance, identity,
+        parent_key=config.parent_key_file is not None,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from sidecar.core.objects.trust import Trust
 from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Snapshot
 from sidecar.proxy.server import Server
-from sidecar.roles import descriptors, following, logbook, serving, workers
+from sidecar.roles import descent, descriptors, following, logbook, serving, workers
 from sidecar.roles.fencing import hand_over, new_key, sealing
 from sidecar.roles.logbook import Logbook
 from sidecar.roles.measuring import Measuring
@@ -164,7 +164,8 @@ def _build(loaded: Loaded[SidecarConfig]) -> Parts:
     measuring = Measuring(loaded, book.recorder, log, metrics)
     seal = new_key(config.fence_key_file)
     proxy = descriptors.fitted(config.proxy, log)
-    server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal))
+    tokens = descent.tokens(descent.parent_keys(config.parent_key_file), config)
+    server = Server(proxy, gate, clock.now, book.recorder, observer, sealing(seal), tokens=tokens)
     observers += [server.gate_changed, transitions.look, book.lag.changed]
     who = following.identity(config, key)
     sinks = open_sinks(config, trust.domain, key.public, {origin: config.audit.dir}, gate, log)

@@ -27,7 +27,7 @@ from sidecar.core.gate import Gate, lapsed
 from sidecar.core.reason import ProtocolError
 from sidecar.core.snapshot import CLOSED, Snapshot
 from sidecar.proxy.server import Server
-from sidecar.roles import descriptors, logbook, serving
+from sidecar.roles import descent, descriptors, logbook, serving
 from sidecar.roles.brief import REPORT_S, Brief, Report, receive
 from sidecar.roles.fencing import sealing
 from sidecar.roles.logbook import Logbook
@@ -118,10 +118,11 @@ class Worker:
         observer = Observer(self.metrics, self.log, clock.now)
         self.transitions = Transitions(self.logbook.recorder, observer)
         key = None if brief.fence_key is None else bytes.fromhex(brief.fence_key)
+        parents = [bytes.fromhex(key) for key in brief.parent_keys]
         socks = [socket.socket(fileno=number) for number in brief.socks]
         self.server = Server(
             descriptors.fitted(config.proxy, self.log), self.gate, clock.now, self.logbook.recorder,
-            observer, sealing(key), socks=socks,
+            observer, sealing(key), tokens=descent.tokens(parents, config), socks=socks,
         )  # fmt: skip
         observers += [self.server.gate_changed, self.transitions.look, self.logbook.lag.changed]
         self.feed = Feed(channel, shared.Reader(brief.snapshots), self.gate, self.log)

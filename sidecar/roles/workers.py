@@ -43,7 +43,7 @@ from sidecar.core.reason import Reason
 from sidecar.core.reporter import Identity
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 from sidecar.proxy.listener import open_sockets
-from sidecar.roles import brief, following, logbook, serving
+from sidecar.roles import brief, descent, following, logbook, serving
 from sidecar.roles.brief import Brief
 from sidecar.roles.crew import Worker
 from sidecar.roles.fencing import fence_key
@@ -280,6 +280,7 @@ def _build(
     measuring = Measuring(loaded, book.recorder, log, metrics)
     memory, board = snapshots
     entry = Entry()
+    parents = tuple(key.hex() for key in descent.parent_keys(config.parent_key_file))
 
     def brief_for(index: int, reports: int) -> Brief:
         return Brief(
@@ -288,6 +289,7 @@ def _build(
             trust=trust.sha256,
             settings=brief.settings_for(config, index),
             fence_key=None if entry.fence_key is None else entry.fence_key.hex(),
+            parent_keys=parents,
             snapshots=memory,
             reports=reports,
             socks=tuple(sock.fileno() for sock in entry.socks),

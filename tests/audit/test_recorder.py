@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
-from sidecar.core import canonical, policy, recording
+from sidecar.core import canonical, policy, policy_body, recording
 from sidecar.core.clauses import Clause
 from sidecar.core.facts import Workload
 from sidecar.core.gate import Denial, Gate, Permit, decide
@@ -26,6 +26,7 @@ from sidecar.core.instant import Now, WallMs, ms_until
 from sidecar.core.log import record
 from sidecar.core.log.merkle import leaf_hash
 from sidecar.core.log.record import Decision, Outcome, StateChange
+from sidecar.core.parent import FALSE, NO_CLAIM, UNCHECKED, Claim
 from sidecar.core.policy import Rule, Verdict
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, HoldKind, State
@@ -110,6 +111,31 @@ def test_what_no_header_says_for_certain_is_not_told(journal: Journal, recorder:
     recorder.decision(permit, head, None, NOW)
     said = written(journal)
     assert (said.subject_h, said.tenant_h, said.headers) == (None, UNSET, {})
+
+
+def test_a_record_names_the_parent_where_the_policy_asks_for_one(
+    journal: Journal, recorder: Recorder
+) -> None:
+    child = replace(HEAD, parent=Claim("permit", "fedcba9876543210-7", 5))
+    recorder.decision(PERMIT, child, None, NOW)
+    assert written(journal).parent_id is None, "the policy does not ask"
+    body = canonical.load(builders.POLICY, policy.Body, policy.MAX_BYTES)
+    asks = policy_body.ParentBody(max_age_ms=1000, required=False)
+    asking = policy.parse(canonical.dump(msgspec.structs.replace(body, parent=asks)))
+    snapshot = replace(SNAPSHOT, policy=asking)
+    permit = replace(PERMIT, snapshot=snapshot)
+    recorder.decision(permit, child, None, NOW)
+    assert written(journal).parent_id == "fedcba9876543210-7"
+    denied = Denial(Reason.PARENT_DENIED, snapshot)
+    recorder.decision(
+        denied, replace(HEAD, parent=Claim("deny", "fedcba9876543210-8", 5)), None, NOW
+    )
+    assert written(journal).parent_id == "fedcba9876543210-8"
+    for claim in (NO_CLAIM, FALSE, UNCHECKED):
+        recorder.decision(permit, replace(HEAD, parent=claim), None, NOW)
+        assert written(journal).parent_id is None
+    recorder.decision(denied, None, None, NOW)
+    assert written(journal).parent_id is None
 
 
 def test_a_policy_can_keep_paths_out_of_the_log(journal: Journal, recorder: Recorder) -> None:

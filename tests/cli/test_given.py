@@ -9,6 +9,7 @@ from sidecar.cli.given import Given
 from sidecar.cli.resource import ResourceError
 from sidecar.core import routes
 from sidecar.core.facts import VALUES, Facts
+from sidecar.core.parent import NO_CLAIM, Claim
 from sidecar.core.policy import DENY_ALL
 from sidecar.core.routes import NO_ROUTES, Routes
 
@@ -97,3 +98,10 @@ def test_another_path_has_no_query_of_the_path_before() -> None:
 def test_what_is_wrong_is_said(text: str, says: str) -> None:
     with pytest.raises(ResourceError, match=says):
         read(text, table=NO_ROUTES)
+
+
+def test_a_parent_that_is_given_is_a_permit_of_just_now() -> None:
+    assert read("request: {parent: 0123456789abcdef-1}").head.parent == Claim(
+        "permit", "0123456789abcdef-1"
+    )
+    assert read("request: {path: /a}").head.parent == NO_CLAIM

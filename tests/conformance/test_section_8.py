@@ -35,5 +35,9 @@ def test_8_7_a_permit_has_one_outcome_and_its_trace_id(conforms: Conforms) -> No
     conforms("traced_request")
 
 
+def test_8_7_a_child_names_its_parent_and_goes_no_further_than_it(conforms: Conforms) -> None:
+    conforms("descended_request")
+
+
 def test_8_8_status_answers_while_contained_and_halted(conforms: Conforms) -> None:
     conforms("silent_authority", "halted", "available_status")

@@ -14,6 +14,7 @@ from sidecar.core.log.cosignature import Witnesses
 from sidecar.core.objects.beat import Fleet
 from sidecar.core.objects.epoch import Audit, Epoch, Scope, Telemetry
 from sidecar.core.objects.trust import Revoked, Role
+from sidecar.core.parent import Demand
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Reporter
@@ -195,3 +196,12 @@ def test_the_witnesses_of_a_trust_document_are_those_not_revoked() -> None:
     wanted = epoch(audit=Audit(max_checkpoint_age_ms=0, max_unacked_ms=1, overflow="contain"))
     with pytest.raises(ProtocolError):
         admission.of_audit(wanted, trust, now())
+
+
+def test_parents_can_be_asked_for_only_where_there_is_a_key() -> None:
+    demand = Demand(1000, required=False)
+    admission.of_parent(None, SETTING)
+    admission.of_parent(demand, replace(SETTING, parent_key=True))
+    with pytest.raises(ProtocolError) as caught:
+        admission.of_parent(demand, SETTING)
+    assert caught.value.reason is Reason.PROFILE_UNSUPPORTED

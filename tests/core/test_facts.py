@@ -75,6 +75,10 @@ def test_what_is_told_of_request_epoch_lease_and_place(name: str, found: object)
     assert value(name) == found
 
 
+def test_the_parent_is_the_one_that_was_found_to_be_good_enough() -> None:
+    assert value("request.parent", known(parent="0123456789abcdef-1")) == "0123456789abcdef-1"
+
+
 def test_the_earlier_deadline_ends_the_lease() -> None:
     sooner = replace(LEASE, wall_deadline=WallMs(START.wall + 300))
     assert value("lease.remaining", known(lease=sooner)) == 50 * NS_PER_MS

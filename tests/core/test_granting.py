@@ -1,5 +1,7 @@
 """From an agreement to a lease: each thing that has to be true, by what happens without it."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from sidecar.core.lifecycle import Course
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Activation, Epoch, Runtime, Telemetry
 from sidecar.core.objects.trust import Revoked, Role, Trust
+from sidecar.core.parent import BY_PROFILE
 from sidecar.core.quorum import Agreement, PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.round import Round
@@ -84,6 +87,30 @@ def test_grants_a_lease_with_what_it_is_to_serve_and_the_steps_behind_it() -> No
     assert snapshot.policy.sha256 == canonical.digest(builders.POLICY)
     who = covering.identity()
     assert snapshot.policy.here == Workload("model", "here", "", who.key_id)
+
+
+def asking_for_parents() -> bytes:
+    asks = {"parent": {"max_age_ms": 1000, "required": False}}
+    return canonical.encode({**json.loads(builders.POLICY), **asks})
+
+
+def test_a_policy_that_asks_for_parents_is_served_only_where_there_is_a_key() -> None:
+    blob = asking_for_parents()
+    desk = Desk(policy_blob=blob)
+    desk.granting.archive.add(layout.blob_key("test", canonical.digest(blob)), blob)
+    assert desk.refused(desk.beat()) is Reason.PROFILE_UNSUPPORTED
+    desk.granting._setting = replace(desk.granting._setting, parent_key=True)
+    assert isinstance(desk.judge(desk.beat(seq=2)), Granted)
+
+
+def test_what_a_profile_asks_of_parents_reaches_the_gate() -> None:
+    desk = Desk()
+    found = desk.judge(desk.beat())
+    assert isinstance(found, Granted)
+    assert found.on(CLOSED).parent is None
+    asked = replace(found, parent_required=True).on(CLOSED)
+    assert asked.parent == BY_PROFILE
+    assert found.on(asked).parent is None, "until the next epoch asks for none"
 
 
 @pytest.mark.parametrize("kind", ["epoch", "policy", "routes"])

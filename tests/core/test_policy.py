@@ -12,6 +12,7 @@ from sidecar.core.clauses import Clause
 from sidecar.core.facts import Facts, Workload
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
+from sidecar.core.parent import Demand
 from sidecar.core.policy import DENY_ALL, Policy, Verdict
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import NO_ROUTES
@@ -159,6 +160,12 @@ def test_a_rule_drains_for_as_long_as_was_signed() -> None:
     assert (cut.drain_ms, drain.drain_ms) == (0, 300_000)
 
 
+def test_a_policy_can_ask_for_the_decision_that_a_request_descends_from() -> None:
+    assert compiled(rule("a")).parent is None
+    asking = policy.parse(raw(parent={"max_age_ms": 5000, "required": True}))
+    assert asking.parent == Demand(5000, required=True)
+
+
 @pytest.mark.parametrize(
     ("bundle", "says"),
     [
@@ -179,6 +186,8 @@ def test_a_rule_drains_for_as_long_as_was_signed() -> None:
         (raw(rule("A")), "regex"),
         (raw(rule("a", unknown=1)), "unknown"),
         (raw(shadow=True), "unknown"),
+        (raw(parent={"max_age_ms": 0, "required": True}), ">= 1"),
+        (raw(parent={"max_age_ms": 1}), "required"),
         (raw(_type="urn:epochgate:routes:v1"), "_type is"),
         (b"", ""),
         (raw(rule("a")) + b"\n", "canonical"),
@@ -419,7 +428,7 @@ def test_a_rollout_is_for_zero_to_a_hundred_percent(percent: Json) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("budgets", {"min_quorum": 2}), ("parent", {"max_age_ms": 1, "required": True}),
+        ("budgets", {"min_quorum": 2}),
     ],
 )  # fmt: skip
 def test_what_nobody_keeps_is_refused(key: str, value: Json) -> None:

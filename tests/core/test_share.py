@@ -17,6 +17,7 @@ from sidecar.core.lease import Lease
 from sidecar.core.log.cosignature import Witnesses
 from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import Role
+from sidecar.core.parent import NO_CLAIM, UNCHECKED, Claim
 from sidecar.core.policy import Policy
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
@@ -57,6 +58,7 @@ POLICIES = (
     *(policy.parse(rollout(percent), HERE) for percent in (83, 84)),
     policy.parse(rollout(100), replace(HERE, region="eu-2")),
     policy.parse(canonical.encode(rules("chat", mode="observe"))),
+    policy.parse(canonical.encode(rules("chat", parent={"max_age_ms": 1000, "required": False}))),
 )
 ROUTES = (
     routes.NO_ROUTES,
@@ -97,19 +99,21 @@ snapshots = st.builds(
         st.integers(1, 3),
     ),
     policy=st.sampled_from(POLICIES),
+    parent_required=st.booleans(),
     routes=st.sampled_from(ROUTES),
     scoped=st.none() | scopeds,
     holds=st.lists(holds, max_size=3).map(hardest_first),
     faults=st.lists(st.sampled_from(Reason), max_size=3).map(tuple),
 )
 heads = st.builds(
-    lambda method, path, model, tenant: RequestHead(
-        method, path, path, ((b"x-model", model), (b"x-tenant", tenant))
+    lambda method, path, model, tenant, claim: RequestHead(
+        method, path, path, ((b"x-model", model), (b"x-tenant", tenant)), parent=claim
     ),
     st.sampled_from([b"GET", b"POST"]),
     st.sampled_from([b"/v1/chat/completions", b"/health", b"/admin"]),
     st.sampled_from([b"a", b"c"]),
     st.sampled_from([b"a", b"c"]),
+    st.sampled_from([UNCHECKED, NO_CLAIM, Claim("permit", "0123456789abcdef-1", 5)]),
 )
 OPEN = Snapshot(
     lease=Lease(1, EPOCH.sha256, BEAT, (PeerId("p1"),), BootNs(100), WallMs(100), "clock"),

@@ -7,9 +7,12 @@ import tests.integration.test_exchange_reasons
 import tests.integration.test_fleet_reasons
 import tests.integration.test_integrity
 import tests.integration.test_listen
+import tests.integration.test_memory
+import tests.integration.test_parents
 import tests.integration.test_reasons
 import tests.integration.test_scopes
-import tests.integration.test_trust_reasons  # noqa: F401 - importing them fills the list
+import tests.integration.test_trust_reasons
+import tests.integration.test_witness  # noqa: F401 - importing them fills the list
 from sidecar.core.reason import Reason
 from tests.integration.reasons import PRODUCED
 

@@ -16,6 +16,7 @@ from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.lease import Lease
 from sidecar.core.log.record import OutcomeKind
+from sidecar.core.parent import Tokens
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
@@ -346,7 +347,8 @@ class Client:
             await self.writer.wait_closed()
 
 
-def made_policy() -> policy.Policy:
+def made_policy(**asks: Any) -> policy.Policy:
+    """`asks`: other fields of a policy."""
     deny = policy.RuleBody(
         name="no-secret", action="deny", methods=(), paths=("/secret",), headers=(),
         in_flight="cut",
@@ -362,7 +364,9 @@ def made_policy() -> policy.Policy:
         name="odd", action="permit", methods=(), paths=ODD_PATHS, headers=(), in_flight="cut"
     )
     return policy.parse(
-        canonical.dump(policy.Body(type=policy.TYPE, name="p", rules=(deny, drain, rest, odd)))
+        canonical.dump(
+            policy.Body(type=policy.TYPE, name="p", rules=(deny, drain, rest, odd), **asks)
+        )
     )
 
 
@@ -387,7 +391,9 @@ def made_routes(port: int) -> routes.Routes:
 class World:
     """Everything around one server. `lossy`: the service may see less than was written to it."""
 
-    def __init__(self, settings: sections.Proxy, fence: Fence | None = None) -> None:
+    def __init__(
+        self, settings: sections.Proxy, fence: Fence | None = None, tokens: Tokens | None = None
+    ) -> None:
         self.settings = settings
         self.clock = ManualClock()
         self.recorder = MemoryRecorder()
@@ -396,7 +402,9 @@ class World:
         self.lossy = False
         self.clients: list[Client] = []
         self.gate = Gate(self._changed)
-        self.server = Server(settings, self.gate, self.clock, self.recorder, self.observer, fence)
+        self.server = Server(
+            settings, self.gate, self.clock, self.recorder, self.observer, fence, tokens=tokens
+        )
         self.where = ("", 0)
 
     def _changed(self, snapshot: Snapshot) -> None:
@@ -481,7 +489,10 @@ class World:
 
 @asynccontextmanager
 async def running(**changes: Any) -> AsyncIterator[World]:
-    """A running world. `changes`: fields of limits, timeouts or the proxy section, or a fence."""
+    """A running world.
+
+    `changes`: fields of limits, timeouts or the proxy section, a fence, or tokens.
+    """
 
     def section(kind: type[Any]) -> Any:
         names = kind.__dataclass_fields__
@@ -495,7 +506,7 @@ async def running(**changes: Any) -> AsyncIterator[World]:
         timeouts=section(sections.Timeouts),
         warm_connections=changes.get("warm_connections", 1),
     )
-    world = World(settings, changes.get("fence"))
+    world = World(settings, changes.get("fence"), changes.get("tokens"))
     await world.start()
     try:
         async with asyncio.timeout(2 * WAIT_S):

@@ -21,7 +21,9 @@ def made(folder: Path) -> Brief:
     config = read_sidecar(builders.write(folder, text), {}).config
     assert config.sync.peers[0].password == SECRET
     settings = brief.settings_for(config, 3)
-    return Brief(3, "epochgate/d/s-worker-3", "ab" * 32, settings, "00" * 32, 5, 6, (7, 8))
+    return Brief(
+        3, "epochgate/d/s-worker-3", "ab" * 32, settings, "00" * 32, ("11" * 32,), 5, 6, (7, 8)
+    )
 
 
 def test_it_arrives_and_a_notification_behind_it_stays(tmp_path: Path) -> None:

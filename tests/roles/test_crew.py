@@ -23,7 +23,7 @@ LIMIT_S = 20
 
 def unfit(index: int, reports: int) -> Brief:
     """A brief that no worker can start with."""
-    return Brief(index, "origin", "", {"SidecarConfig": {}}, None, reports, reports, ())
+    return Brief(index, "origin", "", {"SidecarConfig": {}}, None, (), reports, reports, ())
 
 
 def heard(stream: io.StringIO, event: str) -> list[dict[str, object]]:

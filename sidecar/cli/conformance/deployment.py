@@ -25,7 +25,7 @@ from sidecar.cli.demo import processes
 from sidecar.cli.demo.fleet import MODELS, POLICY, ROUTES
 from sidecar.cli.demo.processes import HOST, Process, epochgate
 from sidecar.cli.text import CliError
-from sidecar.core import canonical, envelope, layout
+from sidecar.core import canonical, envelope, layout, parent
 from sidecar.core.objects import beat
 from sidecar.core.objects.epoch import Epoch
 
@@ -33,6 +33,7 @@ DOMAIN = "conformance"
 TTL_MS = 1_500
 SKEW_MS = 100
 COMMAND_S = 60
+PARENT_KEY = "parent.key"  # the same in every run: it opens nothing but this deployment
 SYNC = {
     "quorum": 2, "ttl": f"{TTL_MS}ms", "skew": f"{SKEW_MS}ms", "drift": "2000ppm",
     "poll": "50ms", "timeout": "150ms",
@@ -83,7 +84,7 @@ class Deployment:
         audit = {
             "checkpointPeriod": "200ms", "sinks": [copy], "witnesses": [{"url": self.public_url}],
         }  # fmt: skip
-        spec = {"sync": SYNC, "audit": audit}
+        spec = {"sync": SYNC, "audit": audit, "parent": {"keyFile": f"../{PARENT_KEY}"}}
         self.here = Gate("here", folder, self.peers, spec)
         self.there = Gate("there", folder, self.peers, spec)
         for gate in self.gates:
@@ -129,6 +130,7 @@ class Deployment:
         (self.folder / "authority.yaml").write_text(yaml.safe_dump(document))
         (self.folder / "policy.yaml").write_text(POLICY.format(models=MODELS))
         (self.folder / "policy-2.yaml").write_text(POLICY.format(models=""))
+        (self.folder / PARENT_KEY).write_text("5e" * parent.KEY_BYTES + "\n")
         for gate in self.gates:
             gate.prepare()
         self._must(*TRUST)

@@ -180,8 +180,8 @@ ITEMS: tuple[Item, ...] = (
     Item("8.6", "distributed coordination metadata",
          "each round that differs is on record, peer by peer", "EG801"),
     Item("8.7", "execution continuity records",
-         "each permit has one outcome and keeps its trace id", "",
-         "no parent decision"),
+         "each permit has one outcome, keeps its trace id and names its parent, in whichever pod; "
+         "a child of a denied parent is denied", "EG207"),
     Item("8.8", "traceability shall remain continuously available",
          "status, metrics and the log answer while contained and halted"),
 

@@ -7,6 +7,8 @@ Rules:
 * Records that hold the same about their requests come out the same. So each is judged once, and
   looked up after that; the table of these has a limit, and a log of a million paths pays for each.
 * The lease is taken for live and no order is in force: only policy and routes are on trial.
+* A parent decision that a record names is taken for a permit that was young enough, as it was then.
+  Where a record names none, a candidate that asks for parents cannot be judged by it.
 
 Source: core/gate; conventions 9.
 """
@@ -24,6 +26,7 @@ from sidecar.core import canonical
 from sidecar.core.facts import NOWHERE, VALUES, Facts, Workload
 from sidecar.core.gate import Denial, Permit, decide
 from sidecar.core.log.record import Decision, Record
+from sidecar.core.parent import NO_CLAIM, Claim
 from sidecar.core.policy import MAX_BYTES, Body, Policy
 from sidecar.core.reason import BY_CODE, Reason
 from sidecar.core.routes import Routes
@@ -82,7 +85,9 @@ class Candidate:
 
     def _key(self, said: Decision) -> _Key:
         """All that a verdict can depend on which does not vary, and all that its group says."""
-        key = (said.decision, said.reason, said.rule, said.route, said.method, said.path)
+        key: _Key = (said.decision, said.reason, said.rule, said.route, said.method, said.path)
+        if self.policy.parent is not None:
+            key = (*key, said.parent_id is None)
         if not self._asks_headers:
             return key
         lines = None if said.headers is UNSET else tuple(said.headers.items())
@@ -107,13 +112,20 @@ class Candidate:
             return _group(Kind.UNKNOWN, said, why=why)
         self._current = recorded
         try:
-            found = decide(self._snapshot, recorded.head(), self._now)
+            head = recorded.head()
+            head.parent = self._claim(recorded)
+            found = decide(self._snapshot, head, self._now)
         except UnrecordedError as error:
             return _group(Kind.UNKNOWN, said, why=f"not recorded: {error}")
         assert isinstance(found, Permit | Denial), "whose target may be exempt has no head"
         if recorded.missing and _reason(found) in UNJUDGED:
             return _group(Kind.UNKNOWN, said, why=f"not recorded: {recorded.missing[0]}")
         return _compared(said, found)
+
+    def _claim(self, recorded: Recorded) -> Claim:
+        if self.policy.parent is None:
+            return NO_CLAIM
+        return Claim("permit", recorded.said.parent_id or recorded.miss("the parent decision"))
 
     def _value(self, name: str, _: Facts) -> object:
         assert self._current is not None
@@ -127,7 +139,8 @@ class Candidate:
         # Of EG203 there are two: an expression failed, and then a rule is named; or there was no
         # policy at all.
         failed = reason is Reason.POLICY_INVALID and said.rule is not None
-        if reason in OF_POLICY or failed:
+        freed = reason is Reason.PARENT_DENIED and self.policy.parent is None
+        if reason in OF_POLICY or failed or freed:
             return ""
         slug = "" if reason is None else f" {reason.slug}"
         return f"not of the policy: {said.reason}{slug}"

@@ -167,7 +167,11 @@ class Trace:
 def known_of(policy: Policy, routes: Routes, start: Given) -> Facts:
     """What the expressions of a policy can know about a request."""
     snapshot = start.snapshot(policy, routes)
-    return Facts(start.head, routes, snapshot.lease, snapshot.epoch, start.here, start.now)
+    head = start.head
+    return Facts(
+        head, routes, snapshot.lease, snapshot.epoch, start.here, start.now,
+        parent=snapshot.parent_of(head),
+    )  # fmt: skip
 
 
 def unasked(policy: Policy, routes: Routes, start: Given, found: Expected) -> str:
@@ -179,6 +183,9 @@ def unasked(policy: Policy, routes: Routes, start: Given, found: Expected) -> st
         return f"the gate is closed, so nobody asked the policy: {closed.code} {closed.slug}"
     if routes.match(start.head.path) is None:
         return "no route takes the path, so nobody asked the policy"
+    orphaned = None if policy.parent is None else policy.parent.refuses(start.head.parent)
+    if orphaned is not None:
+        return f"the parent decision is not good enough: {orphaned.code} {orphaned.slug}"
     return ""
 
 

@@ -8,6 +8,9 @@ Rules:
   All of it is inside the hash.
 * Each request has exactly one end on record: its `deny` decision, or the one `outcome` that follows
   its `permit`.
+* `parent_id` is the id of the decision that the request descends from, as a token with a valid MAC
+  says it, when policy or profile ask for one; a `deny` may name it, too, with a verdict or an age
+  that was not good enough.
 * Never in a record: bodies, query strings, header values other than the trace id, unless the signed
   policy lists a header (`core/recording.py`) or makes an annotation of it. `subject_h` and
   `tenant_h` are keyed digests, there when the policy asks for them; `req_h` and `resp_h` are for

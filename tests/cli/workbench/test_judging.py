@@ -136,3 +136,25 @@ def test_a_replay_counts_decisions_of_its_time(tmp_path: Path) -> None:
     flips = replay.flips
     assert (flips.records, flips.decisions, flips.outside) == (3, 1, 2)
     assert flips.count(Kind.MOVED) == 1
+
+
+ASKS = "{required: true, maxAge: 30s}"
+PARENT = "0123456789abcdef-1"
+
+
+def test_a_candidate_that_asks_for_parents_judges_what_names_one(tmp_path: Path) -> None:
+    asks = candidate(tmp_path, CHAT, parent=ASKS)
+    for _ in range(2):  # also from what is kept in mind
+        assert asks.group(said(parent_id=PARENT)).kind is Kind.MOVED
+        assert asks.group(PLAIN).why == "not recorded: the parent decision"
+    told = candidate(tmp_path, when(f"request.parent == '{PARENT}'"), parent=ASKS)
+    assert told.group(said(parent_id=PARENT)).kind is Kind.MOVED
+    other = said(parent_id="0123456789abcdef-2")
+    assert told.group(other).kind is Kind.TIGHTER
+
+
+def test_who_was_denied_for_a_parent_passes_where_nobody_asks_for_one(tmp_path: Path) -> None:
+    orphan = said(decision="deny", reason="EG207", rule=None, route=None, parent_id=PARENT)
+    assert candidate(tmp_path, CHAT).group(orphan).kind is Kind.LOOSER
+    asks = candidate(tmp_path, CHAT, parent=ASKS)
+    assert asks.group(orphan).why == "not of the policy: EG207 parent-denied"

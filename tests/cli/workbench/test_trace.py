@@ -1,19 +1,24 @@
 """The way through the rules that is shown, held against the policy that decides."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.cli.cases import Expected
 from sidecar.cli.given import Given
-from sidecar.cli.workbench.trace import End, Trace, unasked
+from sidecar.cli.workbench.trace import End, Trace, known_of, unasked
 from sidecar.core import canonical, policy, routes
 from sidecar.core.facts import NOWHERE, Facts, Workload
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
-from sidecar.core.policy_body import TYPE, Body, HeaderEquals, RolloutBody, RuleBody
+from sidecar.core.policy_body import TYPE, Body, HeaderEquals, ParentBody, RolloutBody, RuleBody
 from sidecar.core.reason import Reason
 from sidecar.core.routes import NO_ROUTES
+from tests import builders
 from tests.cli.workbench.policies import HEADS, policies
+
+ROUTE = {"name": "a", "paths": ["/a"], "upstream": "model"}
 
 
 def known(head: RequestHead) -> Facts:
@@ -77,3 +82,15 @@ def test_rules_are_not_asked_by_everything() -> None:
     assert "exempt" in unasked(compiled, table, Given(), Expected("exempt"))
     assert "EG905" in unasked(compiled, table, Given(lease="none"), Expected("deny"))
     assert "no route" in unasked(compiled, table, Given(), Expected("deny"))
+
+
+def test_without_the_parent_that_it_needs_no_rule_is_asked() -> None:
+    asks = ParentBody(max_age_ms=1000, required=True)
+    rule = RuleBody("r", "permit", (), ("/a",), (), "cut")
+    compiled = policy.parse(canonical.dump(body(rule, parent=asks)))
+    table = routes.parse(builders.routes_bytes(routes=[ROUTE]))
+    start = Given(path="/a")
+    assert "EG207 parent-denied" in unasked(compiled, table, start, Expected("deny"))
+    child = replace(start, parent="0123456789abcdef-1")
+    assert unasked(compiled, table, child, Expected("permit")) == ""
+    assert known_of(compiled, table, child).parent == "0123456789abcdef-1"

@@ -3,16 +3,22 @@
 Source: protocol b.15 sections 6.6, 8, 9.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from sidecar.cli.conformance.check import BrokenError, covers, expect, settle
 from sidecar.cli.conformance.deployment import Deployment
-from sidecar.cli.conformance.view import View
-from sidecar.core import canonical, layout
+from sidecar.cli.conformance.view import Answer, View
+from sidecar.core import canonical, layout, parent
+from sidecar.core.objects.epoch import PolicyRef
+from sidecar.core.reason import Reason
 
 STEPS = tuple(range(1, 11))
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+HEADER = parent.HEADER.decode()
+NOWHERE = "/v1/nowhere"  # it has a route, and no rule permits it
+PARENT = {"max_age_ms": 60_000, "required": False}
 
 
 @covers("8.1", *(f"9.{step}" for step in STEPS))
@@ -58,6 +64,51 @@ async def traced_request(deployment: Deployment) -> str:
     return f"{route}, epoch, policy and beat resolved; one outcome; trace id kept"
 
 
+@covers("8.7")
+async def descended_request(deployment: Deployment) -> str:
+    """Agents call agents: the record names the parent, and the child of a denied one is denied."""
+    async with deployment.instead() as hand:
+        old = hand.newest().says.policy
+        asking = {**json.loads(hand.blob(old.sha256)), "parent": PARENT}
+        body = canonical.encode(asking)
+        sha256 = canonical.digest(body)
+        hand.put_blob(sha256, body)
+        ref = PolicyRef(sha256=sha256, size=len(body), media_type=old.media_type)
+        try:
+            await deployment.serve(hand.put_epoch(policy=ref))
+            said = await _descend(deployment)
+        finally:
+            restored = hand.put_epoch(policy=old)
+        await deployment.serve(restored)
+    return said
+
+
+async def _descend(deployment: Deployment) -> str:
+    """From a request here to one that descends from it there."""
+    here, there = deployment.here.view, deployment.there.view
+    permitted, denied = _token(await here.ask(), 200), _token(await here.ask("GET", NOWHERE), 403)
+    child = await there.ask(headers={HEADER: permitted})
+    record = await settle(
+        lambda: _recorded(there, _token(child, 200).partition(".")[0]), deployment.limit_s
+    )
+    parent = permitted.partition(".")[0]
+    expect(record["parent_id"] == parent, f"parent of {parent} is {record['parent_id']}")
+    code = Reason.PARENT_DENIED.code
+    for token in (denied, denied.replace(".deny.", ".permit."), "none"):
+        got = await there.ask(headers={HEADER: token})
+        expect(got.code == code, f"the child of {token} got {got}")
+    named = [line["parent_id"] for line in there.records("decision") if line["reason"] == code]
+    expect(named == [denied.partition(".")[0], None, None], f"their parents are {named}")
+    return "the child of a permit in the other pod names it; of a denial, altered or not: EG207"
+
+
+def _token(got: Answer, status: int) -> str:
+    expect(got.status == status, f"a request got {got}")
+    token = got.headers.get("x-epochgate-token", "")
+    expect(token, f"the answer has no token: {dict(got.headers)}")
+    return token
+
+
 async def _recorded(view: View, decision: str) -> Mapping[str, Any]:
     found = [line for line in view.records() if line.get("decision_id") == decision]
     kinds = [line["type"] for line in found]
@@ -71,4 +122,4 @@ def _epoch_held(deployment: Deployment, sha256: str) -> bool:
     return any(peer.get(key) for peer in deployment.peers)
 
 
-CHECKS = (first_passage, traced_request)
+CHECKS = (first_passage, traced_request, descended_request)
