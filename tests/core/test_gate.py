@@ -310,14 +310,15 @@ def test_attack_decide_raises_nothing_and_what_we_failed_to_judge_is_denied(
     observes: bool,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
     """Also where the policy is only observed: this is no verdict of the policy."""
-    snapshot = watching_by_itself() if observes else OPEN
-    made = asking(conditions=when(OLD))
+    snapshot = replace(OPEN, policy=asking(conditions=when(OLD)))
+    if observes:
+        snapshot = watching_by_itself(conditions=when(OLD))
 
     def broken(known: Facts) -> object:
         raise error
 
-    made.rules[0].conditions = (Clause("when", broken),)
-    assert reason(replace(snapshot, policy=made)) is Reason.INTERNAL_ERROR
+    snapshot.policy.rules[0].conditions = (Clause("when", broken),)
+    assert reason(snapshot) is Reason.INTERNAL_ERROR
 
 
 # Observing, as a policy says it of itself.
