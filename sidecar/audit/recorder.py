@@ -75,8 +75,9 @@ class Recorder:
     """
 
     __slots__ = (
-        "_beat", "_boot", "_digest_key", "_epoch", "_instance", "_journal", "_later", "_place",
-        "_policy_sha", "_receipts", "_recording", "_rollout", "_settling", "_snapshot", "_trust",
+        "_beat", "_boot", "_digest_key", "_epoch", "_instance", "_journal", "_later", "_parents",
+        "_place", "_policy_sha", "_receipts", "_recording", "_rollout", "_settling", "_snapshot",
+        "_trust",
     )  # fmt: skip
 
     def __init__(
@@ -138,7 +139,7 @@ class Recorder:
                 inst=self._instance,
                 lease_ms_left=None if lease is None else _left_ms(lease, now),
                 method="" if head is None else _text(head.method, METHOD_MAX_BYTES),
-                parent_id=None if head is None else snapshot.parent_of(head) or None,
+                parent_id=head.parent.decision_id or None if self._parents and head else None,
                 path=_text(head.path, _path_max) if head is not None and asked.paths else "",
                 policy_sha=self._policy_sha,
                 prev=journal.prev,
@@ -292,6 +293,7 @@ class Recorder:
         self._policy_sha = snapshot.policy.sha256 or None
         self._recording = snapshot.policy.recording
         self._rollout = snapshot.policy.half or UNSET
+        self._parents = snapshot.parent is not None
         self._beat: BeatRef | None = None
         self._epoch: EpochRef | None = None
         if lease is not None:

@@ -110,6 +110,19 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
         forbidden = scoped.forbids(snapshot.routes, route.name, head)
         if forbidden is not None:
             return Denial(forbidden, snapshot)
+    if head.model or snapshot.parent_required or not snapshot.policy.plain:
+        return _judged(snapshot, route, head, now)
+    rule = snapshot.policy.match(head)
+    if rule is not None and rule.permits:
+        return Permit(snapshot, route, rule)
+    return _unpermitted(snapshot, route, rule)
+
+
+def _judged(snapshot: Snapshot, route: Route, head: RequestHead, now: Now) -> Permit | Denial:
+    """What is said about a request that takes a route, where more than rules is asked.
+
+    Apart, so that the others pay nothing for it.
+    """
     orphan = _without_parent(snapshot, route, head)
     if orphan is not None:
         return orphan
@@ -117,7 +130,10 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
         return _unpermitted(snapshot, route, None)
     if snapshot.policy.asks:
         return _asked(snapshot, route, head, now)
-    return _matched(snapshot, route, head)
+    rule = snapshot.policy.match(head)
+    if rule is not None and rule.permits:
+        return Permit(snapshot, route, rule)
+    return _unpermitted(snapshot, route, rule)
 
 
 def _without_parent(snapshot: Snapshot, route: Route, head: RequestHead) -> Permit | Denial | None:
@@ -133,14 +149,6 @@ def _without_parent(snapshot: Snapshot, route: Route, head: RequestHead) -> Perm
     if of_policy and _observing(snapshot):
         return Permit(snapshot, route, None, wrong)
     return Denial(wrong, snapshot)
-
-
-def _matched(snapshot: Snapshot, route: Route, head: RequestHead) -> Permit | Denial:
-    """What a policy without expressions says about a request that takes a route."""
-    rule = snapshot.policy.match(head)
-    if rule is not None and rule.permits:
-        return Permit(snapshot, route, rule)
-    return _unpermitted(snapshot, route, rule)
 
 
 def _unpermitted(snapshot: Snapshot, route: Route, rule: Rule | None) -> Permit | Denial:

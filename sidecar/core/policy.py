@@ -91,6 +91,7 @@ class Policy:
         name: For people; of the half of a rollout that is in force.
         sha256: Digest of the bundle, hex; empty for `DENY_ALL`, which nobody signed.
         raw: The bundle; empty likewise.
+        plain: Whether its rules are all that it asks about a request.
         parent: What it asks of the decision that a request descends from; None: nothing.
         recording: What it says about records.
         rules: In order.
@@ -102,7 +103,7 @@ class Policy:
 
     __slots__ = (
         "_annotations", "_paths", "asks", "half", "here", "model_max_bytes", "name", "observes",
-        "parent", "raw", "recording", "rules", "sha256",
+        "parent", "plain", "raw", "recording", "rules", "sha256",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +126,7 @@ class Policy:
         self._annotations = clauses.annotations(body.annotations, names)
         clause = any(rule.conditions or rule.validations for rule in self.rules)
         self.asks = clause or bool(self._annotations)
+        self.plain = not self.asks and self.parent is None
         self._paths = PathIndex([[path.encode() for path in rule.paths] for rule in body.rules])
 
     def match(self, head: RequestHead) -> Rule | None:
