@@ -204,7 +204,7 @@ def test_a_policy_that_says_nothing_of_records_has_the_bytes_that_it_always_had(
         (  # of every rule, and said once
             BOTH.replace("}]", "}, {name: s, action: permit, paths: [/**]}]")
             + "  validations: [{name: v, expression: 'true'}, {name: v, expression: 'true'}]\n",
-            "6:53: spec.validations[1].name: 'v' is used twice; first at 6:24",
+            "6:55: spec.validations[1].name: 'v' is used twice; first at 6:24",
         ),
         (
             BOTH.replace("[/**]}", "[/**], validations: [{name: v, expression: 'true'}]}")
