@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from sidecar.cli import given
 from sidecar.cli.kinds import policy, routes, rules
 from sidecar.cli.resource import API_VERSION, NAME_RULE
 from sidecar.config.schema import DIALECT
@@ -296,6 +297,13 @@ def _cases() -> Schema:
 def _given() -> Schema:
     header = _object({"name": {"type": "string"}, "value": {"type": "string"}}, "name", "value")
     value = {"type": "string"}
+    parent = _object(
+        {
+            "id": value,
+            "verdict": _words("false: no gate of the fleet has made it.", *given.VERDICTS),
+            "age": _span("How old it was when the request came."),
+        }
+    )
     request = _object(
         {
             "method": _typed(policy_body.Method),
@@ -306,12 +314,18 @@ def _given() -> Schema:
             "model": {**value, "description": "In the declared header, or in the body."},
             "tenant": {**value, "description": "In the declared header."},
             "agent": {**value, "description": "In the declared header."},
-            "parent": {**value, "description": "Id of the verified parent decision."},
+            "body": _object(
+                {"model": value}, "model", about="What it names, where the policy has it read."
+            ),
+            "parent": {
+                "anyOf": [value, parent],
+                "description": "The verified parent decision; a text is the id of a fresh permit.",
+            },
         }
     )
     lease = _object(
         {
-            "state": _words("none: a pod that has just started.", "live", "none"),
+            "state": _words("none: a pod that has just started.", *given.LEASES),
             "age": _span("Since its beat was issued."),
             "remaining": _span("To its earlier deadline; 0: it has lapsed."),
             "quorum": {"type": "integer", "minimum": 0, "maximum": 100},
@@ -329,7 +343,7 @@ def _given() -> Schema:
                     "domain": _name("Of the trust document."),
                 }
             ),
-            "lease": {"anyOf": [{"enum": ["live", "none"]}, lease]},
+            "lease": {"anyOf": [{"enum": list(given.LEASES)}, lease]},
             "workload": _object(dict.fromkeys(("service", "region", "instance"), value)),
         }
     )

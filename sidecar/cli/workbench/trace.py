@@ -167,7 +167,7 @@ class Trace:
 def known_of(policy: Policy, routes: Routes, start: Given) -> Facts:
     """What the expressions of a policy can know about a request."""
     snapshot = start.snapshot(policy, routes)
-    head = start.head
+    head = start.head_under(policy)
     return Facts(
         head, routes, snapshot.lease, snapshot.epoch, start.here, start.now,
         parent=snapshot.parent_of(head),
