@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.cli.cases import Expected
@@ -26,6 +26,7 @@ def known(head: RequestHead) -> Facts:
     return Facts(head, NO_ROUTES, None, None, NOWHERE, Now(BootNs(0), WallMs(0)))
 
 
+@settings(deadline=None)  # compiles a policy each time
 @given(policies, st.sampled_from(HEADS))
 def test_what_is_shown_is_what_decides(body: Body, head: RequestHead) -> None:
     compiled = policy.parse(canonical.dump(body))
