@@ -110,9 +110,10 @@ def decide(snapshot: Snapshot, head: RequestHead, now: Now) -> Decision:
         forbidden = scoped.forbids(snapshot.routes, route.name, head)
         if forbidden is not None:
             return Denial(forbidden, snapshot)
-    if head.model or snapshot.parent_required or not snapshot.policy.plain:
+    policy = snapshot.policy
+    if head.model or snapshot.parent_required or not policy.plain:
         return _judged(snapshot, route, head, now)
-    rule = snapshot.policy.match(head)
+    rule = policy.match(head)
     if rule is not None and rule.permits:
         return Permit(snapshot, route, rule)
     return _unpermitted(snapshot, route, rule)
