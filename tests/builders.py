@@ -145,7 +145,7 @@ def predicate(
         not_before=NOW - 60_000,
         not_after=NOW + DAY_MS,
         activation=epoch.Activation(mode="lease", supersedes=True),
-        profile=epoch.Profile(name="baseline", sha256=canonical.digest(b"baseline")),
+        profile=epoch.BASELINE,
         scope=epoch.Scope(services=(), regions=(), tenants=(), instances=()),
         policy=epoch.PolicyRef(
             sha256=canonical.digest(policy_blob),

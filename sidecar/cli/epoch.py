@@ -11,7 +11,8 @@ from click.core import ParameterSource
 
 from sidecar import clock
 from sidecar.authority import ceremony, rollout
-from sidecar.authority.ceremony import CeremonyError, EpochPlan
+from sidecar.authority.ceremony import CeremonyError
+from sidecar.authority.plan import EpochPlan
 from sidecar.authority.rollout import Found
 from sidecar.cli import text
 from sidecar.cli.artefact import (
@@ -295,6 +296,7 @@ def _show(one: Epoch, output: str) -> None:
         ("services", ", ".join(said.scope.services) or "all"),
         ("regions", ", ".join(said.scope.regions) or "all"),
         ("tenants", ", ".join(said.scope.tenants) or "all"),
+        ("profile", f"{said.profile.name} {said.profile.sha256}"),
         ("enforcement", said.enforcement),
         ("instances", len(said.scope.instances) or "open"),
         ("max unacked", _ms(said.telemetry.max_unacked_ms)),

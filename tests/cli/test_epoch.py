@@ -7,7 +7,7 @@ import pytest
 
 from sidecar import clock
 from sidecar.authority import ceremony
-from sidecar.authority.ceremony import EpochPlan
+from sidecar.authority.plan import EpochPlan
 from sidecar.cli.text import BAD_DATA, UNAVAILABLE, USAGE, VERIFICATION_FAILED
 from sidecar.core import canonical, layout
 from sidecar.core.objects.trust import Mark, Role, Trust

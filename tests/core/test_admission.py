@@ -15,6 +15,7 @@ from sidecar.core.objects.beat import Fleet
 from sidecar.core.objects.epoch import Audit, Epoch, Scope, Telemetry
 from sidecar.core.objects.trust import Revoked, Role
 from sidecar.core.parent import Demand
+from sidecar.core.profile import BASELINE
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Reporter
@@ -180,11 +181,11 @@ def test_an_epoch_that_asks_for_witnesses_needs_as_many_as_have_to_cosign(
     wanted = epoch(audit=Audit(max_checkpoint_age_ms=0, max_unacked_ms=1, overflow="contain"))
     found = None
     try:
-        admission.of_audit(wanted, trust, now())
+        admission.of_audit(wanted, BASELINE, trust, now())
     except ProtocolError as error:
         found = error.reason
     assert found is reason
-    admission.of_audit(epoch(), trust, now())  # whoever demands nothing needs nobody
+    admission.of_audit(epoch(), BASELINE, trust, now())  # whoever demands nothing needs nobody
 
 
 def test_the_witnesses_of_a_trust_document_are_those_not_revoked() -> None:
@@ -195,7 +196,7 @@ def test_the_witnesses_of_a_trust_document_are_those_not_revoked() -> None:
     assert trust.witnesses == Witnesses({one.public: 7}, 2)
     wanted = epoch(audit=Audit(max_checkpoint_age_ms=0, max_unacked_ms=1, overflow="contain"))
     with pytest.raises(ProtocolError):
-        admission.of_audit(wanted, trust, now())
+        admission.of_audit(wanted, BASELINE, trust, now())
 
 
 def test_parents_can_be_asked_for_only_where_there_is_a_key() -> None:
