@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core import routes, scoped
+from sidecar.core import canonical, policy, routes, scoped
 from sidecar.core.gate import Denial, Exempt, Permit, decide
 from sidecar.core.head import RequestHead
 from sidecar.core.objects import epoch, halt
@@ -230,6 +230,71 @@ def test_a_halted_tenant_of_the_epoch_is_halted() -> None:
     assert forbidden(found, (b"x-tenant", b"acme")) is Reason.HALT_SCOPED
     assert forbidden(found, (b"x-tenant", b"globex")) is None
     assert forbidden(found, (b"x-tenant", b"other")) is Reason.POLICY_DENY
+
+
+def budgeted(**budgets: list[str]) -> policy.Policy:
+    raw = canonical.parse(builders.POLICY, policy.MAX_BYTES)
+    assert isinstance(raw, dict)
+    return policy.parse(canonical.encode({**raw, "budgets": budgets}))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("models", b"x-model"), ("tenants", b"x-tenant")])
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ((b"acme",), None),
+        ((b"other",), Reason.POLICY_DENY),
+        ((), Reason.POLICY_DENY),
+        ((b"acme", b"acme"), Reason.POLICY_DENY),
+        ((b"acme, ",), Reason.POLICY_DENY),
+        ((b"ACME",), Reason.POLICY_DENY),
+    ],
+)
+def test_a_policy_for_some_models_or_tenants_serves_nothing_else(
+    kind: str, name: bytes, values: tuple[bytes, ...], reason: Reason | None
+) -> None:
+    found = scoped.compiled(NO_HALTS, None, budgeted(**{kind: ["acme", "globex"]}), None)
+    assert forbidden(found, *((name, value) for value in values)) is reason
+
+
+def test_tenants_of_epoch_and_policy_both_have_to_agree_and_may_leave_nobody() -> None:
+    def served(*named: str) -> scoped.Scoped | None:
+        said = epoch.Scope(services=(), regions=(), tenants=named, instances=())
+        made = builders.make_epoch(TRUST, scope=said)
+        return scoped.compiled(NO_HALTS, made, budgeted(tenants=["acme", "initech"]), None)
+
+    acme, globex = (b"x-tenant", b"acme"), (b"x-tenant", b"globex")
+    assert forbidden(served("acme", "globex"), acme) is None
+    assert forbidden(served("acme", "globex"), globex) is Reason.POLICY_DENY
+    nobody = served("globex")
+    assert nobody is not None
+    assert nobody.served == frozenset()
+    assert forbidden(nobody, acme) is Reason.POLICY_DENY
+    assert forbidden(nobody, globex) is Reason.POLICY_DENY
+
+
+def test_a_halt_of_a_model_wins_over_the_budget_that_names_it() -> None:
+    held = halts(("model", "acme"))
+    found = scoped.compiled(held, None, budgeted(models=["acme"]), None)
+    assert forbidden(found, (b"x-model", b"acme")) is Reason.HALT_SCOPED
+    assert forbidden(found, (b"x-model", b"other")) is Reason.POLICY_DENY
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "reason"),
+    [
+        ("models", BARE, Reason.PROFILE_UNSUPPORTED),
+        ("models", table(tenant="x-t"), Reason.PROFILE_UNSUPPORTED),
+        ("models", table(model="x-m"), None),
+        ("tenants", table(model="x-m"), Reason.PROFILE_UNSUPPORTED),
+        ("tenants", table(tenant="x-t"), None),
+    ],
+)
+def test_a_budget_needs_a_table_that_says_where_to_look(
+    kind: str, where: Routes, reason: Reason | None
+) -> None:
+    made = builders.make_epoch(TRUST)
+    assert scoped.unenforceable(made, budgeted(**{kind: ["acme"]}), where) is reason
 
 
 @pytest.mark.parametrize(
