@@ -13,8 +13,6 @@ Source: core/policy, core/routes; conventions 11-J.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import msgspec
-
 from sidecar.cli import resource
 from sidecar.cli.kinds import policy as policy_file
 from sidecar.cli.kinds import profile as profile_file
@@ -96,14 +94,13 @@ def _load(path: Path, wanted: str | None, *, outer: bool) -> tuple[str, bytes]:
         _, raw = _load(path.parent / name, POLICY, outer=False)
         return canonical.load(raw, Body, policy.MAX_BYTES)
 
-    made: msgspec.Struct
     if kind == ROUTES:
-        made = routes_file.body(reader, root)
+        made = canonical.dump(routes_file.body(reader, root))
     elif kind == PROFILE:
-        made = profile_file.body(reader, root)
+        made = canonical.dump(profile_file.body(reader, root))
     else:
-        made = policy_file.body(reader, root, otherwise if outer else None)
-    return kind, _read_back(path, kind, canonical.dump(made))
+        made = canonical.dump(policy_file.body(reader, root, otherwise if outer else None))
+    return kind, _read_back(path, kind, made)
 
 
 def _expect(path: Path, kind: str, wanted: str | None, root: Node | None = None) -> None:

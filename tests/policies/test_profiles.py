@@ -44,7 +44,7 @@ def test_every_case_holds_and_every_rule_decides_one(name: str) -> None:
     results = cases.run(suite)
     wrong = [f"{one.case.name}: {one.found}" for one in results if not one.passed]
     assert (wrong, cases.undecided([suite], results)) == ([], [])
-    assert {one.case.lease for one in results} == {"live", "none"}
+    assert {one.case.given.lease for one in results} == {"live", "none"}
 
 
 @pytest.mark.parametrize("name", NAMES)

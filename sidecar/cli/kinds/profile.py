@@ -130,13 +130,7 @@ def _duration(reader: Reader, node: Node | None, path: str) -> int:
 
 
 def _count(reader: Reader, node: Node | None, path: str) -> int:
-    value = reader.text(node, path)
-    if node is None or value is None:
-        return 1
-    if value.isascii() and value.isdigit() and 1 <= int(value) <= profile.PEERS_MAX:
-        return int(value)
-    reader.wrong(node.origin, path, f"{value!r} must be a number from 1 to {profile.PEERS_MAX}")
-    return 1
+    return reader.number(node, path, 1, profile.PEERS_MAX)
 
 
 def _origin(root: Node, path: str) -> str:
