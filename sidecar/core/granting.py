@@ -197,7 +197,10 @@ class Granting:
         course.passed(steps.INTEGRITY, now, self.integrity.evidence)
         terms = bounds.terms(self.terms, profile, policy)
         need = bounds.quorum(self.quorum, profile, policy)
-        agreed = self._tightened(agreed, this, terms, need, now)
+        tight = self._tightened(agreed, this, terms, need, now)
+        if tight is None:
+            return None
+        agreed = tight
         granted = self._grant(agreed, this, current, terms, now)
         if not granted:
             return None
@@ -266,14 +269,18 @@ class Granting:
 
     def _tightened(
         self, agreed: Agreement, this: Round, terms: Terms, need: int, now: Now
-    ) -> Agreement:
+    ) -> Agreement | None:
         """The agreement of those peers alone whose beats are fresh by what the epoch asks for.
+
+        None: too few have answered so far, and some are still waited for.
 
         Raises:
             ProtocolError: why they are too few.
         """
         if (terms, need) == (self.terms, self.quorum):
             return agreed
+        if len(agreed.peers) < need and this.waiting:
+            return None
         if self.watch.regressed(now.wall, terms):
             raise ProtocolError(Reason.CLOCK_REGRESSION, "the wall clock is behind its own past")
         votes = {
