@@ -183,6 +183,25 @@ async def blobs(
     return found.get(policy), found.get(routes)
 
 
+async def profile(peers: Sequence[PeerLike], under: Trust, of: Epoch) -> bytes | None:
+    """The profile of an epoch; None: the one that is built in.
+
+    Raises:
+        CeremonyError: no peer has it.
+    """
+    said = of.says.profile
+    if said == epochs.BASELINE:
+        return None
+    found = await fetch(peers, under, (said.sha256,))
+    if said.sha256 not in found:
+        raise CeremonyError(
+            f"the profile of epoch {of.seq}, {said.name} ({said.sha256}), is on no peer, so nobody "
+            "can say what the next one changes; put it back (epochgate policy publish FILE), or "
+            "let a running authority do it"
+        )
+    return found[said.sha256]
+
+
 async def fetch(
     peers: Sequence[PeerLike], under: Trust, digests: Sequence[str]
 ) -> dict[str, bytes]:

@@ -60,7 +60,6 @@ MEDIA_TYPE = "application/vnd.epochgate.policy.v1+json"
 MAX_BYTES = 1024 * 1024  # bytes; a blob
 
 
-
 @dataclass(slots=True)
 class Verdict:
     """What a policy with expressions says about a request.

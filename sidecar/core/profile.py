@@ -167,6 +167,33 @@ def parse(raw: bytes) -> Profile:
     return _compiled(body, raw)
 
 
+def looser(before: Profile, after: Profile) -> bool:
+    """Whether anything that one profile demands is demanded less by the one that follows it."""
+    anchors = {"both": {"clock", "nonce"}, "clock": {"clock"}, "nonce": {"nonce"}, None: set[str]()}
+    return (
+        any(
+            _wider(getattr(before, name), getattr(after, name))
+            for name in ("ttl_ms", "poll_ms", "drain_max_ms")
+        )
+        or any(
+            _wider(getattr(before, name) or None, getattr(after, name) or None)
+            for name in ("checkpoint_age_ms", "unacked_ms")
+        )
+        or any(
+            getattr(after, name) < getattr(before, name)
+            for name in (
+                "skew_ms", "peers", "read", "write", "strict", "pathless", "witnesses",
+                "parent_required",
+            )
+        )
+        or not anchors[before.freshness] <= anchors[after.freshness]
+    )  # fmt: skip
+
+
+def _wider(before: int | None, after: int | None) -> bool:
+    return before is not None and (after is None or after > before)
+
+
 def problems(body: Body) -> list[tuple[str, str]]:
     """Everything that is wrong with a bundle: (field, why), for the person who wrote it."""
     found = [] if body.type == TYPE else [("_type", f"is {body.type!r}, not {TYPE!r}")]

@@ -52,7 +52,9 @@ class Context:
             layout.blob_key("test", canonical.digest(blob)): blob for blob in (raw, rules, table)
         }
         self.objects[layout.epoch_key("test", self.epoch.sha256)] = sealed
-        setting = Setting("model", "here", tuple(self.peers), 2, LOOSE, POLL_MS, identity=WHO)
+        setting = Setting(
+            "model", "here", tuple(self.peers), 2, LOOSE, POLL_MS, identity=WHO, parent_key=True
+        )
         self.follower = Follower(self.trust, setting, None)
         self.gate: Snapshot = self.follower.snapshot
         self.pause_ms = 0

@@ -95,6 +95,33 @@ def test_bytes_that_are_no_profile_or_too_many_are_refused() -> None:
         profile.parse(b" " * (profile.MAX_BYTES + 1))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"lease": {"ttl_ms": 3001, "freshness": "clock", "skew_ms": 600}}),
+        ({}, {"lease": {"ttl_ms": 3000, "freshness": "clock", "skew_ms": 599}}),
+        ({}, {"lease": {"ttl_ms": 3000, "freshness": "nonce"}}),
+        ({"quorum": {"n": 5, "r": 3, "w": 3}}, {"quorum": {"n": 4, "r": 3, "w": 3}}),
+        ({"quorum": {"n": 5, "r": 4, "w": 3}}, {"quorum": {"n": 5, "r": 3, "w": 3}}),
+        ({}, {"in_flight": {"drain_ms": 1}}),
+        ({"parent": "required"}, {}),
+        ({"audit": AUDIT}, {"audit": {**AUDIT, "max_unacked_ms": 5001}}),
+        ({"audit": AUDIT}, {"audit": {**AUDIT, "witnesses": 1}}),
+        ({"audit": {"durability": "strict"}}, {}),
+        ({"audit": {"paths": "none"}}, {}),
+        ({"audit": {"max_checkpoint_age_ms": 1}}, {}),
+    ],
+)
+def test_what_is_demanded_less_is_looser_and_the_way_back_is_not(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    one, two = read(**before), read(**after)
+    assert profile.looser(one, two)
+    assert not profile.looser(one, one)
+    assert profile.looser(one, BASELINE)
+    assert not profile.looser(BASELINE, one)
+
+
 def test_every_problem_is_told_at_once() -> None:
     raw = builders.profile_bytes(name="baseline", quorum={"n": 1, "r": 2, "w": 2})
     body = canonical.load(raw, Body, profile.MAX_BYTES)

@@ -100,7 +100,6 @@ snapshots = st.builds(
         st.integers(1, 3),
     ),
     policy=st.sampled_from(POLICIES),
-    parent_required=st.booleans(),
     routes=st.sampled_from(ROUTES),
     profile=st.sampled_from(PROFILES),
     scoped=st.none() | scopeds,
