@@ -144,9 +144,10 @@ ADVICE: dict[str, Advice] = {
         "how a request is judged.",
     ),
     "EG205": Advice(
-        "The epoch demands something that this version cannot enforce or measure.",
-        "profile, enforcement, runtime and telemetry in `epochgate epoch show`; then the version. A "
-        "policy with `parent` needs a key here: parent.keyFile.",
+        "The epoch, or its profile or policy, demands what cannot be met here, or nobody has the "
+        "profile.",
+        "profile, runtime and telemetry in `epochgate epoch show`; whether peers, witnesses and "
+        "the key of parent decisions are as many as it asks for; then the version.",
     ),
     "EG206": Advice(
         "A newer epoch with immediate activation is known, and this sidecar does not hold it yet.",

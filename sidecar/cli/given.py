@@ -17,12 +17,13 @@ from typing import Any, get_args
 
 from sidecar.cli.resource import Reader
 from sidecar.config.document import Node, Scalar
-from sidecar.core import policy_body
+from sidecar.core import policy_body, scoped
 from sidecar.core.facts import NOWHERE, Workload
 from sidecar.core.head import Header, RequestHead
 from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
 from sidecar.core.lease import Freshness, Lease
 from sidecar.core.objects import beat, epoch
+from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import LogHead, Mark, TrustRef
 from sidecar.core.parent import FALSE, NO_CLAIM, Claim
 from sidecar.core.policy import MEDIA_TYPE, Policy
@@ -105,6 +106,7 @@ class Given:
             epoch=epoch.Epoch(_ZERO, self._epoch(policy, table)),
             policy=policy,
             routes=table,
+            scoped=scoped.compiled(NO_HALTS, None, policy, None),
         )
 
     def granted(self) -> Lease:
@@ -124,7 +126,7 @@ class Given:
             domain=self.domain, seq=self.epoch_seq, prev_sha256=None, trust=_TRUST,
             issued_at=self.wall - self.epoch_age_ms, not_before=0, not_after=self.wall + 1,
             activation=epoch.Activation(mode="immediate", supersedes=True),
-            profile=epoch.Profile(name="baseline", sha256=_ZERO),
+            profile=epoch.BASELINE,
             scope=epoch.Scope(services=(), regions=(), tenants=(), instances=()),
             policy=epoch.PolicyRef(
                 sha256=policy.sha256, size=max(1, len(policy.raw)), media_type=MEDIA_TYPE
