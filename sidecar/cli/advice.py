@@ -145,7 +145,8 @@ ADVICE: dict[str, Advice] = {
     ),
     "EG205": Advice(
         "The epoch demands something that this version cannot enforce or measure.",
-        "profile, enforcement, runtime and telemetry in `epochgate epoch show`; then the version.",
+        "profile, enforcement, runtime and telemetry in `epochgate epoch show`; then the version. "
+        "A policy with `parent` needs a key here: parent.keyFile.",
     ),
     "EG206": Advice(
         "A newer epoch with immediate activation is known, and this sidecar does not hold it yet.",
