@@ -146,8 +146,9 @@ ADVICE: dict[str, Advice] = {
     "EG205": Advice(
         "The epoch, or its profile or policy, demands what cannot be met here, or nobody has the "
         "profile.",
-        "profile, runtime and telemetry in `epochgate epoch show`; whether peers, witnesses and "
-        "the key of parent decisions are as many as it asks for; then the version.",
+        "profile, runtime and telemetry in `epochgate epoch show`; whether peers and witnesses are "
+        "as many as it asks for; a policy or profile with `parent` needs a key here: "
+        "parent.keyFile; then the version.",
     ),
     "EG206": Advice(
         "A newer epoch with immediate activation is known, and this sidecar does not hold it yet.",
