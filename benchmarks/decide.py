@@ -16,6 +16,7 @@ from sidecar import clock, signer
 from sidecar.audit.journal import Journal
 from sidecar.audit.recorder import Recorder
 from sidecar.authority import ceremony
+from sidecar.authority.plan import EpochPlan
 from sidecar.core import canonical, envelope, policy, routes
 from sidecar.core.gate import Denial, Exempt, Permit, decide
 from sidecar.core.head import RequestHead
@@ -177,7 +178,7 @@ def snapshot(count: int, *, asks: bool = False) -> Snapshot:
     under, epoch_keys, beat_key = _trust(now.wall)
     raw = request.policy_bytes(count, asks=asks)
     table = request.routes_bytes(PORT)
-    plan = ceremony.EpochPlan(policy=raw, routes=table, life_ms=HOUR_MS)
+    plan = EpochPlan(policy=raw, routes=table, life_ms=HOUR_MS)
     epoch, _ = ceremony.make_epoch(plan, under, None, epoch_keys, now.wall)
     vouched = _beat(under, epoch, beat_key, now.wall)
     lease = Lease(
@@ -194,7 +195,7 @@ def vouched() -> tuple[Trust, FileSigner, Epoch]:
     """A trust document, its beat key, and an epoch under it."""
     now = clock.now().wall
     under, epoch_keys, beat_key = _trust(now)
-    plan = ceremony.EpochPlan(
+    plan = EpochPlan(
         policy=request.policy_bytes(1), routes=request.routes_bytes(PORT), life_ms=HOUR_MS
     )
     epoch, _ = ceremony.make_epoch(plan, under, None, epoch_keys, now)

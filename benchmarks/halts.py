@@ -24,6 +24,7 @@ import uvloop
 from benchmarks import figures, machine, request, targets
 from sidecar import clock, signer
 from sidecar.authority import ceremony, rollout
+from sidecar.authority.plan import EpochPlan
 from sidecar.authority.publisher import PeerLike, Publisher
 from sidecar.cli.demo import processes
 from sidecar.config.sections import Address, AuthorityConfig, Beat, PeerAddress
@@ -119,7 +120,7 @@ class Authority:
 
     async def issue(self) -> None:
         """Put the one epoch on the peers."""
-        plan = ceremony.EpochPlan(request.policy_bytes(1), request.routes_bytes(9), 3_600_000)
+        plan = EpochPlan(request.policy_bytes(1), request.routes_bytes(9), 3_600_000)
         now = clock.now().wall
         made, raw = ceremony.make_epoch(plan, self.trust, None, self.keys[Role.EPOCH], now)
         lines = rollout.epoch_commands(self.trust, made, raw, (plan.policy, plan.routes))

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.core import canonical, envelope, policy, routes
+from sidecar.core import canonical, envelope, policy, profile, routes
 from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
 from sidecar.core.objects import beat, epoch, halt, report, trust
@@ -75,6 +75,24 @@ def routes_bytes(port: int = 9000, exempt: tuple[str, ...] = ("/health",), **cha
 
 
 ROUTES = routes_bytes()
+
+
+def profile_bytes(**changes: Any) -> bytes:
+    """A profile that is tighter than `Terms(4000, 500, 2000)` over three peers in every respect."""
+    return canonical.encode({
+        "_type": profile.TYPE,
+        "name": "strict",
+        "lease": {"ttl_ms": 3000, "freshness": "clock", "skew_ms": 600},
+        "timing": {"interval_ms": 400, "poll_ms": 200, "publish_ms": 100, "timeout_ms": 250},
+        "quorum": {"n": 3, "r": 2, "w": 2},
+        "in_flight": "cut",
+        **changes,
+    })  # fmt: skip
+
+
+def profile_ref(raw: bytes, name: str = "strict") -> epoch.ProfileRef:
+    """How an epoch names it."""
+    return epoch.ProfileRef(name=name, sha256=canonical.digest(raw))
 
 
 def trust_body(
@@ -145,7 +163,7 @@ def predicate(
         not_before=NOW - 60_000,
         not_after=NOW + DAY_MS,
         activation=epoch.Activation(mode="lease", supersedes=True),
-        profile=epoch.Profile(name="baseline", sha256=canonical.digest(b"baseline")),
+        profile=epoch.BASELINE,
         scope=epoch.Scope(services=(), regions=(), tenants=(), instances=()),
         policy=epoch.PolicyRef(
             sha256=canonical.digest(policy_blob),

@@ -1,4 +1,6 @@
-"""How far the log is behind with what an epoch demands of it, and the holds that follow.
+"""How far the log is behind with what is demanded of it, and the holds that follow.
+
+An epoch demands it, or the profile or the policy that it names: of these the tightest counts.
 
 Rules:
 
@@ -133,7 +135,7 @@ class Lag:
         reading: asyncio.Future[None] | None = None
         while True:
             if reading is None and self._behind():
-                now, witnesses = self._clock().wall, self._snapshot().witnesses
+                now, witnesses = self._clock().wall, self._snapshot().cosigners
                 reading = loop.run_in_executor(None, self._read, witnesses, now)
             if reading is not None:
                 done, _ = await asyncio.wait([reading], timeout=LOOK_S)
@@ -145,8 +147,7 @@ class Lag:
             self._news.clear()
 
     def _behind(self) -> bool:
-        epoch = self._snapshot().epoch
-        demanded = epoch is not None and epoch.says.audit.max_unacked_ms > 0
+        demanded = self._snapshot().lags.unacked_ms > 0
         return (demanded or self._watched) and self._acked < self._journal.seq
 
     def look(self, now: Now) -> None:
@@ -154,14 +155,11 @@ class Lag:
         records = self._journal.seq
         self._signed.look(records, now.boot)
         self._cosigned.look(records, now.boot)
-        head, epoch = self._head(), self._snapshot().epoch
+        head, limits = self._head(), self._snapshot().lags
         stale = self._signed.oldest(0 if head is None else head.size)
         unacked = self._cosigned.oldest(self._acked)
-        audit = None if epoch is None else epoch.says.audit
-        self._judge(
-            Reason.CHECKPOINT_STALE, stale, audit.max_checkpoint_age_ms if audit else 0, now
-        )
-        self._judge(Reason.CHECKPOINT_UNACKED, unacked, audit.max_unacked_ms if audit else 0, now)
+        self._judge(Reason.CHECKPOINT_STALE, stale, limits.unsigned_ms, now)
+        self._judge(Reason.CHECKPOINT_UNACKED, unacked, limits.unacked_ms, now)
 
     def _judge(self, reason: Reason, since: BootNs | None, limit_ms: int, now: Now) -> None:
         late = bool(limit_ms) and since is not None and now.boot - since > limit_ms * NS_PER_MS

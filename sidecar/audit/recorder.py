@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from sidecar.audit.journal import Journal
-from sidecar.core import canonical, recording
+from sidecar.core import bounds, canonical, recording
 from sidecar.core.canonical import Json
 from sidecar.core.gate import Denial, Permit
 from sidecar.core.head import RequestHead, one_value
@@ -291,7 +291,7 @@ class Recorder:
         self._snapshot = snapshot
         self._trust = snapshot.trust_version or None
         self._policy_sha = snapshot.policy.sha256 or None
-        self._recording = snapshot.policy.recording
+        self._recording = bounds.recording(snapshot.policy.recording, snapshot.profile)
         self._rollout = snapshot.policy.half or UNSET
         self._parents = snapshot.parent is not None
         self._beat: BeatRef | None = None

@@ -9,24 +9,25 @@ Rules:
 Source: protocol b.1, b.10, b.11.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from sidecar import signer
+from sidecar.authority.plan import EpochPlan
 from sidecar.core import admission, canonical, envelope, policy, routes, scoped
 from sidecar.core.envelope import PublicKey
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.log.merkle import EMPTY_ROOT
 from sidecar.core.objects import epoch, halt, trust
-from sidecar.core.objects.epoch import NO_DEMANDS, Epoch, Runtime
+from sidecar.core.objects.beat import Beat
+from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import Order
 from sidecar.core.objects.trust import LogHead, Role, Trust, TrustRef
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.removals import Listed, vanished
 from sidecar.signer import Signer
 
-PROFILE = "baseline"
 ScopeKind = Literal["global", "service", "route", "model", "tenant", "instance", "drill"]
 
 
@@ -105,49 +106,6 @@ def make_trust(plan: TrustPlan, keys: Mapping[Role, Sequence[Signer]], now: Wall
     return sealed
 
 
-@dataclass(frozen=True, slots=True)
-class EpochPlan:
-    """What the next epoch shall say.
-
-    Attributes:
-        policy: Canonical policy bundle.
-        routes: Canonical route table.
-        life_ms: From now until it ends.
-        activation: When the epoch before ends.
-        services: Services it is for; none: all.
-        regions: Regions it is for; none: all.
-        tenants: Tenants it is for; none: all. The route table has to say where the tenant stands.
-        enforcement: `observe`: what the policy does not permit is let through, and recorded.
-        runtime: Digests that sidecars have to find; none: anything may run.
-        instances: Ids of instance keys, a closed roster; none: it is open.
-        max_unacked_ms: How long reports may go unacknowledged; 0 demands nothing.
-        max_diverged: How many instances may hold another state; None demands nothing.
-        max_checkpoint_age_ms: How long a record of an audit log may go without a signed checkpoint
-            over it; 0 demands nothing.
-        max_audit_unacked_ms: The same, without one that enough witnesses have cosigned.
-        removes: What the epoch before listed and this one does not: service:NAME, route:NAME,
-            policy:NAME.
-        reason: Why, for people.
-    """
-
-    policy: bytes
-    routes: bytes
-    life_ms: int
-    activation: Literal["lease", "immediate"] = "lease"
-    services: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    tenants: tuple[str, ...] = ()
-    enforcement: Literal["enforce", "observe"] = "enforce"
-    runtime: Runtime = NO_DEMANDS
-    instances: tuple[str, ...] = ()
-    max_unacked_ms: int = 0
-    max_diverged: int | None = None
-    max_checkpoint_age_ms: int = 0
-    max_audit_unacked_ms: int = 0
-    removes: tuple[str, ...] = ()
-    reason: str = ""
-
-
 def make_epoch(
     plan: EpochPlan, under: Trust, prev: Epoch | None, keys: Sequence[Signer], now: WallMs
 ) -> tuple[Epoch, bytes]:
@@ -171,12 +129,42 @@ def make_epoch(
         body = epoch.statement(_predicate(plan, under, prev, now))
         raw = signer.sign(epoch.PAYLOAD_TYPE, body, *keys)
         made = open_epoch(raw, under, now)
-        admission.of_audit(made, under, Now(BootNs(0), now))
-        if plan.tenants and scoped.unenforceable(made, routes.parse(plan.routes)) is not None:
-            raise CeremonyError("an epoch for tenants needs a route table with attributes.tenant")
+        _check_demands(plan, made, under, now)
     except ProtocolError as error:
         raise CeremonyError(f"this epoch would not be accepted: {error}") from None
     return made, raw
+
+
+def _check_demands(plan: EpochPlan, made: Epoch, under: Trust, now: WallMs) -> None:
+    """Whether a deployment under this trust document can meet what profile and policy ask for."""
+    said, rules = plan.compiled_profile, policy.parse(plan.policy)
+    admission.of_audit(made, said, under, Now(BootNs(0), now))
+    admission.of_peers(said, rules, under, under.body.quorum.n)
+    if scoped.unenforceable(made, rules, routes.parse(plan.routes)) is not None:
+        raise CeremonyError(
+            "an epoch for tenants, or a policy for some of them or for some models, needs a route "
+            "table with attributes.tenant or attributes.model"
+        )
+
+
+def check_pace(plan: EpochPlan, beats: Iterable[Beat]) -> None:
+    """Whether the authorities beat as often as the profile was reckoned with.
+
+    Args:
+        plan: What the next epoch shall say.
+        beats: The live ones that peers hold; none before an authority runs.
+
+    Raises:
+        CeremonyError: by how much they do not.
+    """
+    said = plan.compiled_profile
+    slowest_ms = max((beat.says.interval_ms for beat in beats), default=0)
+    if said.interval_ms is not None and slowest_ms > said.interval_ms:
+        raise CeremonyError(
+            f"an authority beats every {slowest_ms} ms, profile {said.name} was reckoned with "
+            f"{said.interval_ms} ms: leases would lapse without a fault; set beat.interval of "
+            "every authority first"
+        )
 
 
 def removed(
@@ -360,7 +348,9 @@ def _predicate(plan: EpochPlan, under: Trust, prev: Epoch | None, now: WallMs) -
         not_before=max(0, now - under.body.limits.skew_max_ms),
         not_after=now + plan.life_ms,
         activation=epoch.Activation(mode=plan.activation, supersedes=True),
-        profile=epoch.Profile(name=PROFILE, sha256=canonical.digest(PROFILE.encode())),
+        profile=epoch.ProfileRef(
+            name=plan.compiled_profile.name, sha256=plan.compiled_profile.sha256
+        ),
         scope=epoch.Scope(
             services=plan.services,
             regions=plan.regions,

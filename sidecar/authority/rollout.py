@@ -18,15 +18,17 @@ from dataclasses import dataclass
 
 from sidecar.authority.ceremony import CeremonyError, open_epoch
 from sidecar.authority.publisher import PeerLike
-from sidecar.core import canonical, layout, routes
+from sidecar.core import canonical, envelope, layout, routes
 from sidecar.core.fault import PeerError
 from sidecar.core.instant import WallMs
 from sidecar.core.issued import DOCUMENTS_MAX
 from sidecar.core.issuing import WriteCommand
-from sidecar.core.objects import halt
+from sidecar.core.objects import beat, halt
+from sidecar.core.objects import epoch as epochs
+from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.halt import NO_HALTS, Halts, Order
-from sidecar.core.objects.trust import Trust
+from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.reason import ProtocolError
 from sidecar.core.routes import Routes
 
@@ -181,6 +183,25 @@ async def blobs(
     return found.get(policy), found.get(routes)
 
 
+async def profile(peers: Sequence[PeerLike], under: Trust, of: Epoch) -> bytes | None:
+    """The profile of an epoch; None: the one that is built in.
+
+    Raises:
+        CeremonyError: no peer has it.
+    """
+    said = of.says.profile
+    if said == epochs.BASELINE:
+        return None
+    found = await fetch(peers, under, (said.sha256,))
+    if said.sha256 not in found:
+        raise CeremonyError(
+            f"the profile of epoch {of.seq}, {said.name} ({said.sha256}), is on no peer, so nobody "
+            "can say what the next one changes; put it back (epochgate policy publish FILE), or "
+            "let a running authority do it"
+        )
+    return found[said.sha256]
+
+
 async def fetch(
     peers: Sequence[PeerLike], under: Trust, digests: Sequence[str]
 ) -> dict[str, bytes]:
@@ -194,6 +215,28 @@ async def fetch(
         for raw in found.get(key, ())
         if canonical.digest(raw) == sha256
     }
+
+
+async def beats(peers: Sequence[PeerLike], under: Trust, now: WallMs) -> list[Beat]:
+    """The live beats that peers hold, each verified; those of an authority that is gone are not."""
+    keys = tuple(layout.beat_key(under.domain, issuer) for issuer in under.keys[Role.BEAT])
+    answers, _ = await _read(peers, keys, ())
+    raws = {raw for found in answers.values() for values in found.values() for raw in values}
+    opened = (_beat(raw, under, now) for raw in sorted(raws))
+    slack_ms = under.body.limits.skew_max_ms
+    return [
+        one
+        for one in opened
+        if one is not None and now < one.says.issued_at + one.says.ttl_ms + slack_ms
+    ]
+
+
+def _beat(raw: bytes, under: Trust, now: WallMs) -> Beat | None:
+    try:
+        sealed = envelope.parse(raw, beat.MAX_BYTES)
+        return beat.parse(under.open_single(sealed, Role.BEAT, beat.PAYLOAD_TYPE, now))
+    except ProtocolError:
+        return None
 
 
 async def publish(peers: Sequence[PeerLike], commands: Sequence[WriteCommand]) -> dict[str, str]:
@@ -215,7 +258,7 @@ def epoch_commands(
 ) -> list[WriteCommand]:
     """What puts an epoch on a peer: what it names first, its name last."""
     said = made.says
-    assert {said.policy.sha256, said.routes.sha256} <= {canonical.digest(raw) for raw in blobs}
+    assert set(epochs.blobs(said)) <= {canonical.digest(raw) for raw in blobs}
     return [
         *blob_commands(under, blobs),
         ("SET", layout.epoch_key(under.domain, made.sha256), raw),

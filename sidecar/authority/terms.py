@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.authority.ceremony import EpochPlan
+from sidecar.authority.plan import EpochPlan
 from sidecar.config import units
-from sidecar.core import canonical, policy, routes
+from sidecar.core import canonical, policy, profile, routes
 from sidecar.core.objects.epoch import Predicate
+from sidecar.core.profile import BASELINE
 
 SHORT = 16  # digits of a digest: enough to tell bundles apart
 
@@ -39,17 +40,21 @@ class Change:
     looser: bool = False
 
 
-def again(says: Predicate, policy_raw: bytes, routes_raw: bytes) -> EpochPlan:
+def again(
+    says: Predicate, policy_raw: bytes, routes_raw: bytes, profile_raw: bytes | None = None
+) -> EpochPlan:
     """The plan that says what an epoch says, with a life as long as its own, counted from now.
 
     Args:
         says: What the epoch says.
         policy_raw: The policy bundle that it names.
         routes_raw: The route table that it names.
+        profile_raw: Its profile; None: the one that is built in.
     """
     return EpochPlan(
         policy=policy_raw,
         routes=routes_raw,
+        profile=profile_raw,
         life_ms=says.not_after - says.issued_at,
         activation=says.activation.mode,
         services=says.scope.services,
@@ -69,7 +74,7 @@ def changes(before: EpochPlan, after: EpochPlan) -> list[Change]:
     """Everything that differs, apart from the reason; what is taken away last.
 
     Raises:
-        ProtocolError: a policy or route table does not compile.
+        ProtocolError: a policy, route table or profile does not compile.
     """
     found = [
         Change(term.what, term.show(old), term.show(new), term.looser(old, new))
@@ -139,6 +144,17 @@ def _routes(raw: bytes) -> str:
     return f"{routes.parse(raw).name} {canonical.digest(raw)[:SHORT]}"
 
 
+def _profile(raw: bytes | None) -> str:
+    if raw is None:
+        return BASELINE.name
+    return f"{profile.parse(raw).name} {canonical.digest(raw)[:SHORT]}"
+
+
+def _demands_less(before: bytes | None, after: bytes | None) -> bool:
+    old, new = (BASELINE if raw is None else profile.parse(raw) for raw in (before, after))
+    return profile.looser(old, new)
+
+
 def _term(
     what: str,
     of: Callable[[EpochPlan], Any],
@@ -151,6 +167,7 @@ def _term(
 _TERMS = (
     _term("policy", lambda plan: plan.policy, _policy),
     _term("routes", lambda plan: plan.routes, _routes),
+    _term("profile", lambda plan: plan.profile, _profile, _demands_less),
     _term("enforcement", lambda plan: plan.enforcement, looser=lambda _, new: new == "observe"),
     _term("services", lambda plan: plan.services, _names("all"), _wider),
     _term("regions", lambda plan: plan.regions, _names("all"), _wider),

@@ -144,8 +144,11 @@ ADVICE: dict[str, Advice] = {
         "how a request is judged.",
     ),
     "EG205": Advice(
-        "The epoch demands something that this version cannot enforce or measure.",
-        "profile, enforcement, runtime and telemetry in `epochgate epoch show`; then the version.",
+        "The epoch, or its profile or policy, demands what cannot be met here, or nobody has the "
+        "profile.",
+        "profile, runtime and telemetry in `epochgate epoch show`; whether peers and witnesses are "
+        "as many as it asks for; a policy or profile with `parent` needs a key here: "
+        "parent.keyFile; then the version.",
     ),
     "EG206": Advice(
         "A newer epoch with immediate activation is known, and this sidecar does not hold it yet.",

@@ -1,4 +1,4 @@
-"""`FILE|sha256:DIGEST`: a policy or route table from a file, or from the peers by its digest.
+"""`FILE|sha256:DIGEST`: a policy, route table or profile, from a file or from the peers.
 
 A file is built here. What comes from a peer is believed for nothing but its digest, and has to be
 of the kind that was asked for.
@@ -15,8 +15,9 @@ from sidecar.authority import rollout
 from sidecar.authority.ceremony import CeremonyError
 from sidecar.authority.publisher import PeerLike
 from sidecar.cli import source
-from sidecar.core import policy, routes
+from sidecar.core import policy, profile, routes
 from sidecar.core.objects.trust import Trust
+from sidecar.core.profile import BASELINE
 from sidecar.core.reason import ProtocolError
 
 PREFIX = "sha256:"
@@ -42,13 +43,17 @@ class Kind:
 
 POLICY = Kind("policy", source.load_policy, policy.parse)
 ROUTES = Kind("routes", source.load_routes, routes.parse)
+PROFILE = Kind("profile", source.load_profile, profile.parse)
 
-Named = Path | str  # a file, or a digest in hex
+Named = Path | str  # a file, a digest in hex, or the name of the profile that is built in
 Wanted = bytes | str | None  # canonical bytes, a digest in hex, or nothing said
 
 
 class _Artefact(click.ParamType[Named]):
     name = "artefact"
+
+    def __init__(self, word: str = "") -> None:
+        self._word = word  # means neither a file nor a digest
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -56,6 +61,8 @@ class _Artefact(click.ParamType[Named]):
         if isinstance(value, Path):
             return value
         said = str(value)
+        if said == self._word:
+            return said
         if not said.startswith(PREFIX):
             return Path(said)
         digest = said.removeprefix(PREFIX)
@@ -65,6 +72,7 @@ class _Artefact(click.ParamType[Named]):
 
 
 ARTEFACT = _Artefact()
+PROFILE_ARTEFACT = _Artefact(BASELINE.name)
 
 
 def built(kind: Kind, named: Named | None) -> Wanted:

@@ -171,7 +171,7 @@ def decided(compiled: Policy, table: Routes, start: Given) -> Decision:
     """What a sidecar with this policy and these routes would decide."""
     if start.here != compiled.here:
         compiled = _compiled_there(compiled.raw, start.here)
-    return decide(start.snapshot(compiled, table), start.head, start.now)
+    return decide(start.snapshot(compiled, table), start.head_under(compiled), start.now)
 
 
 @lru_cache(maxsize=64)

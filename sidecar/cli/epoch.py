@@ -11,13 +11,16 @@ from click.core import ParameterSource
 
 from sidecar import clock
 from sidecar.authority import ceremony, rollout
-from sidecar.authority.ceremony import CeremonyError, EpochPlan
+from sidecar.authority.ceremony import CeremonyError
+from sidecar.authority.plan import EpochPlan
 from sidecar.authority.rollout import Found
 from sidecar.cli import text
 from sidecar.cli.artefact import (
     ARTEFACT,
     METAVAR,
     POLICY,
+    PROFILE,
+    PROFILE_ARTEFACT,
     ROUTES,
     Kind,
     Named,
@@ -40,6 +43,7 @@ from sidecar.cli.peers import (
 from sidecar.cli.rollback import rollback
 from sidecar.cli.text import CliError
 from sidecar.core.objects.epoch import Epoch
+from sidecar.core.profile import BASELINE
 from sidecar.core.reason import ProtocolError
 from sidecar.sync.peer import Peer
 
@@ -86,6 +90,9 @@ def epoch() -> None:
               help="YAML, built bytes, or what the peers hold.")  # fmt: skip
 @click.option("--routes", type=ARTEFACT, metavar=METAVAR, show_default="those of the newest epoch",
               help="Likewise.")  # fmt: skip
+@click.option("--profile", type=PROFILE_ARTEFACT, metavar=f"{METAVAR}|baseline",
+              show_default="that of the newest epoch",
+              help="What is demanded of every sidecar; baseline: nothing.")  # fmt: skip
 @click.option("--keep", is_flag=True,
               help="What no option says stays as in the newest epoch, instead of the defaults: "
                    "its scope, its demands, activation and enforcement, how long it "
@@ -120,21 +127,22 @@ def issue(
     desk: Desk,
     policy: Named | None,
     routes: Named | None,
+    profile: Named | None,
     keep: bool,
     **said: Any,  # noqa: ANN401, the other fields of EpochPlan, by their names
 ) -> None:
     """Sign the next epoch and put it on the peers.
 
     The newest epoch is looked up and verified first; the new one takes the next number and names
-    it as its predecessor. Of policy and routes one is enough: the other stays. What else differs is
-    shown, and what is looser than before is warned of. What that one lists and the new one does not
-    has to be named by --remove. It is in force once the authority vouches for it: --watch shows how
-    the fleet takes it.
+    it as its predecessor. Of policy, routes and profile one is enough: the others stay. What else
+    differs is shown, and what is looser than before is warned of. What that one lists and the new
+    one does not has to be named by --remove. It is in force once the authority vouches for it:
+    --watch shows how the fleet takes it.
     """
     given = _given()
-    if policy is None and routes is None and not keep:
-        raise click.UsageError("nothing to issue: give --policy, --routes or both, or --keep")
-    wanted = built(POLICY, policy), built(ROUTES, routes)
+    if policy is None and routes is None and profile is None and not keep:
+        raise click.UsageError("nothing to issue: give --policy, --routes or --profile, or --keep")
+    wanted = built(POLICY, policy), built(ROUTES, routes), built(PROFILE, profile)
     runtime = demanded(said)
 
     async def planned(before: Before) -> EpochPlan:
@@ -142,11 +150,12 @@ def issue(
         old = before.refs
         rules = await _artefact(before, POLICY, wanted[0], old[0])
         table = await _artefact(before, ROUTES, wanted[1], old[1])
+        asked = await _profile(before, wanted[2])
         if base is None:
-            return EpochPlan(rules, table, runtime=runtime, **said)
+            return EpochPlan(rules, table, profile=asked, runtime=runtime, **said)
         chosen = {name: value for name, value in said.items() if name in given}
         chosen["runtime"] = kept(runtime, given, base.runtime)
-        return replace(base, policy=rules, routes=table, **chosen)
+        return replace(base, policy=rules, routes=table, profile=asked, **chosen)
 
     carry_out(desk, planned, "" if keep else "; --keep keeps what no option says")
 
@@ -164,6 +173,13 @@ async def _artefact(before: Before, kind: Kind, said: Wanted, kept: str | None) 
             f"there is none before whose {kind.name} could be kept; give --{kind.name} {METAVAR}"
         )
     return await fetched(before.peers, before.under, kind, sha256)
+
+
+async def _profile(before: Before, said: Wanted) -> bytes | None:
+    """Likewise; None: the one that is built in."""
+    if said is None:
+        return before.profile
+    return None if said == BASELINE.name else await _artefact(before, PROFILE, said, None)
 
 
 def _given() -> frozenset[str]:
@@ -295,6 +311,7 @@ def _show(one: Epoch, output: str) -> None:
         ("services", ", ".join(said.scope.services) or "all"),
         ("regions", ", ".join(said.scope.regions) or "all"),
         ("tenants", ", ".join(said.scope.tenants) or "all"),
+        ("profile", f"{said.profile.name} {said.profile.sha256}"),
         ("enforcement", said.enforcement),
         ("instances", len(said.scope.instances) or "open"),
         ("max unacked", _ms(said.telemetry.max_unacked_ms)),

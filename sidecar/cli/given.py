@@ -17,26 +17,29 @@ from typing import Any, get_args
 
 from sidecar.cli.resource import Reader
 from sidecar.config.document import Node, Scalar
-from sidecar.core import policy_body
+from sidecar.core import policy_body, scoped
 from sidecar.core.facts import NOWHERE, Workload
 from sidecar.core.head import Header, RequestHead
 from sidecar.core.instant import NS_PER_MS, BootNs, Now, WallMs
 from sidecar.core.lease import Freshness, Lease
 from sidecar.core.objects import beat, epoch
+from sidecar.core.objects.halt import NO_HALTS
 from sidecar.core.objects.trust import LogHead, Mark, TrustRef
-from sidecar.core.parent import NO_CLAIM, Claim
+from sidecar.core.parent import FALSE, NO_CLAIM, Claim
 from sidecar.core.policy import MEDIA_TYPE, Policy
 from sidecar.core.quorum import PeerId
 from sidecar.core.routes import Routes
 from sidecar.core.snapshot import Snapshot
 
 LEASES = ("live", "none")
+VERDICTS = ("permit", "deny", "false")  # of a parent decision; false: no gate has made it
 PEERS_MAX = 100
 
 _METHOD_RULE = "a method in upper case"
 _BOOT = BootNs(NS_PER_MS * policy_body.DURATION_MAX_MS)  # so long has the machine been up
 _NEW_YEAR = WallMs(int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000)
 _ZERO = "0" * 64
+_SOME_DECISION = f"{'0' * 16}-1"
 _ATTRIBUTES = ("model", "tenant", "agent")
 
 
@@ -46,8 +49,9 @@ class Given:
 
     Attributes:
         query: What follows `?`, where `path` does not say it itself.
-        parent: Id of the decision that it descends from, as a gate would have found it: a permit,
-            and made just now; empty: none is claimed.
+        parent: What is known of the decision that it descends from.
+        body_model: What its body names, should a policy have it read: empty: nothing that is
+            certain. None: it has no body.
         headers: Names in lower case.
         attributes: Lines that say model, tenant and agent: (which of these, line).
         wall: The time of day.
@@ -59,7 +63,8 @@ class Given:
     path: str = "/"
     query: str = ""
     host: str = ""
-    parent: str = ""
+    parent: Claim = NO_CLAIM
+    body_model: str | None = None
     headers: tuple[Header, ...] = ()
     attributes: tuple[tuple[str, Header], ...] = ()
     wall: WallMs = _NEW_YEAR
@@ -75,13 +80,19 @@ class Given:
 
     @property
     def head(self) -> RequestHead:
-        """The request as the data plane would hand it on."""
+        """The request as the data plane would hand it on, its body unread."""
         target = self.path.encode() + (b"?" + self.query.encode() if self.query else b"")
         host = ((b"host", self.host.encode()),) if self.host else ()
         lines = (*host, *self.headers, *(line for _, line in self.attributes))
-        claim = Claim("permit", self.parent) if self.parent else NO_CLAIM
         path = target.partition(b"?")[0]
-        return RequestHead(self.method.encode(), target, path, lines, parent=claim)
+        return RequestHead(self.method.encode(), target, path, lines, parent=self.parent)
+
+    def head_under(self, policy: Policy) -> RequestHead:
+        """The same, with what this policy has the data plane read of the body."""
+        head = self.head
+        if policy.model_max_bytes and self.body_model is not None:
+            head.model = self.body_model.encode()
+        return head
 
     @property
     def now(self) -> Now:
@@ -95,6 +106,7 @@ class Given:
             epoch=epoch.Epoch(_ZERO, self._epoch(policy, table)),
             policy=policy,
             routes=table,
+            scoped=scoped.compiled(NO_HALTS, None, policy, None),
         )
 
     def granted(self) -> Lease:
@@ -114,7 +126,7 @@ class Given:
             domain=self.domain, seq=self.epoch_seq, prev_sha256=None, trust=_TRUST,
             issued_at=self.wall - self.epoch_age_ms, not_before=0, not_after=self.wall + 1,
             activation=epoch.Activation(mode="immediate", supersedes=True),
-            profile=epoch.Profile(name="baseline", sha256=_ZERO),
+            profile=epoch.BASELINE,
             scope=epoch.Scope(services=(), regions=(), tenants=(), instances=()),
             policy=epoch.PolicyRef(
                 sha256=policy.sha256, size=max(1, len(policy.raw)), media_type=MEDIA_TYPE
@@ -151,7 +163,7 @@ def read(
 def _request(
     reader: Reader, node: Node | None, path: str, found: Given, table: Routes | None
 ) -> Given:
-    keys = ("method", "path", "query", "host", "parent", "headers", *_ATTRIBUTES)
+    keys = ("method", "path", "query", "host", "headers", *_ATTRIBUTES, "body", "parent")
     fields = reader.mapping(node, path, (), keys)
     said: dict[str, Any] = {}
     if "method" in fields:
@@ -160,7 +172,7 @@ def _request(
     if "path" in fields:
         said["path"] = reader.text(fields["path"], f"{path}.path") or ""
         said["query"] = ""  # of the path before
-    for key in ("query", "host", "parent"):
+    for key in ("query", "host"):
         if key in fields:
             said[key] = reader.text(fields[key], f"{path}.{key}") or ""
     if said.get("query") and "?" in said.get("path", found.path):
@@ -168,11 +180,24 @@ def _request(
     if "headers" in fields:
         items = reader.items(fields["headers"], f"{path}.headers")
         said["headers"] = tuple(_header(reader, item, at) for item, at in items)
+    return _who(reader, fields, path, replace(found, **said), table)
+
+
+def _who(
+    reader: Reader, fields: dict[str, Node], path: str, found: Given, table: Routes | None
+) -> Given:
     lines = dict(found.attributes)
     for key in _ATTRIBUTES:
         if key in fields:
             lines[key] = _attribute(reader, fields[key], f"{path}.{key}", key, table)
-    return replace(found, **said, attributes=tuple(lines.items()))
+    found = replace(found, attributes=tuple(lines.items()))
+    if "body" in fields:
+        body = reader.mapping(fields["body"], f"{path}.body", ("model",))
+        found = replace(found, body_model=reader.text(body.get("model"), f"{path}.body.model"))
+    if "parent" in fields:
+        said = _parent(reader, fields["parent"], f"{path}.parent", found.parent)
+        found = replace(found, parent=said)
+    return found
 
 
 def _header(reader: Reader, node: Node, path: str) -> Header:
@@ -193,8 +218,25 @@ def _attribute(reader: Reader, node: Node, path: str, key: str, table: Routes | 
     name = declared[key]
     if name is None:
         said = f"the route table says of no header that it names the {key}: spec.attributes.{key}"
+        said += "; a model that the body names is body.model" if key == "model" else ""
         reader.wrong(node.origin, path, said)
     return name or b"", value
+
+
+def _parent(reader: Reader, node: Node, path: str, found: Claim) -> Claim:
+    if isinstance(node, Scalar):  # its id: a permit, and made just now; or none at all
+        text = reader.text(node, path)
+        return Claim("permit", text) if text else NO_CLAIM
+    fields = reader.mapping(node, path, (), ("id", "verdict", "age"))
+    word = reader.choice(fields.get("verdict"), f"{path}.verdict", VERDICTS, "permit")
+    if word == "false":
+        return FALSE
+    said: dict[str, Any] = {"kind": word, "decision_id": found.decision_id or _SOME_DECISION}
+    if "id" in fields:
+        said["decision_id"] = reader.text(fields["id"], f"{path}.id") or ""
+    if "age" in fields:
+        said["age_ms"] = _span(reader, fields["age"], f"{path}.age")
+    return Claim(**said)
 
 
 def _around(reader: Reader, node: Node | None, path: str, found: Given) -> Given:

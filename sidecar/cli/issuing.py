@@ -16,7 +16,8 @@ import click
 
 from sidecar import clock
 from sidecar.authority import ceremony, rollout, terms
-from sidecar.authority.ceremony import CeremonyError, EpochPlan
+from sidecar.authority.ceremony import CeremonyError
+from sidecar.authority.plan import EpochPlan
 from sidecar.authority.terms import Change
 from sidecar.cli import converge, text
 from sidecar.cli.document import moment
@@ -69,6 +70,7 @@ class Before:
         under: The trust document in force.
         newest: The newest epoch, or None.
         blobs: Policy and route table of it; None where no peer has them.
+        profile: Likewise its profile; None: the one that is built in, or there is no epoch.
         now: Wall clock.
     """
 
@@ -76,6 +78,7 @@ class Before:
     under: Trust
     newest: Epoch | None
     blobs: tuple[bytes | None, bytes | None]
+    profile: bytes | None
     now: WallMs
 
     @property
@@ -104,13 +107,14 @@ class Before:
                 "what the next one changes; put them back (epochgate policy publish FILE), or let "
                 "a running authority do it"
             )
-        return terms.again(self.newest.says, policy, routes)
+        return terms.again(self.newest.says, policy, routes, self.profile)
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
     made: Epoch
     raw: bytes
+    need: int  # peers that have to take it
     results: dict[str, str]
     differ: Sequence[Change]
 
@@ -166,13 +170,15 @@ def carry_out(desk: Desk, planned: Planned, hint: str = "") -> None:
     async def job(peers: Sequence[Peer]) -> _Done | None:
         before = await _before(desk, peers)
         plan = await planned(before)
+        ceremony.check_pace(plan, await rollout.beats(peers, before.under, before.now))
         differ = _compared(before, plan)
         _show_changes(desk, before, differ, hint)
         if desk.dry_run:
             return None
         made, raw = ceremony.make_epoch(plan, before.under, before.newest, signers, before.now)
-        lines = rollout.epoch_commands(before.under, made, raw, (plan.policy, plan.routes))
-        return _Done(made, raw, await rollout.publish(peers, lines), differ)
+        lines = rollout.epoch_commands(before.under, made, raw, plan.blobs)
+        need = max(before.under.body.quorum.w, plan.compiled_profile.write)
+        return _Done(made, raw, need, await rollout.publish(peers, lines), differ)
 
     try:
         done = desk.to.run(job)
@@ -197,9 +203,10 @@ async def _before(desk: Desk, peers: Sequence[Peer]) -> Before:
                 f"{found.notes[0]} under trust version {under.version}; a number would be used "
                 "twice: the next trust document has to name it as its floor"
             )
-        return Before(peers, under, None, (None, None), now)
+        return Before(peers, under, None, (None, None), None, now)
     blobs = await rollout.blobs(peers, under, found.newest)
-    return Before(peers, under, found.newest, blobs, now)
+    profile = await rollout.profile(peers, under, found.newest)
+    return Before(peers, under, found.newest, blobs, profile, now)
 
 
 def _compared(before: Before, plan: EpochPlan) -> list[Change]:
@@ -230,7 +237,7 @@ def _show_changes(desk: Desk, before: Before, differ: Sequence[Change], hint: st
 
 def _show_made(desk: Desk, done: _Done) -> None:
     made = done.made
-    need = desk.to.trust.body.quorum.w
+    need = done.need
     said: dict[str, object] = {
         "epoch": made.seq, "sha256": made.sha256, "not_after": moment(made.says.not_after),
     }  # fmt: skip

@@ -6,6 +6,7 @@ Nothing here touches a key, and nothing but `publish` a peer. The bytes that `bu
 Source: conventions 5, 11-A, 11-J.
 """
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,14 +14,9 @@ import click
 
 from sidecar.cli import cases, text
 from sidecar.cli.cases import Result, Suite
-from sidecar.cli.fmt import fmt, schema
 from sidecar.cli.resource import ResourceError
 from sidecar.cli.source import load, load_policy, load_routes
 from sidecar.cli.workbench import coverage
-from sidecar.cli.workbench.bench import bench
-from sidecar.cli.workbench.diff import diff
-from sidecar.cli.workbench.explain import explain
-from sidecar.cli.workbench.replay import replay
 from sidecar.config.problem import Problem
 from sidecar.core import canonical
 
@@ -33,27 +29,34 @@ _output = click.option("-o", "output", type=click.Choice(["table", "json"]), def
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
+# Name -> where it lives. What speaks to peers or reads logs costs more to import than all the rest.
+_ELSEWHERE = {
+    "bench": "sidecar.cli.workbench.bench",
+    "diff": "sidecar.cli.workbench.diff",
+    "explain": "sidecar.cli.workbench.explain",
+    "fmt": "sidecar.cli.fmt",
+    "publish": "sidecar.cli.publish",
+    "replay": "sidecar.cli.workbench.replay",
+    "schema": "sidecar.cli.fmt",
+}
+
+
 class _Group(click.Group):
-    """Imports `publish` when it is called: what speaks to peers costs more than all the rest."""
+    """Imports what lives elsewhere when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "publish"])
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != "publish":
+        if cmd_name not in _ELSEWHERE:
             return super().get_command(ctx, cmd_name)
-        from sidecar.cli.publish import publish  # noqa: PLC0415
-
-        return publish
+        found: click.Command = getattr(importlib.import_module(_ELSEWHERE[cmd_name]), cmd_name)
+        return found
 
 
 @click.group(cls=_Group)
 def policy() -> None:
     """Check, test and publish policies and route tables."""
-
-
-for _command in (bench, diff, explain, fmt, replay, schema):
-    policy.add_command(_command)
 
 
 @policy.command(epilog="Example: epochgate policy check policies/openai.yaml")

@@ -25,7 +25,7 @@ Example:
   epochgate policy publish policy.yaml --config authority.yaml
   epochgate policy publish policy.yaml routes.yaml --trust trust.json --peer redis://p1:6379/0
 """
-OPTIONS = {source.POLICY: "--policy", source.ROUTES: "--routes"}
+OPTIONS = {source.POLICY: "--policy", source.ROUTES: "--routes", source.PROFILE: "--profile"}
 
 
 @click.command(epilog=EXAMPLE)

@@ -9,7 +9,8 @@ import dataclasses
 import click
 
 from sidecar.authority import ceremony, rollout, terms
-from sidecar.authority.ceremony import CeremonyError, EpochPlan
+from sidecar.authority.ceremony import CeremonyError
+from sidecar.authority.plan import EpochPlan
 from sidecar.authority.rollout import HISTORY_MAX
 from sidecar.cli.issuing import Before, Desk, carry_out, desk_options
 from sidecar.cli.peers import DURATION
@@ -42,8 +43,9 @@ def rollback(*, desk: Desk, number: int | None, life_ms: int | None, reason: str
     async def planned(before: Before) -> EpochPlan:
         target = await _target(before, number)
         blobs = await rollout.blobs(before.peers, before.under, target)
+        profile = await rollout.profile(before.peers, before.under, target)
         plan = dataclasses.replace(
-            _again(target, blobs), reason=reason or f"rollback to epoch {target.seq}"
+            _again(target, blobs, profile), reason=reason or f"rollback to epoch {target.seq}"
         )
         if life_ms is not None:
             plan = dataclasses.replace(plan, life_ms=life_ms)
@@ -78,7 +80,9 @@ async def _target(before: Before, number: int | None) -> Epoch:
     )
 
 
-def _again(target: Epoch, blobs: tuple[bytes | None, bytes | None]) -> EpochPlan:
+def _again(
+    target: Epoch, blobs: tuple[bytes | None, bytes | None], profile: bytes | None
+) -> EpochPlan:
     policy, routes = blobs
     if policy is None or routes is None:
         refs = (("policy", policy, target.says.policy), ("routes", routes, target.says.routes))
@@ -87,11 +91,11 @@ def _again(target: Epoch, blobs: tuple[bytes | None, bytes | None]) -> EpochPlan
             f"no peer holds what epoch {target.seq} names: {gone}; put it back from the file that "
             "it was made of (epochgate policy publish FILE), then run this again"
         )
-    return terms.again(target.says, policy, routes)
+    return terms.again(target.says, policy, routes, profile)
 
 
 def _terms(says: Predicate) -> object:
-    # With nothing in the place of the two blobs: their digests say the same. A longer life is not
+    # With nothing in the place of the blobs: their digests say the same. A longer life is not
     # something else.
     plan = dataclasses.replace(terms.again(says, b"", b""), life_ms=0)
-    return plan, says.policy.sha256, says.routes.sha256
+    return plan, says.policy.sha256, says.routes.sha256, says.profile.sha256

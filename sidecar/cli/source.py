@@ -1,4 +1,4 @@
-"""Policies and route tables as people write them, turned into the bytes that an epoch names.
+"""Policies, route tables and profiles as people write them, turned into what an epoch names.
 
 Rules:
 
@@ -10,26 +10,30 @@ Rules:
 Source: core/policy, core/routes; conventions 11-J.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sidecar.cli import resource
 from sidecar.cli.kinds import policy as policy_file
+from sidecar.cli.kinds import profile as profile_file
 from sidecar.cli.kinds import routes as routes_file
 from sidecar.cli.resource import ResourceError
 from sidecar.config.document import Node, Table
 from sidecar.config.problem import Problem
-from sidecar.core import canonical, policy, routes
+from sidecar.core import canonical, policy, profile, routes
 from sidecar.core.policy_body import Body
 from sidecar.core.reason import ProtocolError
 
 POLICY = policy_file.KIND
 ROUTES = routes_file.KIND
-KINDS = (POLICY, ROUTES)
+PROFILE = profile_file.KIND
+KINDS = (POLICY, ROUTES, PROFILE)
 
 # How canonical bytes begin: `_type` sorts before every other key that we have.
 _BUILT = {
     POLICY: f'{{"_type":"{policy.TYPE}",'.encode(),
     ROUTES: f'{{"_type":"{routes.TYPE}",'.encode(),
+    PROFILE: f'{{"_type":"{profile.TYPE}",'.encode(),
 }
 
 
@@ -51,6 +55,16 @@ def load_routes(path: Path) -> bytes:
         OSError: The file cannot be read.
     """
     return load(path, ROUTES)[1]
+
+
+def load_profile(path: Path) -> bytes:
+    """The canonical bytes of a profile, from YAML or from bytes built before.
+
+    Raises:
+        ResourceError: with everything that is wrong with the file.
+        OSError: The file cannot be read.
+    """
+    return load(path, PROFILE)[1]
 
 
 def load(path: Path, wanted: str | None = None) -> tuple[str, bytes]:
@@ -82,6 +96,8 @@ def _load(path: Path, wanted: str | None, *, outer: bool) -> tuple[str, bytes]:
 
     if kind == ROUTES:
         made = canonical.dump(routes_file.body(reader, root))
+    elif kind == PROFILE:
+        made = canonical.dump(profile_file.body(reader, root))
     else:
         made = canonical.dump(policy_file.body(reader, root, otherwise if outer else None))
     return kind, _read_back(path, kind, made)
@@ -98,10 +114,14 @@ def _expect(path: Path, kind: str, wanted: str | None, root: Node | None = None)
 
 def _read_back(path: Path, kind: str, raw: bytes) -> bytes:
     try:
-        if kind == POLICY:
-            policy.parse(raw)
-        else:
-            routes.parse(raw)
+        _PARSE[kind](raw)
     except ProtocolError as error:
         raise ResourceError([Problem("", error.detail, str(path))]) from None
     return raw
+
+
+_PARSE: Mapping[str, Callable[[bytes], object]] = {
+    POLICY: policy.parse,
+    ROUTES: routes.parse,
+    PROFILE: profile.parse,
+}

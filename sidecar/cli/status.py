@@ -108,7 +108,7 @@ def _sidecar(value: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "instance", value["instance"]
     yield from _epoch(value.get("epoch") or {}, value.get("policy") or {})
     yield "trust", f"version {value['trust_version']}" if value.get("trust_version") else None
-    for name in ("policy", "routes"):
+    for name in ("policy", "routes", "profile"):
         bundle = value.get(name) or {}
         digest = f" ({bundle['sha256']})" if bundle.get("sha256") else ""
         yield name, f"{bundle['name']}{digest}" if bundle else None

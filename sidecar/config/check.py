@@ -3,17 +3,8 @@
 `within_file` runs with every reading. `against_trust` needs the trust document and runs before
 anything is started. Both return all they find.
 
-The lint of the timing says whether a healthy authority can keep a lease alive although
-`MISSES` beats in a row are lost: what a fresh beat is worth must exceed what may pass until the
-next one is read,
-
-    ttl * (1 - drift) - skew  >  (MISSES + 1) * interval + 2 * publish + poll + timeout.
-
-With nonce freshness nothing is taken off for skew, but the nonce has to go there and back:
-
-    ttl * (1 - drift)  >  poll + (MISSES + 1) * interval + 2 * publish + poll + 2 * timeout.
-
-A value that this process is not told counts as 0, so what is reported is certainly too tight.
+The timing is linted by `core/timing`: a value that this process is not told counts as 0, so what is
+reported is certainly too tight.
 
 Source: protocol b.6; codebases 8.5.
 """
@@ -30,12 +21,13 @@ from sidecar.config.sections import (
     SidecarConfig,
     UnixAddress,
 )
+from sidecar.core import timing
+from sidecar.core.lease import PPM, Freshness, Terms
 from sidecar.core.objects.trust import Quorum, Trust
+from sidecar.core.timing import Pace
 
-MISSES = 3
 BUDGET_SEGMENTS = 4  # two are always there, and a warning needs room to be early
 RETENTION_MIN_MS = 3_600_000
-PPM = 1_000_000
 IMAGE_DIGEST_MAX = 512  # as core.canonical.Text
 _LOCAL = "the local value may only tighten the signed one"
 
@@ -80,22 +72,18 @@ def _sync(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = []
     ttl, skew, drift = (values.get(f"sync.{key}") for key in ("ttl", "skew", "drift"))
     poll, timeout = values.get("sync.poll"), values.get("sync.timeout")
-    freshness = values.get("sync.freshness") or "clock"
+    freshness: Freshness = values.get("sync.freshness") or "clock"
     if ttl and skew is not None and skew >= ttl:
         found.append(("sync.skew", f"must be less than sync.ttl, {ttl} ms"))
     elif None not in (ttl, skew, drift, poll, timeout):
-        found += [
-            ("sync.ttl", why)
-            for why in _by_anchor(
-                freshness, (ttl or 0, skew or 0, drift or 0), 0, (poll or 0, timeout or 0)
-            )
-        ]
+        terms = Terms(ttl or 0, skew or 0, drift or 0, freshness)
+        found += _tight("sync.ttl", terms, Pace(poll_ms=poll or 0, timeout_ms=timeout or 0))
     if ttl and timeout and 4 * timeout > ttl:
         found.append(("sync.timeout", f"must be at most a quarter of sync.ttl, {ttl // 4} ms"))
     beat, interval = values.get("beat.ttl"), values.get("beat.interval")
     if beat and interval:
-        rest = 2 * (values.get("beat.publish") or 0)
-        found += [("beat.ttl", why) for why in _timing(beat, 0, 0, interval, rest)]
+        pace = Pace(interval, values.get("beat.publish") or 0)
+        found += _tight("beat.ttl", Terms(beat, 0, 0), pace)
     return found
 
 
@@ -200,38 +188,6 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _by_anchor(
-    freshness: str, terms: tuple[int, int, int], interval_ms: int, pace: tuple[int, int]
-) -> list[str]:
-    """What is too tight, for each anchor that a lease needs.
-
-    Args:
-        freshness: clock, nonce or both.
-        terms: ttl and skew in milliseconds, drift in ppm.
-        interval_ms: Between beats; 0: unknown.
-        pace: poll and timeout, milliseconds.
-    """
-    (ttl_ms, skew_ms, drift_ppm), (poll_ms, timeout_ms) = terms, pace
-    found = []
-    if freshness != "nonce":
-        found += _timing(ttl_ms, skew_ms, drift_ppm, interval_ms, poll_ms + timeout_ms)
-    if freshness != "clock":
-        found += _timing(ttl_ms, 0, drift_ppm, interval_ms, 2 * poll_ms + 2 * timeout_ms)
-    return found[:1]
-
-
-def _timing(ttl_ms: int, skew_ms: int, drift_ppm: int, interval_ms: int, rest_ms: int) -> list[str]:
-    worth = ttl_ms * (PPM - drift_ppm) // PPM - skew_ms
-    needed = (MISSES + 1) * interval_ms + rest_ms
-    if worth > needed:
-        return []
-    return [
-        f"is too short: ttl {ttl_ms} ms, less drift {drift_ppm} ppm and skew {skew_ms} ms, leaves "
-        f"{worth} ms of a beat, but {needed} ms may pass until the next is read "
-        f"({MISSES + 1} x interval {interval_ms} ms + {rest_ms} ms for publish, poll and timeout)"
-    ]
-
-
 def against_trust(
     config: SidecarConfig | AuthorityConfig, trust: Trust, interval_ms: int | None
 ) -> list[Problem]:
@@ -263,9 +219,9 @@ def _sidecar(config: SidecarConfig, trust: Trust, interval_ms: int) -> list[tupl
         found.append(("sync.skew", f"is below the signed {limits.skew_max_ms} ms; {_LOCAL}"))
     if sync.drift_ppm < limits.drift_ppm:
         found.append(("sync.drift", f"is below the signed {limits.drift_ppm} ppm; {_LOCAL}"))
-    terms, pace = (sync.ttl_ms, sync.skew_ms, sync.drift_ppm), (sync.poll_ms, sync.timeout_ms)
-    tight = _by_anchor(sync.freshness, terms, interval_ms, pace)
-    return found + [("sync.ttl", why) for why in tight]
+    terms = Terms(sync.ttl_ms, sync.skew_ms, sync.drift_ppm, sync.freshness)
+    pace = Pace(interval_ms, 0, sync.poll_ms, sync.timeout_ms)
+    return found + _tight("sync.ttl", terms, pace)
 
 
 def _authority(config: AuthorityConfig, trust: Trust, interval_ms: int) -> list[tuple[str, str]]:
@@ -280,9 +236,13 @@ def _authority(config: AuthorityConfig, trust: Trust, interval_ms: int) -> list[
         most = f"must be at most half of beat.interval, {interval_ms // 2} ms"
         found.append(("beat.publish", f"{most}, or one silent peer delays every beat"))
     # A beat counts from before the look at the peers that it rests on, and is written after it.
-    rest_ms = 2 * beat.publish_ms
-    tight = _timing(beat.ttl_ms, limits.skew_max_ms, limits.drift_ppm, interval_ms, rest_ms)
-    return found + [("beat.ttl", why) for why in tight]
+    terms = Terms(beat.ttl_ms, limits.skew_max_ms, limits.drift_ppm)
+    return found + _tight("beat.ttl", terms, Pace(interval_ms, beat.publish_ms))
+
+
+def _tight(path: str, terms: Terms, pace: Pace) -> list[tuple[str, str]]:
+    wrong = timing.problem(terms, pace)
+    return [] if wrong is None else [(path, wrong)]
 
 
 def hostile_peers(read: int, quorum: Quorum) -> int:

@@ -223,7 +223,7 @@ class Accepted:
 
     def imposed(self, on: Snapshot, *passing: Hold) -> Snapshot:
         """A snapshot under every order and latch known, and the passing holds."""
-        compiled = scoped.compiled(self.halts, on.epoch, on.scoped)
+        compiled = scoped.compiled(self.halts, on.epoch, on.policy, on.scoped)
         return replace(on, halts=self.halts, scoped=compiled, holds=self.holds(*passing))
 
     def demanded(

@@ -14,12 +14,17 @@ Source: protocol b.3 step 6, b.8 (validations 3, 5 and 8).
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
+from sidecar.core import bounds
 from sidecar.core.instant import NS_PER_MS, Now
 from sidecar.core.objects import epoch
 from sidecar.core.objects.beat import Fleet
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.objects.trust import Role, Trust
 from sidecar.core.parent import Demand
+from sidecar.core.policy import Policy
+from sidecar.core.profile import Profile
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Reporter
 from sidecar.core.setting import Setting
@@ -54,17 +59,49 @@ def of_scope(found: Epoch, setting: Setting, now: Now) -> None:
         raise ProtocolError(Reason.SERVICE_NOT_AUTHORIZED, "the roster does not list this instance")
 
 
-def of_audit(found: Epoch, trust: Trust, now: Now) -> None:
-    """Whether there can be as many witnesses as the epoch asks for.
+def of_policy(policy: Policy, setting: Setting) -> None:
+    """Whether the policy wants to be used here.
+
+    Raises:
+        ProtocolError: REGION_NOT_AUTHORIZED.
+    """
+    regions = policy.budgets.regions if policy.budgets is not None else UNSET
+    if isinstance(regions, tuple) and setting.region not in regions:
+        detail = f"the policy is for {', '.join(regions)}"
+        raise ProtocolError(Reason.REGION_NOT_AUTHORIZED, detail)
+
+
+def of_peers(profile: Profile, policy: Policy, trust: Trust, known: int) -> None:
+    """Whether there are as many peers as the profile and the policy ask for.
+
+    Args:
+        profile: Of the epoch.
+        policy: Likewise.
+        trust: The document in force; says how many there are.
+        known: How many are configured here.
+
+    Raises:
+        ProtocolError: PROFILE_UNSUPPORTED.
+    """
+    have = min(known, trust.body.quorum.n)
+    need = max(profile.peers, profile.write, bounds.quorum(0, profile, policy))
+    if have < need:
+        detail = f"profile and policy ask for {need} peers, there are {have}"
+        raise ProtocolError(Reason.PROFILE_UNSUPPORTED, detail)
+
+
+def of_audit(found: Epoch, profile: Profile, trust: Trust, now: Now) -> None:
+    """Whether there can be as many witnesses as the epoch or its profile asks for.
 
     How far the log lags behind is judged where it is written: `audit/lag.py`.
 
     Raises:
         ProtocolError: PROFILE_UNSUPPORTED.
     """
-    if not found.says.audit.max_unacked_ms:
+    if not found.says.audit.max_unacked_ms and not profile.unacked_ms:
         return
-    have, need = len(trust.usable(Role.WITNESS, now.wall)), trust.role(Role.WITNESS).threshold
+    have = len(trust.usable(Role.WITNESS, now.wall))
+    need = max(trust.role(Role.WITNESS).threshold, profile.witnesses)
     if have < need:
         detail = f"asks for {need} witnesses of the audit log, the trust document has {have}"
         raise ProtocolError(Reason.PROFILE_UNSUPPORTED, detail)

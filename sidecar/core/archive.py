@@ -1,4 +1,4 @@
-"""Fetched objects: epochs, policies and route tables, by the digest that named them.
+"""Fetched objects: epochs, policies, route tables and profiles, by the digest that named them.
 
 Rules:
 
@@ -17,15 +17,16 @@ Source: protocol b.3 steps 6 and 7, b.11.
 
 from dataclasses import dataclass
 
-from sidecar.core import canonical, envelope, layout, policy, routes
+from sidecar.core import canonical, envelope, layout, policy, profile, routes
 from sidecar.core.envelope import Envelope, Payload
 from sidecar.core.facts import NOWHERE, Workload
 from sidecar.core.instant import WallMs
 from sidecar.core.marks import ObjectMark
 from sidecar.core.objects import epoch
-from sidecar.core.objects.epoch import Epoch, PolicyRef, Predicate, RoutesRef
+from sidecar.core.objects.epoch import Epoch, PolicyRef, Predicate, ProfileRef, RoutesRef
 from sidecar.core.objects.trust import Mark, Role, Trust, TrustRef
 from sidecar.core.policy import Policy
+from sidecar.core.profile import BASELINE, Profile
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.routes import Routes
 
@@ -62,6 +63,7 @@ class Archive:
         self._epochs: dict[str, Epoch] = {}
         self._policies: dict[str, Policy] = {}
         self._routes: dict[str, Routes] = {}
+        self._profiles: dict[str, Profile] = {}
 
     def renew(self, trust: Trust) -> None:
         """Another trust document is in force: every epoch is judged anew, nothing fetched again."""
@@ -141,17 +143,34 @@ class Archive:
         known = self._routes[said.sha256] = routes.parse(raw)
         return known
 
+    def profile(self, said: ProfileRef) -> Profile | Missing:
+        """The profile of an epoch."""
+        if said == epoch.BASELINE:
+            return BASELINE
+        known = self._profiles.get(said.sha256)
+        if known is None:
+            raw = self._raw.get(said.sha256)
+            if raw is None:
+                unknown = Reason.PROFILE_UNSUPPORTED
+                return self._missing_blob(said.sha256, unknown, unknown)
+            known = self._profiles[said.sha256] = profile.parse(raw)
+        if known.name != said.name:
+            detail = f"epoch calls {said.name!r} what calls itself {known.name!r}"
+            raise ProtocolError(Reason.PROFILE_UNSUPPORTED, detail)
+        return known
+
     def route_bytes(self, sha256: str) -> bytes:
         """The route table as fetched, to be stored with the marks."""
         return self._raw[sha256]
 
     def keep(self, current: Epoch) -> None:
         """Forget everything but the epoch in force and what it names."""
-        wanted = {current.sha256, current.says.policy.sha256, current.says.routes.sha256}
+        wanted = {current.sha256, *epoch.blobs(current.says)}
         self._raw = {key: raw for key, raw in self._raw.items() if key in wanted}
         self._epochs = {current.sha256: current}
         self._policies = {key: item for key, item in self._policies.items() if key in wanted}
         self._routes = {key: item for key, item in self._routes.items() if key in wanted}
+        self._profiles = {key: item for key, item in self._profiles.items() if key in wanted}
 
     def _open(self, named: Mark, marked: ObjectMark | None, now: WallMs) -> Epoch:
         sealed = envelope.parse(self._raw[named.sha256], epoch.MAX_BYTES)

@@ -108,7 +108,7 @@ class Follower:
         """
         if isinstance(event, ev.Ticked):
             return self._compare_clocks(now)
-        self._now = now = self._accepted.corrected(now, self._granting.terms)
+        self._now = now = self._accepted.corrected(now, self._granting.tight)
         match event:
             case ev.RoundDue() | ev.Hinted():
                 return self._begin(event, now)
@@ -309,12 +309,12 @@ class Follower:
         if self._accepted.dirty:
             commands += self._store(None)
         commands.append(ev.RoundEnded(this.number, this.results, outcome, spent_ms, faults))
-        pause_ms = int(self._setting.poll_ms * (1 + JITTER * (2 * this.jitter - 1)))
+        pause_ms = int(self._granting.poll_ms * (1 + JITTER * (2 * this.jitter - 1)))
         commands.append(ev.WakeAfter(0 if self._again else max(1, pause_ms - spent_ms)))
         return commands
 
     def _compare_clocks(self, now: Now) -> list[ev.Command]:
-        wrong = self._granting.watch.look(now, self._granting.terms)
+        wrong = self._granting.watch.look(now, self._granting.tight)
         if wrong is None:
             return []
         self._round.deny(wrong)
@@ -386,7 +386,7 @@ class Follower:
         if superseded or self._accepted.successor is not None:
             return []
         self._snapshot = granted.on(self._snapshot)
-        self._granting.archive.keep(granted.epoch)
+        self._granting.lean(granted)
         evidence: steps.Evidence = {"epoch": granted.epoch.sha256, **self._ground}
         return [*self._publish(), *self._course.approved(granted.trail, now, evidence)]
 

@@ -22,6 +22,7 @@ Source: protocol b.4; hardening E-G1, E-G2, E-G6.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sidecar.core import bounds
 from sidecar.core.facts import Facts
 from sidecar.core.head import RequestHead, disputed
 from sidecar.core.instant import NS_PER_MS, BootNs, Now
@@ -250,7 +251,7 @@ def drained_at(snapshot: Snapshot, permit: Permit, reason: Reason, now: Now) -> 
 
     Args:
         snapshot: The gate's current snapshot.
-        permit: What the exchange started with; its rule says how long.
+        permit: What the exchange started with; its rule says how long, a profile how long at most.
         reason: What `recheck` answered.
         now: Both clocks, read for this call.
 
@@ -259,16 +260,19 @@ def drained_at(snapshot: Snapshot, permit: Permit, reason: Reason, now: Now) -> 
         which was frozen does not begin to drain when it wakes up.
     """
     rule, old = permit.rule, permit.snapshot
-    if rule is None or not rule.drain_ms or reason is not Reason.LEASE_EXPIRED:
+    if rule is None or reason is not Reason.LEASE_EXPIRED:
         return None
     if permit.observed is not None:
         return None
     if not _same_rules(snapshot, old):
         return None
+    drain_ms = bounds.drain_ms(rule.drain_ms, old.profile, snapshot.profile)
+    if not drain_ms:
+        return None
     lease = snapshot.lease or old.lease
     assert lease is not None
     overdue_ns = max(now.boot - lease.deadline, (now.wall - lease.wall_deadline) * NS_PER_MS, 0)
-    until = BootNs(now.boot - overdue_ns + rule.drain_ms * NS_PER_MS)
+    until = BootNs(now.boot - overdue_ns + drain_ms * NS_PER_MS)
     return until if now.boot < until else None
 
 

@@ -61,9 +61,10 @@ _WITHOUT = msgspec.json.Decoder(
 
 def legible(headers: tuple[Header, ...]) -> bool:
     """Whether the body under these headers is JSON in UTF-8, as far as they say."""
-    if any(name.replace(b"_", b"-") == b"content-encoding" for name, _ in headers):
+    lines = [line for line in headers if line[0].startswith(b"content")]  # most are not
+    if any(line[0].replace(b"_", b"-") == b"content-encoding" for line in lines):
         return False
-    kind = one_value(headers, b"content-type")
+    kind = one_value(tuple(lines), b"content-type")
     return kind is not None and JSON_TYPE.fullmatch(kind) is not None
 
 

@@ -37,6 +37,7 @@ from sidecar.core.policy_body import (
     DRAIN_MAX_MS,
     TYPE,
     Body,
+    BudgetsBody,
     DrainBody,
     FieldValue,
     HeaderEquals,
@@ -57,9 +58,6 @@ __all__ = [
 
 MEDIA_TYPE = "application/vnd.epochgate.policy.v1+json"
 MAX_BYTES = 1024 * 1024  # bytes; a blob
-
-# What a bundle may say and this build does not keep yet: refused, never ignored.
-_UNKEPT = ("budgets",)
 
 
 @dataclass(slots=True)
@@ -91,6 +89,7 @@ class Policy:
         name: For people; of the half of a rollout that is in force.
         sha256: Digest of the bundle, hex; empty for `DENY_ALL`, which nobody signed.
         raw: The bundle; empty likewise.
+        budgets: Bounds that it puts around itself, or None.
         plain: Whether its rules are all that it asks about a request.
         parent: What it asks of the decision that a request descends from; None: nothing.
         recording: What it says about records.
@@ -102,8 +101,8 @@ class Policy:
     """
 
     __slots__ = (
-        "_annotations", "_paths", "asks", "half", "here", "model_max_bytes", "name", "observes",
-        "parent", "plain", "raw", "recording", "rules", "sha256",
+        "_annotations", "_paths", "asks", "budgets", "half", "here", "model_max_bytes", "name",
+        "observes", "parent", "plain", "raw", "recording", "rules", "sha256",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +116,7 @@ class Policy:
             body = body.rollout.otherwise
         self.name = body.name
         self.parent = _demand(body.parent)
+        self.budgets = body.budgets if isinstance(body.budgets, BudgetsBody) else None
         self.recording = recording.compiled(body.audit)
         self.model_max_bytes = body.model.max_bytes if isinstance(body.model, ModelBody) else 0
         self.observes = body.mode == "observe"
@@ -210,9 +210,6 @@ def check(body: Body) -> list[str]:
 
 def _check(body: Body) -> list[str]:
     problems = [] if body.type == TYPE else [f"_type is {body.type!r}, not {TYPE!r}"]
-    problems += [
-        f"{key}: is not kept by this build" for key in _UNKEPT if getattr(body, key) is not UNSET
-    ]
     names: set[str] = set()
     for index, rule in enumerate(body.rules):
         where = f"rules[{index}] ({rule.name})"

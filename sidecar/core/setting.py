@@ -46,7 +46,7 @@ class Setting:
         key_id = "" if self.identity is None else self.identity.key_id
         return Workload(self.service, self.region, self.instance, key_id)
 
-    @property
-    def report_ms(self) -> int:
-        """From one report to the next: each round that nobody hurried along makes one."""
-        return int(self.poll_ms * (1 - JITTER))
+
+def report_ms(poll_ms: int) -> int:
+    """From one report to the next: each round that nobody hurried along makes one."""
+    return int(poll_ms * (1 - JITTER))

@@ -8,8 +8,8 @@ Rules:
   "closed", only until when.
 * A reader that gets no whole frame, or one that it cannot decode, keeps what it has, and that runs
   out.
-* Policy and routes are compiled again only when their digest changed: as long as the object is the
-  same one, running exchanges need not be judged anew.
+* Policy, routes and profile are compiled again only when their digest changed: as long as an object
+  is the same one, running exchanges need not be judged anew.
 * What expressions know of the place, and which half of a rollout is taken, follow from names and a
   key id that are shared, too: each process reckons alike.
 * Orders are left out: what they forbid is in the holds, and in the compiled set of what some
@@ -23,10 +23,11 @@ Source: hardening E-G9.
 import hashlib
 import struct
 from dataclasses import replace
+from itertools import accumulate
 
 import msgspec
 
-from sidecar.core import canonical, policy, routes
+from sidecar.core import canonical, policy, profile, routes
 from sidecar.core.canonical import Strict
 from sidecar.core.envelope import PublicKey
 from sidecar.core.facts import Workload
@@ -37,6 +38,7 @@ from sidecar.core.objects import beat, epoch
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Epoch
 from sidecar.core.policy import DENY_ALL, Policy
+from sidecar.core.profile import BASELINE, Profile
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import BY_CODE, ProtocolError, Reason
 from sidecar.core.routes import NO_ROUTES, Routes
@@ -46,7 +48,7 @@ from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 HOLDS_MAX = 256  # the hardest ones; the first decides, the others are for people
 SCOPED_MAX_BYTES = 256 * 1024  # of the compiled set, as JSON; a larger one is shared as a hold
 # Blobs, and what stands beside them: epoch, beat, holds and names, written as JSON.
-MAX_BYTES = policy.MAX_BYTES + routes.MAX_BYTES + 1024 * 1024
+MAX_BYTES = policy.MAX_BYTES + routes.MAX_BYTES + profile.MAX_BYTES + 1024 * 1024
 
 _FRAME = struct.Struct("<QQ32s")  # generation, length of the body, digest
 _NUMBERS = struct.Struct("<QQ")
@@ -91,7 +93,8 @@ class _Scoped(Strict, frozen=True):
     routes: frozenset[str]
     models: frozenset[bytes]
     tenants: frozenset[bytes]
-    served: frozenset[bytes]
+    served: frozenset[bytes] | None
+    offered: frozenset[bytes] | None
 
 
 class _Shared(Strict, frozen=True):
@@ -104,14 +107,14 @@ class _Shared(Strict, frozen=True):
     policy: _Blob
     here: _Workload
     routes: _Blob
-    parent_required: bool
+    profile: _Blob
     scoped: _Scoped | None
     holds: tuple[_Hold, ...]
     faults: tuple[str, ...]
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """A snapshot as one line of JSON, and after it the bytes of policy and route table."""
+    """A snapshot as one line of JSON, and after it the bytes of policy, route table and profile."""
     snapshot = _within_bounds(snapshot)
     lease, said, here = snapshot.lease, snapshot.epoch, snapshot.policy.here
     line = msgspec.json.encode(
@@ -130,7 +133,7 @@ def encode(snapshot: Snapshot) -> bytes:
                 key_id=here.key_id,
             ),
             routes=_Blob(sha256=snapshot.routes.sha256, size=len(snapshot.routes.raw)),
-            parent_required=snapshot.parent_required,
+            profile=_Blob(sha256=snapshot.profile.sha256, size=len(snapshot.profile.raw)),
             scoped=None if snapshot.scoped is None else _from_scoped(snapshot.scoped),
             holds=tuple(
                 _Hold(reason=hold.reason.code, kind=hold.kind, evidence=hold.evidence)
@@ -139,7 +142,8 @@ def encode(snapshot: Snapshot) -> bytes:
             faults=tuple(fault.code for fault in snapshot.faults),
         )
     )
-    return b"%b\n%b%b" % (line, snapshot.policy.raw, snapshot.routes.raw)
+    blobs = (snapshot.policy.raw, snapshot.routes.raw, snapshot.profile.raw)
+    return b"%b\n%b%b%b" % (line, *blobs)
 
 
 def decode(raw: bytes, before: Snapshot) -> Snapshot:
@@ -150,12 +154,13 @@ def decode(raw: bytes, before: Snapshot) -> Snapshot:
         before: The one decoded before, or `CLOSED`: what did not change is taken from it.
 
     Raises:
-        ProtocolError: STATE_CORRUPT, or what is wrong with policy or routes.
+        ProtocolError: STATE_CORRUPT, or what is wrong with policy, routes or profile.
     """
     line, _, blobs = raw.partition(b"\n")
     try:
         said = msgspec.json.decode(line, type=_Shared)
-        if said.policy.size + said.routes.size != len(blobs):
+        ends = tuple(accumulate(blob.size for blob in (said.policy, said.routes, said.profile)))
+        if ends[-1] != len(blobs):
             raise ProtocolError(Reason.STATE_CORRUPT, "shared snapshot: blobs of another size")
         return Snapshot(
             lease=None if said.lease is None else _to_lease(said.lease),
@@ -163,9 +168,9 @@ def decode(raw: bytes, before: Snapshot) -> Snapshot:
             epoch=None if said.epoch is None else Epoch(said.epoch.sha256, said.epoch.says),
             trust_version=said.trust_version,
             witnesses=_to_witnesses(said),
-            policy=_policy(said, blobs[: said.policy.size], before.policy),
-            routes=_routes(said.routes, blobs[said.policy.size :], before.routes),
-            parent_required=said.parent_required,
+            policy=_policy(said, blobs[: ends[0]], before.policy),
+            routes=_routes(said.routes, blobs[ends[0] : ends[1]], before.routes),
+            profile=_profile(said.profile, blobs[ends[1] :], before.profile),
             scoped=None if said.scoped is None else _to_scoped(said.scoped, before.scoped),
             holds=tuple(
                 Hold(BY_CODE[hold.reason], HoldKind(hold.kind), hold.evidence)
@@ -245,12 +250,13 @@ def _within_bounds(snapshot: Snapshot) -> Snapshot:
 
 def _from_scoped(scoped: Scoped) -> _Scoped:
     return _Scoped(
-        routes=scoped.routes, models=scoped.models, tenants=scoped.tenants, served=scoped.served
-    )
+        routes=scoped.routes, models=scoped.models, tenants=scoped.tenants, served=scoped.served,
+        offered=scoped.offered,
+    )  # fmt: skip
 
 
 def _to_scoped(said: _Scoped, before: Scoped | None) -> Scoped:
-    found = Scoped(said.routes, said.models, said.tenants, said.served)
+    found = Scoped(said.routes, said.models, said.tenants, said.served, said.offered)
     return before if before is not None and found == before else found
 
 
@@ -271,6 +277,15 @@ def _routes(said: _Blob, raw: bytes, before: Routes) -> Routes:
         return before
     _check(said, raw)
     return routes.parse(raw)
+
+
+def _profile(said: _Blob, raw: bytes, before: Profile) -> Profile:
+    if said.sha256 == BASELINE.sha256:
+        return BASELINE
+    if said.sha256 == before.sha256:
+        return before
+    _check(said, raw)
+    return profile.parse(raw)
 
 
 def _check(said: _Blob, raw: bytes) -> None:

@@ -20,6 +20,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
+from sidecar.core import bounds
+from sidecar.core.bounds import Lags
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import Now
 from sidecar.core.lease import Lease
@@ -29,6 +31,7 @@ from sidecar.core.objects.halt import NO_HALTS, Halts
 from sidecar.core.objects.trust import Trust
 from sidecar.core.parent import Demand, together
 from sidecar.core.policy import DENY_ALL, Policy
+from sidecar.core.profile import BASELINE, Profile
 from sidecar.core.reason import Reason
 from sidecar.core.routes import NO_ROUTES, Routes
 from sidecar.core.scoped import Scoped
@@ -80,7 +83,7 @@ class Snapshot:
         trust_version: Version of the trust document in force.
         witnesses: Who may cosign heads of the audit log under it, and how many have to.
         policy: Compiled rules of the epoch.
-        parent_required: Whether the profile of the epoch wants a parent decision for each request.
+        profile: What the epoch demands beyond them.
         routes: Compiled route table of the epoch.
         halts: Every order known.
         scoped: What some requests are denied for, by orders and epoch; None: nothing.
@@ -95,7 +98,7 @@ class Snapshot:
     trust_version: int = 0
     witnesses: Witnesses = NO_WITNESSES
     policy: Policy = DENY_ALL
-    parent_required: bool = False
+    profile: Profile = BASELINE
     routes: Routes = NO_ROUTES
     halts: Halts = NO_HALTS
     scoped: Scoped | None = None
@@ -111,6 +114,11 @@ class Snapshot:
         return self.absent if self.lease is None else None
 
     @property
+    def parent_required(self) -> bool:
+        """Whether the profile wants a parent decision for each request."""
+        return self.profile.parent_required
+
+    @property
     def parent(self) -> Demand | None:
         """What is asked of the decisions that requests descend from; None: nothing."""
         return together(self.policy.parent, by_profile=self.parent_required)
@@ -118,6 +126,16 @@ class Snapshot:
     def parent_of(self, head: RequestHead) -> str:
         """Id of the decision that a request descends from; empty: none, or nobody asks for it."""
         return "" if self.parent is None else head.parent.decision_id
+
+    @property
+    def cosigners(self) -> Witnesses:
+        """The witnesses, of whom the profile may want more than the trust document."""
+        return bounds.witnesses(self.witnesses, self.profile)
+
+    @property
+    def lags(self) -> Lags:
+        """How far the audit log may be behind."""
+        return bounds.lags(self.epoch, self.profile, self.policy)
 
     def under(self, trust: Trust) -> "Snapshot":
         """This snapshot under a trust document."""

@@ -9,8 +9,8 @@ Rules:
 * An epoch with a lower number than the current one is older, whoever signed it: its digest is what
   its bytes hash to. So a peer that slept through a rotation is put right although nobody can check
   those signatures any more.
-* What is not valid yet, or lacks its policy or routes, waits. Vouching for it would contain a fleet
-  that has no other fault.
+* What is not valid yet, or lacks its policy, routes or profile, waits. Vouching for it would
+  contain a fleet that has no other fault.
 
 Source: protocol b.1, b.3 steps 6 and 7.
 """
@@ -161,5 +161,6 @@ class Succession:
         return Mark(seq=said.predicate.seq, sha256=sha256)
 
     def _blobs(self, of: Epoch) -> list[Missing]:
-        found = (self._archive.policy(of.says.policy), self._archive.routes(of.says.routes))
+        says, held = of.says, self._archive
+        found = (held.policy(says.policy), held.routes(says.routes), held.profile(says.profile))
         return [item for item in found if isinstance(item, Missing)]

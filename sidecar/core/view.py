@@ -20,6 +20,7 @@ from sidecar.core.envelope import KeyId, PublicKey
 from sidecar.core.instant import WallMs
 from sidecar.core.issued import Issued, open_own
 from sidecar.core.issuing import WriteCommand
+from sidecar.core.objects import epoch as epochs
 from sidecar.core.objects import halt
 from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.halt import Order
@@ -150,10 +151,7 @@ def _epoch_lines(domain: str, issued: Issued, archive: Archive) -> list[WriteCom
     if current is None or mark is None:
         return []
     try:
-        blobs = {
-            sha256: archive.envelope(sha256)
-            for sha256 in (current.says.policy.sha256, current.says.routes.sha256)
-        }
+        blobs = {sha256: archive.envelope(sha256) for sha256 in epochs.blobs(current.says)}
     except KeyError:
         return []  # a head without its blobs would look whole and never be put right
     return [

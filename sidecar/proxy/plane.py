@@ -238,7 +238,7 @@ class Plane:
 
     def release(self, permit: Permit, upstream: Upstream) -> None:
         """Let an answer come, under a strict policy once the permit is on the disk."""
-        if permit.snapshot.policy.recording.strict:
+        if permit.snapshot.policy.recording.strict or permit.snapshot.profile.strict:
             upstream.withhold()
             self.recorder.when_durable(upstream.let_go)
 

@@ -128,7 +128,7 @@ def open_remembering(
     session = open_session()
     witnessing = Witnessing(
         logs, public, [WitnessClient(one.url, session) for one in config.audit.witnesses],
-        trusted=lambda: gate.snapshot.witnesses, place=gate.place, log=log, clock=clock.now,
+        trusted=lambda: gate.snapshot.cosigners, place=gate.place, log=log, clock=clock.now,
         period_s=min(1.0, config.audit.checkpoint_period_ms / 4000),
     )  # fmt: skip
     return Remembering(heads, witnessing, session)

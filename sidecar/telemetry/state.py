@@ -55,6 +55,7 @@ def describe(snapshot: Snapshot, now: Now) -> dict[str, object]:
             "mode": "observe" if snapshot.policy.observes else "enforce",
             "rollout": snapshot.policy.half,
         },
+        "profile": {"name": snapshot.profile.name, "sha256": snapshot.profile.sha256[:SHORT]},
         "routes": {"name": snapshot.routes.name, "sha256": snapshot.routes.sha256[:SHORT]},
         "holds": [
             {

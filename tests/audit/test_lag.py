@@ -21,6 +21,7 @@ from sidecar.core.log.cosignature import Cosignature, Witnesses, WitnessKey
 from sidecar.core.log.merkle import Tree, leaf_hash
 from sidecar.core.objects.epoch import Audit
 from sidecar.core.objects.trust import Role
+from sidecar.core.profile import BASELINE
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Snapshot
 from sidecar.signer import FileSigner
@@ -205,6 +206,22 @@ def test_who_demands_nothing_waits_for_nothing(rigs: dict[str, Rig], folder: Pat
     rig = rig_of(rigs, folder, 0, 0)
     rig.write()
     assert rig.look(10**9) == []
+
+
+def test_a_profile_demands_as_an_epoch_does_and_may_want_more_witnesses(
+    rigs: dict[str, Rig], folder: Path
+) -> None:
+    rig = rig_of(rigs, folder, 0, 0)
+    said = replace(BASELINE, checkpoint_age_ms=2000, unacked_ms=1000, witnesses=2)
+    rig.gate.publish(replace(rig.gate.snapshot, profile=said))
+    rig.write()
+    assert rig.look(1500, read=False) == [Reason.CHECKPOINT_UNACKED]
+    assert rig.look(2500, read=False) == [Reason.CHECKPOINT_STALE, Reason.CHECKPOINT_UNACKED]
+    rig.cosign(WITNESS)
+    cosigners = rig.gate.snapshot.cosigners
+    assert (BY.threshold, cosigners.threshold) == (1, 2)
+    rig.lag._read(cosigners, rig.now().wall)
+    assert rig.look(2600, read=False) == [Reason.CHECKPOINT_UNACKED]
 
 
 def test_a_demand_that_ends_lets_go(rigs: dict[str, Rig], folder: Path) -> None:

@@ -28,6 +28,7 @@ from sidecar.core.log.merkle import leaf_hash
 from sidecar.core.log.record import Decision, Outcome, StateChange
 from sidecar.core.parent import FALSE, NO_CLAIM, UNCHECKED, Claim
 from sidecar.core.policy import Rule, Verdict
+from sidecar.core.profile import BASELINE
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, HoldKind, State
 from tests import builders, clauses
@@ -143,6 +144,15 @@ def test_a_policy_can_keep_paths_out_of_the_log(journal: Journal, recorder: Reco
     recorder.decision(permit, head, None, NOW)
     assert written(journal).path == ""
     recorder.decision(replace(DENIAL, snapshot=permit.snapshot), head, None, NOW)
+    assert written(journal).path == ""
+
+
+def test_a_profile_keeps_paths_out_of_the_log_whatever_the_policy_says(
+    journal: Journal, recorder: Recorder
+) -> None:
+    permit, head = asking(paths="full")
+    pathless = replace(permit.snapshot, profile=replace(BASELINE, pathless=True))
+    recorder.decision(replace(permit, snapshot=pathless), head, None, NOW)
     assert written(journal).path == ""
 
 

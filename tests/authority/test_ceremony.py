@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from sidecar.authority import ceremony
-from sidecar.authority.ceremony import CeremonyError, EpochPlan, Said, TrustPlan
+from sidecar.authority.ceremony import CeremonyError, Said, TrustPlan
+from sidecar.authority.plan import EpochPlan
 from sidecar.core import envelope
 from sidecar.core.objects import epoch, trust
 from sidecar.core.objects.trust import Limits, Mark, Quorum, Role, Trust

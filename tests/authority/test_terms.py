@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from sidecar.authority import ceremony, terms
-from sidecar.authority.ceremony import EpochPlan
+from sidecar.authority.plan import EpochPlan
 from sidecar.authority.terms import Change
 from sidecar.core import canonical, routes
 from sidecar.core.objects.epoch import Runtime
 from sidecar.core.objects.trust import Role
 from tests import builders
 
+STRICT = builders.profile_bytes()
 ONE, TWO = "1" * 64, "2" * 64
 TENANTS = builders.routes_bytes(attributes={"tenant": "x-tenant"})
 OTHER = builders.POLICY.replace(b'"name":"chat","rules"', b'"name":"other","rules"')
@@ -23,6 +24,7 @@ DEMANDS = Runtime(image_digests=("i",), code_sha256=(), config_sha256=(), model_
 OTHERS: dict[str, tuple[Any, str, bool]] = {
     "policy": (OTHER, "policy", False),
     "routes": (builders.routes_bytes(8000, attributes={"tenant": "x-tenant"}), "routes", False),
+    "profile": (builders.profile_bytes(), "profile", True),
     "life_ms": (3_600_000, "life", False),
     "activation": ("immediate", "activation", True),
     "services": (("chat",), "services", True),
@@ -61,7 +63,7 @@ def test_an_epoch_says_again_what_it_was_planned_to_say() -> None:
     plan = replace(BARE, **{name: value for name, (value, _, _) in OTHERS.items()})
     keys = builders.signers(Role.EPOCH, 2)
     made, _ = ceremony.make_epoch(plan, under, None, keys, builders.NOW)
-    assert terms.again(made.says, plan.policy, plan.routes) == plan
+    assert terms.again(made.says, plan.policy, plan.routes, plan.profile) == plan
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,9 @@ def test_an_epoch_says_again_what_it_was_planned_to_say() -> None:
         ({}, {"enforcement": "observe"}, True),
         ({"life_ms": 1}, {"life_ms": 2}, True),
         ({}, {"activation": "immediate"}, False),
+        ({}, {"profile": STRICT}, False),
+        ({"profile": STRICT}, {"profile": builders.profile_bytes(parent="required")}, False),
+        ({"profile": builders.profile_bytes(parent="required")}, {"profile": STRICT}, True),
     ],
 )
 def test_only_what_certainly_is_looser_is_called_so(

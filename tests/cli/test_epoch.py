@@ -7,7 +7,7 @@ import pytest
 
 from sidecar import clock
 from sidecar.authority import ceremony
-from sidecar.authority.ceremony import EpochPlan
+from sidecar.authority.plan import EpochPlan
 from sidecar.cli.text import BAD_DATA, UNAVAILABLE, USAGE, VERIFICATION_FAILED
 from sidecar.core import canonical, layout
 from sidecar.core.objects.trust import Mark, Role, Trust
@@ -324,3 +324,60 @@ def test_epoch_that_new_keys_cannot_verify_does_not_begin_the_numbers_anew(fleet
     done = fleet.run(*issue(fleet, keys=(101, 102)))
     assert done.exit_code == BAD_DATA
     assert "floor" in done.output
+
+
+def profiled(fleet: Fleet, **changes: object) -> list[object]:
+    file = fleet.folder / "profile.json"
+    file.write_bytes(builders.profile_bytes(**changes))
+    return issue(fleet, "--profile", file)
+
+
+def test_a_profile_is_published_and_kept_until_another_is_named(fleet: Fleet) -> None:
+    fleet.json(*profiled(fleet))
+    raw = builders.profile_bytes()
+    sha256 = canonical.digest(raw)
+    for server in fleet.servers:
+        assert server.do("GET", layout.blob_key("test", sha256)) == raw
+    shown = fleet.json("epoch", "show", *fleet.peers())
+    assert shown["profile"] == {"name": "strict", "sha256": sha256}
+    assert f"strict {sha256}" in fleet.run("epoch", "show", *fleet.peers()).stdout
+    fleet.json(*issue(fleet))
+    assert fleet.json("epoch", "show", *fleet.peers())["profile"]["name"] == "strict"
+    dropped = fleet.run(*issue(fleet, "--profile", "baseline"))
+    assert "looser than epoch 2: profile" in dropped.output
+    assert fleet.json("epoch", "show", *fleet.peers())["profile"]["name"] == "baseline"
+    fleet.json("epoch", "rollback", *fleet.peers(), *fleet.keys(Role.EPOCH, 1, 2))
+    assert fleet.json("epoch", "show", *fleet.peers())["profile"]["sha256"] == sha256
+
+
+def test_a_profile_that_the_deployment_cannot_meet_is_not_signed(fleet: Fleet) -> None:
+    result = fleet.run(*profiled(fleet, quorum={"n": 5, "r": 3, "w": 3}))
+    assert result.exit_code == BAD_DATA
+    assert "ask for 5 peers, there are 3" in result.output
+    result = fleet.run(*profiled(fleet, audit={"max_unacked_ms": 9000, "witnesses": 1}))
+    assert "asks for 1 witnesses of the audit log, the trust document has 0" in result.output
+    assert fleet.servers[0].do("DBSIZE") == 0
+
+
+def test_an_authority_that_beats_too_slowly_for_a_profile_has_to_be_told_first(
+    fleet: Fleet,
+) -> None:
+    fleet.json(*issue(fleet))
+    first = ceremony.open_epoch(_newest(fleet), fleet.trust, clock.now().wall)
+    for interval_ms, seq in ((401, 1), (400, 2)):
+        said = {"interval_ms": interval_ms, "seq": seq, "issued_at": clock.now().wall}
+        raw = builders.beat_bytes(fleet.trust, first, **said)
+        key = layout.beat_key("test", builders.signer(Role.BEAT).key_id)
+        for server in fleet.servers:
+            server.do("SET", key, raw)
+        result = fleet.run(*profiled(fleet))
+        assert (result.exit_code == 0) == (interval_ms == 400), result.output
+        assert ("beats every 401 ms" in result.output) == (interval_ms == 401)
+
+
+def _newest(fleet: Fleet) -> bytes:
+    sha256 = fleet.servers[0].do("GET", layout.head_key("test"))
+    assert isinstance(sha256, bytes)
+    raw = fleet.servers[0].do("GET", layout.epoch_key("test", sha256.decode()))
+    assert isinstance(raw, bytes)
+    return raw

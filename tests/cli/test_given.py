@@ -9,8 +9,9 @@ from sidecar.cli.given import Given
 from sidecar.cli.resource import ResourceError
 from sidecar.core import routes
 from sidecar.core.facts import VALUES, Facts
-from sidecar.core.parent import NO_CLAIM, Claim
-from sidecar.core.policy import DENY_ALL
+from sidecar.core.parent import FALSE, NO_CLAIM, Claim
+from sidecar.core.policy import DENY_ALL, TYPE, Policy
+from sidecar.core.policy_body import Body, ModelBody
 from sidecar.core.routes import NO_ROUTES, Routes
 
 NOTHING = Given()
@@ -105,3 +106,24 @@ def test_a_parent_that_is_given_is_a_permit_of_just_now() -> None:
         "permit", "0123456789abcdef-1"
     )
     assert read("request: {path: /a}").head.parent == NO_CLAIM
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{verdict: deny}", Claim("deny", "0000000000000000-1")),
+        ("{id: 0123456789abcdef-1, age: 5s}", Claim("permit", "0123456789abcdef-1", 5000)),
+        ("{verdict: 'false'}", FALSE),
+        ("''", NO_CLAIM),
+    ],
+)
+def test_a_parent_can_be_anything_that_a_gate_may_find(text: str, found: Claim) -> None:
+    assert read(f"request: {{parent: {text}}}").head.parent == found
+
+
+def test_a_body_is_seen_only_under_a_policy_that_has_it_read() -> None:
+    reading = Body(type=TYPE, name="p", rules=(), model=ModelBody(max_bytes=1))
+    start = read("request: {body: {model: small}}")
+    assert start.head_under(Policy(reading, b"")).model == b"small"
+    assert start.head_under(DENY_ALL).model is None
+    assert read("request: {path: /}").head_under(Policy(reading, b"")).model is None

@@ -109,7 +109,7 @@ def test_dry_run_shows_and_neither_needs_a_key_nor_writes(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("options", "keys", "message"),
     [
-        ([], (1, 2), "nothing to issue: give --policy, --routes or both, or --keep"),
+        ([], (1, 2), "nothing to issue: give --policy, --routes or --profile, or --keep"),
         (["--keep"], (), "Missing option '--key'"),
         (["--policy", "sha256:12"], (1, 2), "must be sha256: and 64 digits"),
     ],

@@ -43,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture
 def conforms(running: Running, request: pytest.FixtureRequest) -> Conforms:
     """Assert that checks held, each of which speaks for the item in the test's name."""
-    found = re.match(r"test_(\d)_(\d+)_", request.node.name)
+    found = re.match(r"test_(\d+)_(\d+)_", request.node.name)
     assert found is not None, "named by section and item"
     item = f"{found[1]}.{found[2]}"
 

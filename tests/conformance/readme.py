@@ -14,7 +14,7 @@ README = FOLDER / "README.md"
 BEGIN, END = "<!-- items: made by python -m tests.conformance -->", "<!-- /items -->"
 COLUMNS = 5
 
-_TEST = re.compile(r"^(?:async )?def (test_(\d)_(\d+)_\w+)", re.MULTILINE)
+_TEST = re.compile(r"^(?:async )?def (test_(\d+)_(\d+)_\w+)", re.MULTILINE)
 
 
 def tests() -> dict[str, list[str]]:

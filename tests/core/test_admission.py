@@ -15,6 +15,8 @@ from sidecar.core.objects.beat import Fleet
 from sidecar.core.objects.epoch import Audit, Epoch, Scope, Telemetry
 from sidecar.core.objects.trust import Revoked, Role
 from sidecar.core.parent import Demand
+from sidecar.core.policy import DENY_ALL
+from sidecar.core.profile import BASELINE
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.reporter import Reporter
@@ -180,11 +182,52 @@ def test_an_epoch_that_asks_for_witnesses_needs_as_many_as_have_to_cosign(
     wanted = epoch(audit=Audit(max_checkpoint_age_ms=0, max_unacked_ms=1, overflow="contain"))
     found = None
     try:
-        admission.of_audit(wanted, trust, now())
+        admission.of_audit(wanted, BASELINE, trust, now())
     except ProtocolError as error:
         found = error.reason
     assert found is reason
-    admission.of_audit(epoch(), trust, now())  # whoever demands nothing needs nobody
+    admission.of_audit(epoch(), BASELINE, trust, now())  # whoever demands nothing needs nobody
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted", "unacked_ms", "met"),
+    [(2, 2, 1, True), (1, 2, 1, False), (0, 0, 1, False), (1, 0, 1, True), (0, 0, 0, True)],
+)
+def test_a_profile_that_asks_for_witnesses_needs_as_many_as_it_says(
+    keys: int, wanted: int, unacked_ms: int, *, met: bool
+) -> None:
+    trust = builders.make_trust(roles={**builders.ROLES, Role.WITNESS: (keys, 1)})
+    said = replace(BASELINE, witnesses=wanted, unacked_ms=unacked_ms)
+    if met:
+        admission.of_audit(epoch(), said, trust, now())
+        return
+    with pytest.raises(ProtocolError) as caught:
+        admission.of_audit(epoch(), said, trust, now())
+    assert caught.value.reason is Reason.PROFILE_UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("asks", "known", "met"),
+    [
+        ({"peers": 3}, 3, True),
+        ({"peers": 4}, 4, False),  # the trust document says 3, whatever is configured
+        ({"peers": 3}, 2, False),
+        ({"read": 4}, 3, False),
+        ({"write": 4}, 3, False),
+        ({}, 0, True),
+    ],
+)
+def test_a_profile_needs_as_many_peers_as_it_says(
+    asks: dict[str, Any], known: int, *, met: bool
+) -> None:
+    said = replace(BASELINE, **asks)
+    trust = builders.make_trust()
+    if met:
+        admission.of_peers(said, DENY_ALL, trust, known)
+        return
+    with pytest.raises(ProtocolError) as caught:
+        admission.of_peers(said, DENY_ALL, trust, known)
+    assert caught.value.reason is Reason.PROFILE_UNSUPPORTED
 
 
 def test_the_witnesses_of_a_trust_document_are_those_not_revoked() -> None:
@@ -195,7 +238,7 @@ def test_the_witnesses_of_a_trust_document_are_those_not_revoked() -> None:
     assert trust.witnesses == Witnesses({one.public: 7}, 2)
     wanted = epoch(audit=Audit(max_checkpoint_age_ms=0, max_unacked_ms=1, overflow="contain"))
     with pytest.raises(ProtocolError):
-        admission.of_audit(wanted, trust, now())
+        admission.of_audit(wanted, BASELINE, trust, now())
 
 
 def test_parents_can_be_asked_for_only_where_there_is_a_key() -> None:

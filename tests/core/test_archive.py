@@ -8,8 +8,10 @@ from sidecar.core import archive as archives
 from sidecar.core import canonical, layout
 from sidecar.core.archive import Archive, Missing
 from sidecar.core.marks import ObjectMark
+from sidecar.core.objects import epoch
 from sidecar.core.objects.epoch import Epoch, PolicyRef
 from sidecar.core.objects.trust import Mark, Role, Trust
+from sidecar.core.profile import BASELINE
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.signer import sign
 from tests import builders, rotation
@@ -299,6 +301,37 @@ def test_a_policy_that_does_not_compile_is_refused(archive: Archive) -> None:
     archive.add(blob_key(b"{}"), b"{}")
     with pytest.raises(ProtocolError):
         archive.policy(policy_ref(b"{}"))
+
+
+def test_a_profile_is_fetched_by_digest_and_has_the_name_that_the_epoch_says(
+    archive: Archive,
+) -> None:
+    raw = builders.profile_bytes()
+    missing = archive.profile(builders.profile_ref(raw))
+    assert isinstance(missing, Missing)
+    assert (missing.reason, missing.key) == (Reason.PROFILE_UNSUPPORTED, blob_key(raw))
+    archive.add(blob_key(raw), raw)
+    found = archive.profile(builders.profile_ref(raw))
+    assert not isinstance(found, Missing)
+    assert found.raw == raw
+    assert archive.profile(builders.profile_ref(raw)) is found
+    with pytest.raises(ProtocolError, match="calls itself 'strict'"):
+        archive.profile(builders.profile_ref(raw, "other"))
+
+
+def test_the_profile_that_is_built_in_is_fetched_from_nobody(archive: Archive) -> None:
+    assert archive.profile(epoch.BASELINE) is BASELINE
+    assert isinstance(archive.profile(builders.profile_ref(b"x", "baseline")), Missing)
+
+
+def test_the_profile_of_the_epoch_in_force_is_kept_and_another_is_not(archive: Archive) -> None:
+    old, new = builders.profile_bytes(), builders.profile_bytes(parent="required")
+    for raw in (old, new):
+        archive.add(blob_key(raw), raw)
+        assert not isinstance(archive.profile(builders.profile_ref(raw)), Missing)
+    archive.keep(builders.make_epoch(TRUST, profile=builders.profile_ref(new)))
+    assert isinstance(archive.profile(builders.profile_ref(old)), Missing)
+    assert not isinstance(archive.profile(builders.profile_ref(new)), Missing)
 
 
 def test_only_the_epoch_in_force_and_what_it_names_are_kept(archive: Archive) -> None:

@@ -27,6 +27,7 @@ from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.lease import Lease
 from sidecar.core.policy import Policy
+from sidecar.core.profile import BASELINE, Profile
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import Reason
 from sidecar.core.routes import Routes
@@ -766,6 +767,31 @@ def test_nothing_drains_into_another_policy_or_other_routes(change: dict[str, An
     held = draining_permit()
     after = replace(held.snapshot, **change)
     assert drained_at(after, held, Reason.LEASE_EXPIRED, at(100 * MS, 100)) is None
+
+
+@pytest.mark.parametrize(
+    ("then", "now_capped", "until_ms"),
+    [
+        (None, None, 110),
+        (5, None, 105),
+        (None, 4, 104),
+        (5, 4, 104),
+        (None, 0, None),
+        (20, 20, 110),
+    ],
+)
+def test_a_drain_is_as_long_as_the_profiles_then_and_now_let_it(
+    then: int | None, now_capped: int | None, until_ms: int | None
+) -> None:
+    begun = draining_permit()
+    held = replace(begun, snapshot=replace(begun.snapshot, profile=capped(then)))
+    after = replace(held.snapshot, profile=capped(now_capped))
+    found = drained_at(after, held, Reason.LEASE_EXPIRED, at(100 * MS, 100))
+    assert found == (None if until_ms is None else until_ms * MS)
+
+
+def capped(drain_max_ms: int | None) -> Profile:
+    return replace(BASELINE, drain_max_ms=drain_max_ms)
 
 
 def test_a_drain_under_a_lost_lease_is_counted_from_the_permits_own() -> None:

@@ -12,6 +12,7 @@ from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
 from sidecar.core.parent import FALSE, NO_CLAIM, UNCHECKED, Claim
 from sidecar.core.policy_body import ParentBody
+from sidecar.core.profile import BASELINE
 from sidecar.core.reason import Reason
 from sidecar.core.snapshot import Hold, HoldKind, Snapshot
 from tests import clauses
@@ -33,10 +34,11 @@ def made_policy(*, required: bool | None, drain_ms: int = 0) -> policy.Policy:
     return policy.parse(canonical.dump(body))
 
 
+DESCENDED = replace(BASELINE, parent_required=True)
 SILENT = Snapshot(lease=LEASE, epoch=EPOCH, policy=made_policy(required=None), routes=made_routes())
 ASKING = replace(SILENT, policy=made_policy(required=False))
 REQUIRING = replace(SILENT, policy=made_policy(required=True))
-PROFILED = replace(SILENT, parent_required=True)
+PROFILED = replace(SILENT, profile=DESCENDED)
 
 
 def head(claim: Claim, path: bytes = b"/v1/chat") -> RequestHead:
@@ -60,7 +62,7 @@ def test_a_request_without_a_parent_is_denied_where_one_is_required() -> None:
     assert verdict(ASKING, NO_CLAIM) is None
     assert verdict(REQUIRING, NO_CLAIM) is Reason.PARENT_DENIED
     assert verdict(PROFILED, NO_CLAIM) is Reason.PARENT_DENIED
-    assert verdict(replace(ASKING, parent_required=True), NO_CLAIM) is Reason.PARENT_DENIED
+    assert verdict(replace(ASKING, profile=DESCENDED), NO_CLAIM) is Reason.PARENT_DENIED
 
 
 @pytest.mark.parametrize("snapshot", [ASKING, REQUIRING, PROFILED])
@@ -107,7 +109,7 @@ def test_neither_what_a_profile_asks_for_nor_a_lack_of_a_key_is_only_observed() 
     for claim, reason in (
         (NO_CLAIM, Reason.PARENT_DENIED), (UNCHECKED, Reason.PROFILE_UNSUPPORTED)
     ):  # fmt: skip
-        watching = replace(WATCHING, parent_required=True)
+        watching = replace(WATCHING, profile=DESCENDED)
         assert decide(watching, head(claim), NOW) == Denial(reason, watching)
     keyless = replace(WATCHING, policy=REQUIRING.policy)
     unsupported = Denial(Reason.PROFILE_UNSUPPORTED, keyless)
@@ -146,7 +148,7 @@ def test_nothing_drains_into_a_profile_that_asks_for_parents() -> None:
     after = Now(BootNs(101), WallMs(99))
     assert recheck(draining, running, request, after) is Reason.LEASE_EXPIRED
     assert drained_at(draining, running, Reason.LEASE_EXPIRED, after) is not None
-    profiled = replace(draining, parent_required=True)
+    profiled = replace(draining, profile=DESCENDED)
     assert drained_at(profiled, running, Reason.LEASE_EXPIRED, after) is None
 
 
@@ -176,4 +178,4 @@ def test_an_expression_is_told_the_parent_only_where_somebody_asks_for_one() -> 
     assert not passes(asking, NO_CLAIM)
     assert not passes(asking, Claim("permit", "0" * 16 + "-1", 0))
     assert not passes(silent, YOUNG)
-    assert passes(replace(silent, parent_required=True), YOUNG)
+    assert passes(replace(silent, profile=DESCENDED), YOUNG)

@@ -19,7 +19,8 @@ from sidecar.core.objects.beat import Beat
 from sidecar.core.objects.epoch import Activation, Epoch, Runtime, Telemetry
 from sidecar.core.objects.trust import Revoked, Role, Trust
 from sidecar.core.parent import BY_PROFILE
-from sidecar.core.quorum import Agreement, PeerId
+from sidecar.core.profile import BASELINE
+from sidecar.core.quorum import Agreement, PeerId, Vote
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.round import Round
 from sidecar.core.setting import Setting
@@ -103,12 +104,26 @@ def test_a_policy_that_asks_for_parents_is_served_only_where_there_is_a_key() ->
     assert isinstance(desk.judge(desk.beat(seq=2)), Granted)
 
 
+def test_a_profile_that_wants_parents_is_served_only_where_there_is_a_key() -> None:
+    raw = builders.profile_bytes(parent="required")
+    desk = Desk(profile=builders.profile_ref(raw))
+    desk.granting.archive.add(layout.blob_key("test", canonical.digest(raw)), raw)
+    desk.round.votes = {peer: Vote((desk.beat(),)) for peer in PEERS}
+    desk.round.waiting.clear()
+    desk.granting._setting = replace(desk.granting._setting, peers=(*PEERS, PeerId("c")))
+    assert desk.refused(desk.beat()) is Reason.PROFILE_UNSUPPORTED
+    desk.granting._setting = replace(desk.granting._setting, parent_key=True)
+    found = desk.judge(desk.beat())
+    assert isinstance(found, Granted)
+    assert found.on(CLOSED).parent == BY_PROFILE
+
+
 def test_what_a_profile_asks_of_parents_reaches_the_gate() -> None:
     desk = Desk()
     found = desk.judge(desk.beat())
     assert isinstance(found, Granted)
     assert found.on(CLOSED).parent is None
-    asked = replace(found, parent_required=True).on(CLOSED)
+    asked = replace(found, profile=replace(BASELINE, parent_required=True)).on(CLOSED)
     assert asked.parent == BY_PROFILE
     assert found.on(asked).parent is None, "until the next epoch asks for none"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.model import NESTED_MAX, legible, named
@@ -170,6 +170,7 @@ def plainly(body: bytes) -> bytes:
     return value.encode() if good and value.strip() == value else b""
 
 
+@settings(deadline=None)
 @given(bodies)
 @example(CHAT)
 def test_the_same_is_told_as_by_a_reader_that_keeps_everything(body: bytes) -> None:
@@ -183,6 +184,7 @@ def test_the_same_is_told_as_by_a_reader_that_keeps_everything(body: bytes) -> N
         assert msgspec.json.decode(body)["model"] == told.decode()
 
 
+@settings(deadline=None)
 @given(bodies, st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=2)), max_size=3))
 def test_bytes_that_were_changed_anywhere_are_read_alike_or_not_at_all(
     body: bytes, changes: list[tuple[int, bytes]]
@@ -194,6 +196,7 @@ def test_bytes_that_were_changed_anywhere_are_read_alike_or_not_at_all(
     assert told in (b"", plainly(body))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read(body: bytes) -> None:
     assert named(body) in (b"", plainly(body))

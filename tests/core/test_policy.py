@@ -410,7 +410,6 @@ def test_without_a_rollout_there_are_no_halves() -> None:
         ({"rules": [rule("a"), rule("a")]}, "rollout.otherwise: rules[1] (a): name is used twice"),
         ({"rollout": {"otherwise": OTHER, "percent": 1}}, "has a rollout of its own"),
         ({"_type": "x"}, "rollout.otherwise: _type is"),
-        ({"budgets": {"min_quorum": 2}}, "rollout.otherwise: budgets: is not kept"),
         ({"rules": [rule("a", conditions=when(CHAT))]}, "rollout.otherwise: rules[0] (a).cond"),
         ({"unknown": 1}, "unknown"),
     ],
@@ -425,14 +424,14 @@ def test_a_rollout_is_for_zero_to_a_hundred_percent(percent: Json) -> None:
     assert "percent" in refused(raw(rollout={"otherwise": OTHER, "percent": percent}))
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("budgets", {"min_quorum": 2}),
-    ],
-)  # fmt: skip
-def test_what_nobody_keeps_is_refused(key: str, value: Json) -> None:
-    assert f"{key}: is not kept by this build" in refused(raw(rule("a"), **{key: value}))
+def test_budgets_are_those_of_the_half_that_is_taken() -> None:
+    other = OTHER | {"budgets": {"min_quorum": 3}}
+    for percent, quorum in ((0, 3), (100, 2)):
+        said = {"otherwise": other, "percent": percent}
+        made = policy.parse(raw(rule("a"), budgets={"min_quorum": 2}, rollout=said), KEY)
+        assert made.budgets is not None
+        assert made.budgets.min_quorum == quorum
+    assert policy.parse(raw(rule("a"))).budgets is None
 
 
 json_values = st.recursive(

@@ -38,7 +38,8 @@ def test_the_table_is_in_the_order_of_its_codes() -> None:
 def test_a_closed_gate_is_503_and_a_refused_request_403(reason: Reason) -> None:
     """A client may try again elsewhere after 503; it must change its request after 403."""
     refused = {
-        Reason.POLICY_DENY, Reason.ROUTE_UNKNOWN, Reason.UPSTREAM_MISMATCH, Reason.NOT_REDIRECTED,
+        Reason.POLICY_DENY, Reason.PARENT_DENIED, Reason.ROUTE_UNKNOWN,
+        Reason.UPSTREAM_MISMATCH, Reason.NOT_REDIRECTED,
     }  # fmt: skip
     assert reason.status == (403 if reason in refused else 503)
 

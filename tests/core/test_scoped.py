@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core import routes, scoped
+from sidecar.core import canonical, policy, routes, scoped
 from sidecar.core.gate import Denial, Exempt, Permit, decide
 from sidecar.core.head import RequestHead
 from sidecar.core.objects import epoch, halt
 from sidecar.core.objects.halt import NO_HALTS, Halts, Order
+from sidecar.core.policy import DENY_ALL
 from sidecar.core.reason import Reason
 from sidecar.core.routes import Routes
 from sidecar.core.scoped import Scoped, stops
@@ -57,7 +58,7 @@ def compiled(*scopes: tuple[str, str], tenants: tuple[str, ...] = ()) -> Scoped 
     made = builders.make_epoch(
         TRUST, scope=epoch.Scope(services=(), regions=(), tenants=tenants, instances=())
     )
-    return scoped.compiled(halts(*scopes), made, None)
+    return scoped.compiled(halts(*scopes), made, DENY_ALL, None)
 
 
 # -- whole sidecars
@@ -97,7 +98,7 @@ def test_a_sidecar_that_does_not_know_its_name_is_meant_by_every_name(kind: str)
 
 def test_nothing_is_compiled_while_nothing_is_ordered() -> None:
     assert compiled() is None
-    assert scoped.compiled(NO_HALTS, None, Scoped(routes=frozenset({"x"}))) is None
+    assert scoped.compiled(NO_HALTS, None, DENY_ALL, Scoped(routes=frozenset({"x"}))) is None
 
 
 @pytest.mark.parametrize("kind", ["global", "service", "instance", "drill"])
@@ -108,15 +109,15 @@ def test_orders_for_whole_sidecars_are_not_asked_about_at_each_request(kind: str
 def test_a_cleared_halt_stops_nothing() -> None:
     held = halts(("route", "api"))
     clear = builders.make_order(TRUST, clears=held.orders[0].says.halt_id)
-    assert scoped.compiled(held, None, None) == Scoped(routes=frozenset({"api"}))
-    assert scoped.compiled(held.union([clear]), None, None) is None
+    assert scoped.compiled(held, None, DENY_ALL, None) == Scoped(routes=frozenset({"api"}))
+    assert scoped.compiled(held.union([clear]), None, DENY_ALL, None) is None
 
 
 def test_what_did_not_change_stays_the_same_object() -> None:
     """Running exchanges are judged again when it is another one."""
     first = compiled(("route", "api"))
-    assert scoped.compiled(halts(("route", "api")), None, first) is first
-    more = scoped.compiled(halts(("route", "api"), ("route", "b")), None, first)
+    assert scoped.compiled(halts(("route", "api")), None, DENY_ALL, first) is first
+    more = scoped.compiled(halts(("route", "api"), ("route", "b")), None, DENY_ALL, first)
     assert more is not first
 
 
@@ -231,6 +232,71 @@ def test_a_halted_tenant_of_the_epoch_is_halted() -> None:
     assert forbidden(found, (b"x-tenant", b"other")) is Reason.POLICY_DENY
 
 
+def budgeted(**budgets: list[str]) -> policy.Policy:
+    raw = canonical.parse(builders.POLICY, policy.MAX_BYTES)
+    assert isinstance(raw, dict)
+    return policy.parse(canonical.encode({**raw, "budgets": budgets}))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("models", b"x-model"), ("tenants", b"x-tenant")])
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ((b"acme",), None),
+        ((b"other",), Reason.POLICY_DENY),
+        ((), Reason.POLICY_DENY),
+        ((b"acme", b"acme"), Reason.POLICY_DENY),
+        ((b"acme, ",), Reason.POLICY_DENY),
+        ((b"ACME",), Reason.POLICY_DENY),
+    ],
+)
+def test_a_policy_for_some_models_or_tenants_serves_nothing_else(
+    kind: str, name: bytes, values: tuple[bytes, ...], reason: Reason | None
+) -> None:
+    found = scoped.compiled(NO_HALTS, None, budgeted(**{kind: ["acme", "globex"]}), None)
+    assert forbidden(found, *((name, value) for value in values)) is reason
+
+
+def test_tenants_of_epoch_and_policy_both_have_to_agree_and_may_leave_nobody() -> None:
+    def served(*named: str) -> scoped.Scoped | None:
+        said = epoch.Scope(services=(), regions=(), tenants=named, instances=())
+        made = builders.make_epoch(TRUST, scope=said)
+        return scoped.compiled(NO_HALTS, made, budgeted(tenants=["acme", "initech"]), None)
+
+    acme, globex = (b"x-tenant", b"acme"), (b"x-tenant", b"globex")
+    assert forbidden(served("acme", "globex"), acme) is None
+    assert forbidden(served("acme", "globex"), globex) is Reason.POLICY_DENY
+    nobody = served("globex")
+    assert nobody is not None
+    assert nobody.served == frozenset()
+    assert forbidden(nobody, acme) is Reason.POLICY_DENY
+    assert forbidden(nobody, globex) is Reason.POLICY_DENY
+
+
+def test_a_halt_of_a_model_wins_over_the_budget_that_names_it() -> None:
+    held = halts(("model", "acme"))
+    found = scoped.compiled(held, None, budgeted(models=["acme"]), None)
+    assert forbidden(found, (b"x-model", b"acme")) is Reason.HALT_SCOPED
+    assert forbidden(found, (b"x-model", b"other")) is Reason.POLICY_DENY
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "reason"),
+    [
+        ("models", BARE, Reason.PROFILE_UNSUPPORTED),
+        ("models", table(tenant="x-t"), Reason.PROFILE_UNSUPPORTED),
+        ("models", table(model="x-m"), None),
+        ("tenants", table(model="x-m"), Reason.PROFILE_UNSUPPORTED),
+        ("tenants", table(tenant="x-t"), None),
+    ],
+)
+def test_a_budget_needs_a_table_that_says_where_to_look(
+    kind: str, where: Routes, reason: Reason | None
+) -> None:
+    made = builders.make_epoch(TRUST)
+    assert scoped.unenforceable(made, budgeted(**{kind: ["acme"]}), where) is reason
+
+
 @pytest.mark.parametrize(
     ("tenants", "where", "reason"),
     [
@@ -245,7 +311,7 @@ def test_an_epoch_for_tenants_needs_to_be_told_who_asks(
     tenants: tuple[str, ...], where: Routes, reason: Reason | None
 ) -> None:
     said = epoch.Scope(services=(), regions=(), tenants=tenants, instances=())
-    assert scoped.unenforceable(builders.make_epoch(TRUST, scope=said), where) is reason
+    assert scoped.unenforceable(builders.make_epoch(TRUST, scope=said), DENY_ALL, where) is reason
 
 
 # -- for any orders and any request
@@ -279,7 +345,9 @@ def test_what_a_halt_names_is_never_permitted(
     given_scopes: list[tuple[str, str]], headers: Headers, where: Routes, body: bytes | None
 ) -> None:
     known = halts(*given_scopes)
-    snapshot = replace(OPEN, routes=where, halts=known, scoped=scoped.compiled(known, None, None))
+    snapshot = replace(
+        OPEN, routes=where, halts=known, scoped=scoped.compiled(known, None, DENY_ALL, None)
+    )
     held = [stops(one.says.scope, "chat", "chat-1") for one in known.active]
     decision = decide(snapshot, replace(head(*headers), model=body), NOW)
     assert not isinstance(decision, Exempt)

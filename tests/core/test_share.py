@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core import canonical, gate, policy, routes, share
+from sidecar.core import canonical, gate, policy, profile, routes, share
 from sidecar.core.canonical import Json
 from sidecar.core.facts import Workload
 from sidecar.core.gate import Denial, Exempt, Permit
@@ -65,6 +65,7 @@ ROUTES = (
     routes.parse(builders.ROUTES),
     routes.parse(builders.routes_bytes(attributes={"model": "x-model", "tenant": "x-tenant"})),
 )
+PROFILES = (profile.BASELINE, profile.parse(builders.profile_bytes(parent="required")))
 WITNESS_KEYS = [key.public for key in builders.signers(Role.WITNESS, 3)]
 YEARS_NS = 2**60  # of uptime: beyond what canonical JSON can carry
 
@@ -85,7 +86,7 @@ values = st.frozensets(st.sampled_from([b"a", b"b", "\x01\xe4".encode()]), max_s
 scopeds = st.builds(
     Scoped,
     routes=st.frozensets(st.sampled_from(["api", "other", "\x01"]), max_size=2),
-    models=values, tenants=values, served=values,
+    models=values, tenants=values, served=st.none() | values, offered=st.none() | values,
 )  # fmt: skip
 snapshots = st.builds(
     Snapshot,
@@ -99,8 +100,8 @@ snapshots = st.builds(
         st.integers(1, 3),
     ),
     policy=st.sampled_from(POLICIES),
-    parent_required=st.booleans(),
     routes=st.sampled_from(ROUTES),
+    profile=st.sampled_from(PROFILES),
     scoped=st.none() | scopeds,
     holds=st.lists(holds, max_size=3).map(hardest_first),
     faults=st.lists(st.sampled_from(Reason), max_size=3).map(tuple),
@@ -178,6 +179,17 @@ def test_a_policy_is_compiled_again_where_it_is_told_of_another_place() -> None:
     one, two = (policy.parse(rollout(84), at) for at in (HERE, replace(HERE, key_id="cd" * 32)))
     first = share.decode(share.encode(replace(OPEN, policy=one)), CLOSED)
     assert share.decode(share.encode(replace(OPEN, policy=two)), first).policy.here == two.here
+
+
+def test_a_profile_stays_the_same_object_while_its_digest_does_and_is_checked() -> None:
+    strict = replace(OPEN, profile=PROFILES[1])
+    first = share.decode(share.encode(strict), CLOSED)
+    assert first.profile == PROFILES[1]
+    again = share.decode(share.encode(replace(strict, trust_version=2)), first)
+    assert again.profile is first.profile
+    assert share.decode(share.encode(OPEN), again).profile is profile.BASELINE
+    with pytest.raises(ProtocolError, match="another digest"):
+        share.decode(share.encode(strict)[:-1] + b" ", CLOSED)
 
 
 def test_what_some_requests_are_denied_for_stays_the_same_object_while_it_is_the_same() -> None:

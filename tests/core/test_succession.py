@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.core import layout
+from sidecar.core import canonical, layout
 from sidecar.core.archive import Archive
 from sidecar.core.issued import Issued
 from sidecar.core.objects.epoch import Epoch
@@ -84,6 +84,21 @@ def test_other_bytes_under_the_digest_are_as_good_as_none() -> None:
     settle(one, {**EVERYTHING, layout.epoch_key("test", SECOND.sha256): (THIRD_RAW, b"x")})
     assert one.chosen is None
     assert SECOND.sha256 in one.waiting
+
+
+def test_an_epoch_waits_for_its_profile_and_one_that_is_none_is_denied() -> None:
+    """Vouching for it would contain every sidecar."""
+    good, bad = builders.profile_bytes(), b"{}"
+    for raw, chosen in ((good, True), (bad, False)):
+        named, sealed = made(FIRST, profile=builders.profile_ref(raw))
+        store = {**EVERYTHING, layout.epoch_key("test", named.sha256): (sealed,)}
+        one = succession(named)
+        settle(one, store)
+        key = layout.blob_key("test", canonical.digest(raw))
+        assert one.waiting == {named.sha256: f"no peer serves {key}"}
+        settle(one, {**store, key: (raw,)})
+        assert (one.chosen == named) == chosen
+        assert (named.sha256 in one.denied) != chosen
 
 
 def test_older_name_is_known_as_older_and_nothing_is_chosen() -> None:

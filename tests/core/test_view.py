@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.core import layout, view
+from sidecar.core import canonical, layout, view
 from sidecar.core.archive import Archive
 from sidecar.core.issued import Issued
 from sidecar.core.objects.trust import Role
@@ -86,6 +86,20 @@ def test_name_of_the_epoch_is_written_last_after_all_that_it_leads_to() -> None:
         lines = view.repairs("test", held, issued, archive, older)
         assert [line[1] for line in lines][2:] == [layout.epoch_key("test", EPOCH.sha256), HEAD]
         assert {line[2] for line in lines[:2]} == {builders.POLICY, builders.ROUTES}
+
+
+def test_a_profile_is_given_with_the_epoch_that_names_it() -> None:
+    raw = builders.profile_bytes()
+    sealed = builders.epoch_bytes(TRUST, profile=builders.profile_ref(raw))
+    current, issued = builders.open_epoch(sealed, TRUST), Issued(TRUST, KEY.key_id, None)
+    issued.adopt(current, sealed)
+    archive = Archive(TRUST)
+    for blob in (builders.POLICY, builders.ROUTES):
+        archive.add(layout.blob_key("test", canonical.digest(blob)), blob)
+    assert view.repairs("test", View(None, None, ()), issued, archive, ()) == ()
+    archive.add(layout.blob_key("test", canonical.digest(raw)), raw)
+    lines = view.repairs("test", View(None, None, ()), issued, archive, ())
+    assert [line[2] for line in lines[:3]] == [builders.POLICY, builders.ROUTES, raw]
 
 
 def test_head_that_may_be_the_next_epoch_is_never_overwritten() -> None:

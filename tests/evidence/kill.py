@@ -121,11 +121,14 @@ class Lane:
         for first in range(0, runs, FOLDER_RUNS):
             name = f"{self._name}-{first}"
             journal = Journal(name, Sidecar(self._folder / name, self._hand), self)
-            for _ in range(min(FOLDER_RUNS, runs - first)):
-                await self._one(journal)
-                if self._found.kills % 20 == 0:
-                    tell(f"{self._found.kills} kills, {self._found.forwarded:,} forwarded")
-            await journal.ends()
+            try:
+                for _ in range(min(FOLDER_RUNS, runs - first)):
+                    await self._one(journal)
+                    if self._found.kills % 20 == 0:
+                        tell(f"{self._found.kills} kills, {self._found.forwarded:,} forwarded")
+                await journal.ends()
+            finally:
+                journal.stop()
             self._found.journals += 1
 
     async def _one(self, journal: "Journal") -> None:
@@ -169,6 +172,10 @@ class Journal:
             self._sidecar.end(signal.SIGKILL)
             self._sidecar.inbound = 1  # somebody else may get the port
             await asyncio.sleep(0.02)  # what was under way arrives
+
+    def stop(self) -> None:
+        """Leave nothing behind when a campaign is broken off."""
+        self._sidecar.end(signal.SIGKILL)
 
     async def wrong(self) -> AsyncIterator[str]:
         """What is wrong with the folder now."""

@@ -34,6 +34,7 @@ from sidecar.core.log import checkpoint, note, record
 from sidecar.core.marks import Latch, Marks, ObjectMark
 from sidecar.core.objects import beat, epoch, halt, report, trust
 from sidecar.core.objects.trust import Role
+from sidecar.core.policy import DENY_ALL
 from sidecar.core.quorum import PeerId
 from sidecar.core.reason import ProtocolError, Reason
 from sidecar.core.snapshot import CLOSED, Hold, HoldKind, Snapshot
@@ -184,8 +185,8 @@ def check_halt(data: bytes) -> None:
         halts = halt.NO_HALTS.union([read, builders.make_order(TRUST)])
         assert halts.union([read]) == halts
         assert all(order.says.action == "halt" for order in halts.active)
-        compiled = scoped.compiled(halts, None, None)
-        assert compiled == scoped.compiled(halts.union([read]), None, compiled)
+        compiled = scoped.compiled(halts, None, DENY_ALL, None)
+        assert compiled == scoped.compiled(halts.union([read]), None, DENY_ALL, compiled)
         stopped = scoped.stops(read.says.scope, "chat", "chat-1")
         assert stopped in (None, Reason.HALT_GLOBAL, Reason.HALT_SCOPED)
 

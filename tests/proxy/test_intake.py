@@ -101,8 +101,8 @@ def test_more_than_may_be_held_tells_nothing_and_is_not_lost() -> None:
     assert read(body, received, 13) is None
     received.buffer = b"1\r\n \r\n"
     assert (read(body, received, 13), body.ahead, body.done) == (b"", 0, False)
-    received.buffer = b"0\r\n\r\n"
-    assert take(body, received) == b"e\r\n" + GOOD + b" \r\n0\r\n\r\n"
+    received.buffer = b"1\r\nx\r\n0\r\n\r\n"
+    assert take(body, received) == b"f\r\n" + GOOD + b" x\r\n0\r\n\r\n"
 
 
 def test_a_length_that_is_too_long_is_not_waited_for() -> None:

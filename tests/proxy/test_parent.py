@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.gate import Permit
+from sidecar.core.head import RequestHead
+from sidecar.core.instant import Now, WallMs
 from sidecar.core.parent import NO_CLAIM, UNCHECKED, Claim, Tokens
 from sidecar.core.policy_body import ParentBody
 from sidecar.core.reason import Reason
@@ -182,6 +185,19 @@ async def test_an_exempt_request_needs_no_parent_and_gives_no_token() -> None:
         response = await world.ask(request("GET", "/health", child(world, "deny")))
         assert response.status == 200
         assert NAME not in response.headers
+
+
+async def test_a_parent_does_not_grow_old_while_a_connection_is_made() -> None:
+    """A request is decided anew then, and what it claims was looked at when it came."""
+    async with running(tokens=TOKENS) as world:
+        ask_for_parents(world, required=True)
+        plane, now = world.server._plane, world.clock()
+        token = TOKENS.make(PARENT, "permit", now.wall - MAX_AGE_MS)
+        head = RequestHead(b"POST", b"/v1/chat", b"/v1/chat", ((b"parent-decision", token),))
+        assert isinstance(plane.decide(head, None, now), Permit)
+        later = Now(now.boot, WallMs(now.wall + 1))
+        assert isinstance(plane.decide(head, None, later), Permit)
+        assert head.parent == Claim("permit", PARENT, MAX_AGE_MS)
 
 
 async def test_a_stream_goes_on_while_its_parent_grows_old() -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from sidecar.core import canonical, policy, recording
+from sidecar.core.profile import BASELINE
 from sidecar.core.reason import Reason
 from tests.proxy.streams import CHAT
 from tests.proxy.world import Client, Received, World, answer_ok, made_policy, request, running
@@ -54,6 +55,17 @@ async def test_a_strict_answer_waits_for_the_disk_and_then_comes_whole() -> None
         response = await client.response()
         assert (response.status, response.body, response.complete) == (200, b"ok", True)
         assert world.observer.ends == [EXEMPT, ("permit", None, 200)]
+
+
+async def test_a_profile_makes_every_answer_wait_whatever_the_policy_says() -> None:
+    async with running() as world:
+        ask_for(world, durability="group")
+        world.base = replace(world.base, profile=replace(BASELINE, strict=True))
+        world.open()
+        client = await answered(world)
+        [let_go] = world.recorder.awaited
+        let_go()
+        assert (await client.response()).complete
 
 
 async def test_room_at_the_client_does_not_let_a_strict_answer_go() -> None:

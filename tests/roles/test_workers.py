@@ -1,6 +1,7 @@
 """One sidecar in several processes: what each of them guards when another is dead or frozen."""
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -19,15 +20,19 @@ from aiohttp import web
 from sidecar import clock
 from sidecar.audit import checkpoints, collection
 from sidecar.config.read import read_sidecar
-from sidecar.core import share
+from sidecar.core import canonical, share
+from sidecar.core.parent import Tokens
 from sidecar.core.snapshot import CLOSED
 from sidecar.proxy.fence import Fence
 from sidecar.roles import workers
 from sidecar.roles.workers import Parts
+from tests import builders
 from tests.config import builders as config_builders
 from tests.integration.harness import HOST, LIMIT_S, TTL_MS, World
 
 pytestmark = pytest.mark.sidecar(workers=2)
+
+PARENT_KEY = bytes(range(32))
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -127,8 +132,20 @@ def test_auto_is_a_worker_for_each_core_that_may_be_used(tmp_path: Path) -> None
     assert workers.count(replace(config, workers=3)) == 3
 
 
-@pytest.mark.sidecar(workers=2, fence={"keyFile": "fence.key"})
+def told(request: web.Request) -> str:
+    """What the token of a request says of the decision that it came with."""
+    token = request.headers["x-epochgate-token"].encode()
+    claim = Tokens([PARENT_KEY], 0).claim([(b"parent-decision", token)], clock.now().wall)
+    assert claim.decision_id == request.headers["x-epochgate-decision-id"]
+    return claim.kind
+
+
+@pytest.mark.sidecar(workers=2, fence={"keyFile": "fence.key"}, parent={"keyFile": "parent.key"})
 async def test_both_workers_serve_and_each_keeps_a_log_of_its_own(world: World) -> None:
+    (world.sidecar.folder / "parent.key").write_text(PARENT_KEY.hex() + "\n")
+    asks = {"parent": {"max_age_ms": 60_000, "required": False}}
+    policy = canonical.encode({**json.loads(builders.POLICY), **asks})
+    world.hand.put_epoch(routes=world.routes, policy=policy)
     await world.open()
     await pids(world)
     async with asyncio.timeout(LIMIT_S):
@@ -136,6 +153,7 @@ async def test_both_workers_serve_and_each_keeps_a_log_of_its_own(world: World) 
             assert (await fresh(world))[0] == 200
     key = (world.sidecar.folder / "fence.key").read_text()
     assert {sealed(request, key) for request in world.service.requests} == {True}
+    assert {told(request) for request in world.service.requests} == {"permit"}
     async with asyncio.timeout(LIMIT_S):
         while True:
             values = await metrics(world)

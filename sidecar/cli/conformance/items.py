@@ -1,9 +1,9 @@
-"""Every item of EG-PROTOCOL-001, sections 1 to 9: its words, our mechanism, its reason codes.
+"""Every item of EG-PROTOCOL-001, sections 1 to 10: its words, our mechanism, its reason codes.
 
 The sentence that closes a section is an item too. `missing` says what of an item is not built:
 an item that nothing else speaks for is a gap, and is shown as one.
 
-Source: EG-PROTOCOL-001 sections 1 to 9; protocol b.15.
+Source: EG-PROTOCOL-001 sections 1 to 10; protocol b.15.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ SECTIONS = {
     7: "Distributed Runtime Synchronization",
     8: "Synchronization Traceability Requirements",
     9: "Governance Synchronization Lifecycle Flow",
+    10: "Deployment Contexts",
 }
 
 
@@ -205,6 +206,27 @@ ITEMS: tuple[Item, ...] = (
          "step 9: the passage is in the log, and the log is flushed", "EG702 EG703"),
     Item("9.10", "audit continuity verification",
          "step 10: the log goes on from where it was", "EG701 EG704 EG705"),
+
+    Item("10.1", "sovereign AI infrastructure",
+         "profile sovereign: only a nonce counts, 4 of 5 peers, two witnesses",
+         "EG108 EG205 EG705 EG801"),
+    Item("10.2", "multi-region runtime coordination",
+         "profile multi-region: a quorum in each region, nonce and clock, time to publish",
+         "EG205 EG304 EG801"),
+    Item("10.3", "financial governance enforcement",
+         "profile financial: 2 s, 4 of 5 peers, no answer before its record is on the disk",
+         "EG102 EG205 EG704 EG801"),
+    Item("10.4", "healthcare runtime protection",
+         "profile healthcare: a bounded drain, no paths in the log", "EG102 EG205"),
+    Item("10.5", "enterprise AI governance",
+         "profile enterprise: clocks that are looked after, 2 of 3 peers, a long drain",
+         "EG102 EG205"),
+    Item("10.6", "regulated multi-agent systems",
+         "profile multi-agent: a parent decision for each request, nothing drains", "EG205"),
+    Item("10.7", "kubernetes runtime coordination",
+         "profile kubernetes: a drain within the grace period of a pod", "EG102 EG205"),
+    Item("10.8", "distributed runtime synchronization",
+         "profile distributed: only a nonce counts, 3 of 5 peers", "EG108 EG205 EG801"),
 )
 # fmt: on
 

@@ -18,7 +18,7 @@ from sidecar.cli.text import UNAVAILABLE, CliError
 from sidecar.core.instant import boot_after, ms_until
 
 HOST = "127.0.0.1"
-START_MS = 30_000
+START_MS = 60_000
 POLL_S = 0.01
 
 

@@ -74,12 +74,11 @@ class Stay:
         (folder / ENV).write_text(f"GATE={self.fleet.url}\nSTATUS={self.fleet.status_url}\n")
 
     def start(self) -> None:
-        """Start everything, and wait until each sidecar listens."""
+        """Start everything, and wait until each sidecar's gate is open."""
         self.fleet.start()
-        for sidecar in self.sidecars:
+        for sidecar in self.sidecars:  # one after the other: a busy machine starts none in time
             sidecar.start()
-        for sidecar in self.sidecars:
-            sidecar.wait_for("its listener", lambda sidecar=sidecar: _listening(sidecar))  # type: ignore[misc]
+            sidecar.wait_for("its gate opens", lambda sidecar=sidecar: _open(sidecar))  # type: ignore[misc]
 
     def _copy(self, number: int) -> None:
         # The same settings, other ports and another folder: so it has a key and a log of its own.
@@ -125,5 +124,7 @@ The walk-through with every step and what it prints: policies/README.md
 Ctrl-C ends it."""
 
 
-def _listening(sidecar: Process) -> bool:
-    return any(fact.get("event") == "listening" for fact in sidecar.facts())
+def _open(sidecar: Process) -> bool:
+    facts = list(sidecar.facts())
+    states = [fact["to"] for fact in facts if fact.get("event") == "gate_state"]
+    return states[-1:] == ["running"] and any(fact.get("event") == "listening" for fact in facts)

@@ -105,8 +105,8 @@ def _time(name: str, compiled: Policy, routes: Routes, start: Given, time_ms: in
     if start.here != compiled.here:
         compiled = policy.parse(compiled.raw, start.here)
     scope = {
-        "decide": decide, "snapshot": start.snapshot(compiled, routes), "head": start.head,
-        "now": start.now,
+        "decide": decide, "snapshot": start.snapshot(compiled, routes),
+        "head": start.head_under(compiled), "now": start.now,
     }  # fmt: skip
     # Time of this thread: neighbours count for less, and nothing in here waits.
     timer = timeit.Timer("decide(snapshot, head, now)", timer=time.thread_time, globals=scope)

@@ -9,11 +9,13 @@ Rules:
 * The lease is taken for live and no order is in force: only policy and routes are on trial.
 * A parent decision that a record names is taken for a permit that was young enough, as it was then.
   Where a record names none, a candidate that asks for parents cannot be judged by it.
+* Of budgets, those on models and tenants are about requests and tried; what all others do is done
+  when a lease is granted.
 
 Source: core/gate; conventions 9.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -28,6 +30,7 @@ from sidecar.core.gate import Denial, Permit, decide
 from sidecar.core.log.record import Decision, Record
 from sidecar.core.parent import NO_CLAIM, Claim
 from sidecar.core.policy import MAX_BYTES, Body, Policy
+from sidecar.core.policy_body import BudgetsBody
 from sidecar.core.reason import BY_CODE, Reason
 from sidecar.core.routes import Routes
 
@@ -73,7 +76,9 @@ class Candidate:
         self._table = table
         self._snapshot = Given().snapshot(self.policy, table)
         self._now = Given().now
-        self._asks_headers = self.policy.asks or any(rule.headers for rule in self.policy.rules)
+        self._budgeted = _budgeted(body)
+        ruled = any(rule.headers for rule in self.policy.rules)
+        self._asks_headers = self.policy.asks or ruled or bool(self._budgeted)
         self._known: dict[_Key, Group] = {}
         self._current: Recorded | None = None
 
@@ -95,10 +100,7 @@ class Candidate:
 
     def _judged(self, said: Decision, key: _Key) -> Group:
         listed = self._terms.listed.get(said.policy_sha or "", ())
-        recorded = Recorded(
-            said, listed, self._table, self._terms.here,
-            from_body=self.policy.model_max_bytes > 0,
-        )  # fmt: skip
+        recorded = Recorded(said, listed, self._table, self.policy)
         found = self._group(recorded)
         if not recorded.varies:
             if len(self._known) >= KNOWN_MAX:
@@ -114,6 +116,8 @@ class Candidate:
         try:
             head = recorded.head()
             head.parent = self._claim(recorded)
+            for ask in self._budgeted:
+                ask(recorded)  # or it is missed: the gate would find no header, and deny
             found = decide(self._snapshot, head, self._now)
         except UnrecordedError as error:
             return _group(Kind.UNKNOWN, said, why=f"not recorded: {error}")
@@ -172,6 +176,19 @@ class Replay:
             return
         flips.decisions += 1
         flips.of(self._candidate.group(said)).add(said.decision_id)
+
+
+def _budgeted(body: Body) -> list[Callable[[Recorded], str]]:
+    """What of a request the budgets of a policy look at."""
+    said = body.budgets
+    if not isinstance(said, BudgetsBody):
+        return []
+    asks: list[Callable[[Recorded], str]] = []
+    if said.models is not UNSET:
+        asks.append(Recorded.model)
+    if said.tenants is not UNSET:
+        asks.append(lambda recorded: recorded.declared("tenant"))
+    return asks
 
 
 def _reason(found: Permit | Denial) -> Reason | None:

@@ -22,10 +22,10 @@ from msgspec import UNSET
 
 from sidecar.core import recording
 from sidecar.core.expression.kind import EvaluationError
-from sidecar.core.facts import Workload
 from sidecar.core.head import Header, RequestHead, one_value
 from sidecar.core.instant import NS_PER_MS
 from sidecar.core.log.record import PATH_MAX_BYTES, Decision
+from sidecar.core.policy import Policy
 from sidecar.core.routes import EXEMPT_METHODS, Route, Routes, Upstream
 
 ALL_HEADERS = "all headers"
@@ -64,8 +64,8 @@ class Recorded:
         listed: Headers that the policy of that time listed; one of them that the record does not
             hold was not sent.
         table: The route table that it is judged with.
-        here: Where the request was; empty fields: not known.
-        from_body: Whether the candidate has the model read from the body, too.
+        policy: The candidate: whether it has the model read from the body, and asks for the
+            decision before; and where the request was, as far as that is known.
 
     Attributes:
         missing: What was asked for and is not recorded.
@@ -73,16 +73,14 @@ class Recorded:
             epoch, a parent.
     """
 
-    __slots__ = ("_absent", "_here", "_lines", "_table", "from_body", "missing", "said", "varies")
+    __slots__ = ("_absent", "_lines", "_policy", "_table", "missing", "said", "varies")
 
     def __init__(
-        self, said: Decision, listed: Iterable[str], table: Routes, here: Workload,
-        *, from_body: bool = False,
-    ) -> None:  # fmt: skip
+        self, said: Decision, listed: Iterable[str], table: Routes, policy: Policy
+    ) -> None:
         self.said = said
-        self.from_body = from_body
         self._table = table
-        self._here = here
+        self._policy = policy
         lines = {} if said.headers is UNSET else said.headers
         self._lines = {name: value for name, value in lines.items() if _whole(value)}
         self._absent = frozenset(name for name in listed if name not in lines)
@@ -146,12 +144,14 @@ class Recorded:
     def model(self) -> str:
         """The model; a body that may name it is not recorded, and taken to name no other."""
         named = self.declared("model")
-        if not named and self.from_body:
+        if not named and self._policy.model_max_bytes:
             self.miss("the model that the body names")
         return named
 
     def parent(self) -> str:
         """Id of the decision before; where a record names none, nobody may have asked."""
+        if self._policy.parent is None:
+            return ""  # so it is in a pod, when nobody asks
         self.varies = True
         return self.said.parent_id or self.miss("the parent decision")
 
@@ -173,7 +173,7 @@ class Recorded:
 
     def workload(self, which: str) -> str:
         """Where, as far as it was given."""
-        said: str = getattr(self._here, which)
+        said: str = getattr(self._policy.here, which)
         return said or self.miss(f"workload.{which}: give --{which}")
 
     def _is_digested(self, name: str) -> bool:

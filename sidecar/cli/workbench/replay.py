@@ -19,7 +19,10 @@ from sidecar.core.facts import Workload
 from sidecar.core.policy import Policy
 from sidecar.core.reason import BY_CODE
 
-GRANTED = "a live lease, no halt, each recorded header sent once, no body that names another model"
+GRANTED = (
+    "a live lease, no halt, each recorded header sent once, a parent decision still young enough, "
+    "no body that names another model than the header"
+)
 FAIL_ON = {
     "permit-to-deny": (Kind.TIGHTER,), "deny-to-permit": (Kind.LOOSER,), "any": FLIPS,
 }  # fmt: skip

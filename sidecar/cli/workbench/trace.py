@@ -167,7 +167,7 @@ class Trace:
 def known_of(policy: Policy, routes: Routes, start: Given) -> Facts:
     """What the expressions of a policy can know about a request."""
     snapshot = start.snapshot(policy, routes)
-    head = start.head
+    head = start.head_under(policy)
     return Facts(
         head, routes, snapshot.lease, snapshot.epoch, start.here, start.now,
         parent=snapshot.parent_of(head),
@@ -181,8 +181,12 @@ def unasked(policy: Policy, routes: Routes, start: Given, found: Expected) -> st
     closed = lapsed(start.snapshot(policy, routes), start.now)
     if closed is not None:
         return f"the gate is closed, so nobody asked the policy: {closed.code} {closed.slug}"
-    if routes.match(start.head.path) is None:
+    route = routes.match(start.head.path)
+    if route is None:
         return "no route takes the path, so nobody asked the policy"
+    scoped = start.snapshot(policy, routes).scoped
+    if scoped is not None and scoped.forbids(routes, route.name, start.head) is not None:
+        return "its model or tenant is none that the budgets of the policy name"
     orphaned = None if policy.parent is None else policy.parent.refuses(start.head.parent)
     if orphaned is not None:
         return f"the parent decision is not good enough: {orphaned.code} {orphaned.slug}"

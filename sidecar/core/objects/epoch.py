@@ -32,8 +32,6 @@ PREDICATE_TYPE = "urn:epochgate:sync-epoch:v1"
 MAX_BYTES = 64 * 1024  # bytes
 BLOB_MAX_BYTES = 1024 * 1024  # bytes; policy bundle or route table
 
-PROFILES = frozenset({"baseline"})  # profiles that this build knows how to enforce
-
 
 class Digest(Strict, frozen=True):
     """The digest set of an in-toto subject."""
@@ -55,11 +53,14 @@ class Activation(Strict, frozen=True):
     supersedes: bool
 
 
-class Profile(Strict, frozen=True):
-    """The named set of demands that the epoch places on a sidecar."""
+class ProfileRef(Strict, frozen=True):
+    """The named set of demands that the epoch places on a sidecar: fetched by digest."""
 
     name: Name
     sha256: Sha256
+
+
+BASELINE = ProfileRef(name="baseline", sha256=canonical.digest(b"baseline"))  # demands nothing
 
 
 class Scope(Strict, frozen=True):
@@ -135,7 +136,7 @@ class Predicate(Strict, frozen=True):
     not_before: Count
     not_after: Count
     activation: Activation
-    profile: Profile
+    profile: ProfileRef
     scope: Scope
     policy: PolicyRef
     routes: RoutesRef
@@ -215,6 +216,13 @@ def reread(raw: bytes) -> Predicate:
     return canonical.load(sealed.unverified_payload, Statement, MAX_BYTES).predicate
 
 
+def blobs(says: Predicate) -> tuple[str, ...]:
+    """Digests of what the epoch names and peers have to keep beside it: policy, routes, profile."""
+    built_in = says.profile == BASELINE
+    named = (says.policy.sha256, says.routes.sha256)
+    return named if built_in else (*named, says.profile.sha256)
+
+
 def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason | None:
     """Why this sidecar must not serve under the epoch now, or None.
 
@@ -225,15 +233,13 @@ def inadmissible(epoch: Epoch, service: str, region: str, now: WallMs) -> Reason
         now: Wall clock.
 
     Tenants are judged where the route table is known, what it says about the audit log where the
-    witnesses are: `core/scoped.py`, `core/admission.py`.
+    witnesses are, its profile where that was fetched: `core/scoped.py`, `core/admission.py`.
     """
     says = epoch.says
     if says.scope.services and service not in says.scope.services:
         return Reason.SERVICE_NOT_AUTHORIZED
     if says.scope.regions and region not in says.scope.regions:
         return Reason.REGION_NOT_AUTHORIZED
-    if says.profile.name not in PROFILES:
-        return Reason.PROFILE_UNSUPPORTED
     if now < says.not_before:
         return Reason.EPOCH_NOT_YET_VALID
     if now >= says.not_after:

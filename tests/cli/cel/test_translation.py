@@ -1,6 +1,7 @@
 """From a tree to code."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -56,3 +57,11 @@ def test_a_name_that_is_not_declared_is_refused() -> None:
 def test_more_nodes_than_the_bound_are_refused_as_such() -> None:
     with pytest.raises(RefusedError, match="too long"):
         code(f"i in [{','.join(['1'] * 1100)}]")
+
+
+def test_a_call_that_can_mean_two_things_is_refused() -> None:
+    """Taking the first would decide what only the values can tell."""
+    checked = read(compiled("1 + i", NAMES))
+    both = {key: (*known, "add_string") for key, known in checked.overloads.items()}
+    with pytest.raises(RefusedError, match="not certain"):
+        Translation(replace(checked, overloads=both), NAMES, nanoseconds).node(checked.root)

@@ -1,7 +1,7 @@
 """The tree of a checked expression, from what the library serializes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.cli.cel.library import compiled
@@ -69,6 +69,7 @@ def test_what_is_no_checked_expression_is_refused() -> None:
 GOOD = compiled("l.all(x, x == 'a') && has(request.headers.a) || i in [1, 2]", NAMES)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
 def test_damaged_bytes_are_read_or_refused(place: int, change: int) -> None:
     damaged = bytearray(GOOD)

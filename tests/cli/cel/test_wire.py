@@ -1,7 +1,7 @@
 """The wire format of protocol buffers."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.cli.cel.wire import Message, WireError, decoded, varints
@@ -50,6 +50,7 @@ def test_a_field_of_another_form_or_number_is_refused() -> None:
         decoded(b"\xff")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_message_or_refused(raw: bytes) -> None:
     try:

@@ -1,10 +1,11 @@
 """Policies from YAML to what is signed: every field, and what excludes what."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from sidecar.cli import resource, source
 from sidecar.cli.kinds import policy as kind
@@ -54,7 +55,37 @@ def test_a_match_is_one_permit_rule_named_after_the_policy(file: Path) -> None:
 """
     assert said(short) == said(long)
     [rule] = said(short).rules
-    assert rule.action == "permit"
+    assert (rule.name, rule.action, rule.methods, rule.paths) == (
+        "p",
+        "permit",
+        ("POST",),
+        ("/v1/**",),
+    )
+    assert names(rule.conditions) == ["c"]
+
+
+def names(
+    clauses: Iterable[policy_body.ConditionBody | policy_body.ValidationBody] | UnsetType,
+) -> list[str]:
+    assert clauses is not UNSET
+    return [one.name for one in clauses]
+
+
+def test_each_rule_keeps_its_conditions_and_validations() -> None:
+    body = said("""\
+  rules:
+    - name: r
+      action: permit
+      paths: [/**]
+      matchConditions: [{name: a, expression: epoch.seq > 1}, {name: b, expression: epoch.seq > 2}]
+      validations: [{name: c, expression: epoch.seq > 3}]
+    - {name: s, action: deny, paths: [/**], matchConditions: [{name: d, expression: epoch.seq > 4}]}
+  validations: [{name: e, expression: epoch.seq > 5}]
+""")
+    first, second = body.rules
+    assert (names(first.conditions), names(first.validations)) == (["a", "b"], ["c"])
+    assert (names(second.conditions), second.validations) == (["d"], UNSET)
+    assert names(body.validations) == ["e"]
 
 
 def test_what_is_not_said_has_no_bytes(file: Path) -> None:
@@ -169,6 +200,11 @@ def test_a_policy_that_says_nothing_of_records_has_the_bytes_that_it_always_had(
             MATCH + "  auditAnnotations:\n"
             + "".join(f"    - {{key: k{n}, valueExpression: request.path}}\n" for n in range(17)),
             "7:5: spec.auditAnnotations: there are 17, at most 16",
+        ),
+        (  # of every rule, and said once
+            BOTH.replace("}]", "}, {name: s, action: permit, paths: [/**]}]")
+            + "  validations: [{name: v, expression: 'true'}, {name: v, expression: 'true'}]\n",
+            "6:55: spec.validations[1].name: 'v' is used twice; first at 6:24",
         ),
         (
             BOTH.replace("[/**]}", "[/**], validations: [{name: v, expression: 'true'}]}")

@@ -1,7 +1,7 @@
 """What a change is said to do to verdicts, and what it does: random policies, every request."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from sidecar.cli.workbench import effect
 from sidecar.cli.workbench.differences import compare
@@ -23,6 +23,7 @@ def permits(body: Body) -> list[bool]:
     ]
 
 
+@settings(deadline=None)  # compiles two policies each time
 @given(policies, policies)
 def test_what_is_promised_of_a_change_is_so_for_every_request(old: Body, new: Body) -> None:
     told = effect.together(change.effect for change in compare(old, new))

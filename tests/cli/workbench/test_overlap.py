@@ -56,7 +56,8 @@ def test_patterns_meet_or_do_not(one: str, two: str, found: bool) -> None:  # no
     [
         (["/v1/**"], ["/v1/a", "/v1/*/b"], True), (["/v1/*"], ["/v1/**"], False),
         (["/v1/*"], ["/v1/a"], True), (["/v1/a"], ["/v1/*"], False), (["/a"], ["/a", "/b"], False),
-        (["/v1/**"], ["/v1/a;b"], False), (["/v1/**"], ["/v1"], False),
+        (["/v1/**"], ["/v1/a;b"], False), (["/v1/*"], ["/v1/"], False),
+        (["/v1/**"], ["/v1"], False),
     ],
 )  # fmt: skip
 def test_patterns_cover_or_do_not(wide: list[str], narrow: list[str], found: bool) -> None:  # noqa: FBT001

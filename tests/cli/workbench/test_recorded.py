@@ -11,6 +11,8 @@ from sidecar.core.expression.environment import DECLARED
 from sidecar.core.facts import NOWHERE, Workload
 from sidecar.core.head import one_value
 from sidecar.core.log.record import PATH_MAX_BYTES, Decision, EpochRef
+from sidecar.core.policy import Policy
+from sidecar.core.policy_body import TYPE, Body, ModelBody, ParentBody
 from sidecar.core.recording import VALUE_MAX_BYTES
 from sidecar.core.routes import Routes
 from tests import builders
@@ -33,10 +35,20 @@ TABLE = routes.parse(
 )
 
 
+def policy(here: Workload = NOWHERE, **more: Any) -> Policy:
+    return Policy(Body(type=TYPE, name="p", rules=(), **more), b"", here)
+
+
+ASKS_NOTHING = policy()
+
+
 def recorded(
-    table: Routes = TABLE, here: Workload = NOWHERE, listed: tuple[str, ...] = (), **said: Any
+    table: Routes = TABLE,
+    candidate: Policy = ASKS_NOTHING,
+    listed: tuple[str, ...] = (),
+    **said: Any,
 ) -> Recorded:
-    return Recorded(msgspec.structs.replace(PLAIN, **said), listed, table, here)
+    return Recorded(msgspec.structs.replace(PLAIN, **said), listed, table, candidate)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +66,9 @@ def test_what_every_record_holds(name: str, found: object) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "request.query", "request.host", "request.tenant", "request.agent", "request.parent",
-        "epoch.age", "epoch.domain", "lease.age", "lease.quorum", "lease.anchor",
-        "workload.service", "workload.region", "workload.instance", "a.name.from.tomorrow",
+        "request.query", "request.host", "request.tenant", "request.agent", "epoch.age",
+        "epoch.domain", "lease.age", "lease.quorum", "lease.anchor", "workload.service",
+        "workload.region", "workload.instance", "a.name.from.tomorrow",
     ],
 )  # fmt: skip
 def test_what_no_plain_record_holds(name: str) -> None:
@@ -132,10 +144,9 @@ def test_who_it_was_for_is_known_when_its_header_was_listed() -> None:
 
 def test_a_model_that_a_body_may_name_is_not_known_without_its_header() -> None:
     assert value("request.model", recorded()) == ""
-    said = recorded()
-    said.from_body = True
+    reads = policy(model=ModelBody(1))
     with pytest.raises(UnrecordedError, match="the model that the body names"):
-        value("request.model", said)
+        value("request.model", recorded(candidate=reads))
 
 
 def test_a_name_that_was_recorded_is_found_in_any_spelling() -> None:
@@ -150,7 +161,7 @@ def test_host_is_told_as_it_is_compared() -> None:
 
 
 def test_where_it_was_can_be_given() -> None:
-    assert value("workload.region", recorded(here=Workload(region="eu"))) == "eu"
+    assert value("workload.region", recorded(candidate=policy(Workload(region="eu")))) == "eu"
 
 
 def test_what_differs_from_record_to_record_is_marked() -> None:
@@ -158,11 +169,19 @@ def test_what_differs_from_record_to_record_is_marked() -> None:
         asked = recorded()
         value(name, asked)
         assert asked.varies, name
-    asked = recorded(headers={"x-a": "1"}, parent_id="p")
+    asked = recorded(headers={"x-a": "1"})
     assert value("request.path", asked)
     assert not asked.varies
+
+
+def test_a_parent_is_known_to_whoever_asks_for_one() -> None:
+    assert value("request.parent", recorded(parent_id="p")) == ""
+    asks = policy(parent=ParentBody(1000, required=False))
+    asked = recorded(candidate=asks, parent_id="p")
     assert value("request.parent", asked) == "p"
     assert asked.varies
+    with pytest.raises(UnrecordedError, match="the parent decision"):
+        value("request.parent", recorded(candidate=asks))
 
 
 def test_a_record_without_epoch_or_lease_does_not_know_them() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.cli.cases import Expected
@@ -12,6 +12,7 @@ from sidecar.core import canonical, policy, routes
 from sidecar.core.facts import NOWHERE, Facts, Workload
 from sidecar.core.head import RequestHead
 from sidecar.core.instant import BootNs, Now, WallMs
+from sidecar.core.parent import Claim
 from sidecar.core.policy_body import TYPE, Body, HeaderEquals, ParentBody, RolloutBody, RuleBody
 from sidecar.core.reason import Reason
 from sidecar.core.routes import NO_ROUTES
@@ -25,6 +26,7 @@ def known(head: RequestHead) -> Facts:
     return Facts(head, NO_ROUTES, None, None, NOWHERE, Now(BootNs(0), WallMs(0)))
 
 
+@settings(deadline=None)  # compiles a policy each time
 @given(policies, st.sampled_from(HEADS))
 def test_what_is_shown_is_what_decides(body: Body, head: RequestHead) -> None:
     compiled = policy.parse(canonical.dump(body))
@@ -91,6 +93,6 @@ def test_without_the_parent_that_it_needs_no_rule_is_asked() -> None:
     table = routes.parse(builders.routes_bytes(routes=[ROUTE]))
     start = Given(path="/a")
     assert "EG207 parent-denied" in unasked(compiled, table, start, Expected("deny"))
-    child = replace(start, parent="0123456789abcdef-1")
+    child = replace(start, parent=Claim("permit", "0123456789abcdef-1"))
     assert unasked(compiled, table, child, Expected("permit")) == ""
     assert known_of(compiled, table, child).parent == "0123456789abcdef-1"

@@ -98,6 +98,22 @@ BAD: list[tuple[str, Code]] = [
             ["item", 1], ["int", "1"], ["equals", 4, 5], ["logical_and", 3, 6],
         ],
     ),
+    (  # in the body of another walk, and in its range
+        "outside of its walk",
+        [
+            ["name", "l"], ["each", 0], ["bool", True], ["all", 1, 2],
+            ["name", "l"], ["each", 4], ["item", 1], ["item", 5], ["equals", 6, 7],
+            ["all", 5, 8], ["logical_and", 3, 9],
+        ],
+    ),
+    (
+        "outside of its walk",
+        [
+            ["name", "l"], ["each", 0], ["bool", True], ["all", 1, 2],
+            ["item", 1], ["list", 4], ["each", 5], ["bool", True], ["all", 6, 7],
+            ["logical_and", 3, 8],
+        ],
+    ),
 ]  # fmt: skip
 
 

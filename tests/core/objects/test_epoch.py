@@ -101,9 +101,9 @@ def test_epoch_signed_by_one_key_of_two_does_not_open() -> None:
         ),
         ({"enforcement": "observe"}, NOW, None),
         (
-            {"profile": epoch.Profile(name="strict", sha256="0" * 64)},
+            {"profile": epoch.ProfileRef(name="strict", sha256="0" * 64)},
             NOW,
-            Reason.PROFILE_UNSUPPORTED,
+            None,  # judged once it was fetched, in `core/granting.py`
         ),
         (
             {"audit": epoch.Audit(max_checkpoint_age_ms=1, max_unacked_ms=1, overflow="contain")},

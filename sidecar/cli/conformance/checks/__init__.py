@@ -14,6 +14,7 @@ from sidecar.cli.conformance.checks import (
     governing,
     journal,
     looking,
+    profiles,
     runtime,
     telemetry,
     tracing,
@@ -35,6 +36,7 @@ ON_DEPLOYMENT: tuple[Check[Deployment], ...] = (
     *journal.CHECKS,
     *trust.CHECKS,
     *governing.CHECKS,
+    *profiles.CHECKS,
 )
 
 EVERY: tuple[Check[Any], ...] = (*ON_DEPLOYMENT, *ON_VIEW)
