@@ -26,7 +26,7 @@ def known(head: RequestHead) -> Facts:
     return Facts(head, NO_ROUTES, None, None, NOWHERE, Now(BootNs(0), WallMs(0)))
 
 
-@settings(deadline=None)  # compiles a policy each time
+@settings(deadline=None, max_examples=50)  # compiles a policy each time
 @given(policies, st.sampled_from(HEADS))
 def test_what_is_shown_is_what_decides(body: Body, head: RequestHead) -> None:
     compiled = policy.parse(canonical.dump(body))
