@@ -108,3 +108,11 @@ def test_an_observed_policy_lets_through_and_it_is_said(tmp_path: Path) -> None:
     words = ["explain", str(file), "--routes", str(table), "--path", "/v1/none", "-o", "json"]
     value = told(CliRunner().invoke(policy, words))
     assert (value["decision"], value["reason"], value["observed"]) == ("permit", "EG204", True)
+
+
+def test_budgets_deny_before_the_rules_are_asked(tmp_path: Path) -> None:
+    file = policy_file(tmp_path, "p", [CHAT], budgets="{tenants: [acme]}")
+    words = ["explain", str(file), "--routes", str(table_file(tmp_path)), *CHATS, "-o", "json"]
+    value = told(CliRunner().invoke(policy, [*words, "-H", "x-tenant: zed"]))
+    assert value["because"] == ["its model or tenant is none that the budgets of the policy name"]
+    assert told(CliRunner().invoke(policy, [*words, "-H", "x-tenant: acme"]))["rule"] == "chat"

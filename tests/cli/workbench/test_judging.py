@@ -129,6 +129,19 @@ def test_a_log_of_many_paths_is_judged_with_bounded_memory(
         assert len(trial._known) <= 4
 
 
+def test_budgets_on_tenants_are_about_requests(tmp_path: Path) -> None:
+    """Judged before the rules; a table that nobody named cannot say where a tenant stands."""
+    asks = candidate(tmp_path, CHAT, budgets="{tenants: [acme]}")
+    assert asks.group(PLAIN).why == "not recorded: header x-tenant"
+    assert asks.group(said(tenant_h="0" * 64)).why == (
+        "not recorded: header x-tenant (only its digest)"
+    )
+    assert asks.group(said(headers={"x-tenant": "acme"})).kind is Kind.MOVED
+    assert asks.group(said(headers={"x-tenant": "zed"})).kind is Kind.TIGHTER
+    blind = Candidate(load_policy(tmp_path / "c.yaml"), Terms())
+    assert blind.group(PLAIN).why == "not recorded: the route table: give --routes"
+
+
 def test_a_replay_counts_decisions_of_its_time(tmp_path: Path) -> None:
     replay = Replay(candidate(tmp_path, CHAT), PLAIN.ts, PLAIN.ts + 1)
     for ts in (PLAIN.ts - 1, PLAIN.ts, PLAIN.ts + 1):
