@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import yaml
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-BLOCK = ("|", ">")
+LITERAL = ("|", ">")
 _COMMENT = re.compile(r"#[^\r\n]*")
 
 
@@ -45,7 +45,7 @@ class Entry:
         index: Where it begins in the text.
         line: The same, counted from 0.
         column: Likewise.
-        block: Lines of a value that was written as a block (`|`), its header first; or none.
+        literal: Lines of a value that was written as a block (`|`), its header first; or none.
         children: Of a value that has entries of its own.
         before: Comments on lines of their own; empty ones stand for an empty line.
         beside: Comment on its line.
@@ -57,7 +57,7 @@ class Entry:
     index: int
     line: int
     column: int
-    block: list[str] = field(default_factory=list)
+    literal: list[str] = field(default_factory=list)
     children: list["Entry"] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
     beside: str = ""
@@ -116,7 +116,7 @@ def comments(text: str, tokens: Iterable[yaml.Token]) -> list[Comment]:
 def inline(node: Node) -> bool:
     """Whether a value keeps to the line that it stands on."""
     if isinstance(node, ScalarNode):
-        return node.style not in BLOCK
+        return node.style not in LITERAL
     here = node.start_mark.line == node.end_mark.line
     assert isinstance(node, CollectionNode)
     return not node.value or (bool(node.flow_style) and here)
@@ -124,7 +124,7 @@ def inline(node: Node) -> bool:
 
 def _children(text: str, node: Node, dashes: list[yaml.Mark]) -> list[Entry]:
     if isinstance(node, ScalarNode):
-        return []  # a block; its lines are in `Entry.block`
+        return []  # a block; its lines are in `Entry.literal`
     if isinstance(node, MappingNode):
         pairs = [(key, value, key.start_mark) for key, value in node.value]
     else:
@@ -133,7 +133,7 @@ def _children(text: str, node: Node, dashes: list[yaml.Mark]) -> list[Entry]:
     return [
         Entry(
             key, value, mark.index, mark.line, mark.column,
-            block=_block(text, value),
+            literal=_literal(text, value),
             children=[] if inline(value) else _children(text, value, dashes),
         )
         for key, value, mark in pairs
@@ -148,8 +148,8 @@ def _start(node: SequenceNode, item: Node, dashes: list[yaml.Mark]) -> yaml.Mark
     )
 
 
-def _block(text: str, node: Node) -> list[str]:
-    if not isinstance(node, ScalarNode) or node.style not in BLOCK:
+def _literal(text: str, node: Node) -> list[str]:
+    if not isinstance(node, ScalarNode) or node.style not in LITERAL:
         return []
     header, *lines = text[node.start_mark.index : node.end_mark.index].split("\n")
     if not re.fullmatch(r"[|>]-?", header.strip()):

@@ -42,8 +42,8 @@ def _entry(entry: Entry, schema: Schema, indent: int) -> list[str]:
     beside = f"  {entry.beside}" if entry.beside else ""
     inner = _below(schema, None if entry.key is None else entry.key.value, entry.value)
     start = "-" if entry.key is None else f"{_scalar(entry.key)}:"
-    if entry.block:
-        header, *rest = entry.block
+    if entry.literal:
+        header, *rest = entry.literal
         lines = [f"{pad}{start} {header}"]
         lines += [" " * (indent + _STEP) + line if line.strip() else "" for line in rest]
         if beside:

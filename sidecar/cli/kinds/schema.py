@@ -114,22 +114,26 @@ def _policy() -> Schema:
                 },
                 "required", "maxAge", about="The decision that a request descends from.",
             ),
-            "rollout": mapping(
-                {
-                    "percent": {
-                        "type": "integer", "minimum": 0, "maximum": policy_body.PERCENT_MAX,
-                        "description": "Of the pods, for which this policy holds.",
-                    },
-                    "otherwise": text("File of the policy of all others, relative to this one."),
-                },
-                "percent", "otherwise", about="For a part of the pods only.",
-            ),
+            "rollout": _rollout(),
             "audit": _audit(),
         },
     )  # fmt: skip
     spec["oneOf"] = [{"required": ["match"]}, {"required": ["rules"]}]
     spec["dependentRequired"] = {"matchConditions": ["match"]}
     return spec
+
+
+def _rollout() -> Schema:
+    return mapping(
+        {
+            "percent": {
+                "type": "integer", "minimum": 0, "maximum": policy_body.PERCENT_MAX,
+                "description": "Of the pods, for which this policy holds.",
+            },
+            "otherwise": text("File of the policy of all others, relative to this one."),
+        },
+        "percent", "otherwise", about="For a part of the pods only.",
+    )  # fmt: skip
 
 
 def _rule() -> Schema:
