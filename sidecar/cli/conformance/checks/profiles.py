@@ -17,7 +17,7 @@ from sidecar.core import canonical, layout, profile
 from sidecar.core.objects import epoch
 from sidecar.core.objects.epoch import ProfileRef
 
-SHORT_MS = 1_200
+SHORT_MS = 1_350
 DEMANDS: dict[str, Any] = {
     "_type": profile.TYPE,
     "name": DOMAIN,
