@@ -52,3 +52,9 @@ def test_who_does_not_know_its_key_takes_the_policy_itself() -> None:
 
 def test_a_policy_without_a_rollout_has_no_halves() -> None:
     assert halves.half("p", UNSET, Workload(key_id=KEY_IDS[0])) is None
+
+
+def test_who_stands_just_at_the_percent_is_not_within() -> None:
+    key_id = next(key for key in KEY_IDS if halves.share("p", key) % 100 == 0)
+    percent = halves.share("p", key_id) // 100
+    assert (taken(percent, key_id), taken(percent + 1, key_id)) == ("otherwise", "within")
