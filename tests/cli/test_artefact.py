@@ -42,7 +42,7 @@ async def test_what_a_peer_holds_is_believed_for_its_digest_and_has_to_be_of_the
     valkeys: Three,
 ) -> None:
     under = builders.make_trust()
-    peers = [Peer(server.address(f"p{index}"), 500) for index, server in enumerate(valkeys)]
+    peers = [Peer(server.address(f"p{index}"), 10_000) for index, server in enumerate(valkeys)]
     await rollout.publish(peers[2:], rollout.blob_commands(under, [builders.POLICY]))
     valkeys[0].do("SET", layout.blob_key("test", DIGEST), b"other bytes")
     assert await artefact.fetched(peers, under, POLICY, DIGEST) == builders.POLICY
