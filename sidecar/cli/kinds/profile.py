@@ -8,10 +8,11 @@ from typing import Any, Literal
 import msgspec
 
 from sidecar.cli import resource
+from sidecar.cli.kinds.rules import in_flight
 from sidecar.cli.resource import Reader
 from sidecar.config.document import Node, Table
 from sidecar.core import profile
-from sidecar.core.policy_body import DRAIN_MAX_MS, DURATION_MAX_MS, DrainBody
+from sidecar.core.policy_body import DURATION_MAX_MS
 
 KIND = "Profile"
 
@@ -45,7 +46,7 @@ def body(reader: Reader, root: Node) -> profile.Body:
     found = profile.Body(
         type=profile.TYPE,
         name=name,
-        in_flight=_in_flight(reader, fields.get("inFlight"), "spec.inFlight"),
+        in_flight=in_flight(reader, fields.get("inFlight"), "spec.inFlight"),
         lease=_lease(reader, fields.get("lease"), "spec.lease"),
         quorum=_quorum(reader, fields.get("quorum"), "spec.quorum"),
         timing=_timing(reader, fields.get("timing"), "spec.timing"),
@@ -85,15 +86,6 @@ def _quorum(reader: Reader, node: Node | None, path: str) -> profile.QuorumBody:
     fields = reader.mapping(node, path, QUORUM)
     n, r, w = (_count(reader, fields.get(key), f"{path}.{key}") for key in QUORUM)
     return profile.QuorumBody(n=n, r=r, w=w)
-
-
-def _in_flight(reader: Reader, node: Node | None, path: str) -> Literal["cut"] | DrainBody:
-    if not isinstance(node, Table):
-        reader.choice(node, path, ["cut"])
-        return "cut"
-    fields = reader.mapping(node, path, ("drain",))
-    drain_ms = reader.duration(fields.get("drain"), f"{path}.drain", DRAIN_MAX_MS)
-    return DrainBody(drain_ms=drain_ms)
 
 
 def _audit(reader: Reader, node: Node | None, path: str) -> profile.AuditBody | msgspec.UnsetType:

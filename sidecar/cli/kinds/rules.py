@@ -117,12 +117,13 @@ def _rule(
             _header(reader, item, where)
             for item, where in reader.items(fields.get("headers"), f"{path}.headers")
         ),
-        in_flight=_in_flight(reader, fields.get("inFlight"), f"{path}.inFlight"),
+        in_flight=in_flight(reader, fields.get("inFlight"), f"{path}.inFlight"),
         conditions=asked,
     )
 
 
-def _in_flight(reader: Reader, node: Node | None, path: str) -> Literal["cut"] | DrainBody:
+def in_flight(reader: Reader, node: Node | None, path: str) -> Literal["cut"] | DrainBody:
+    """What becomes of running exchanges; of a rule, or as a profile bounds it."""
     if not isinstance(node, Table):
         reader.choice(node, path, ["cut"])
         return "cut"
