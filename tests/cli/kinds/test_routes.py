@@ -5,31 +5,13 @@ from pathlib import Path
 import pytest
 
 from sidecar.cli import source
-from sidecar.cli.resource import ResourceError
 from sidecar.core import routes
-
-ROUTES = """\
-apiVersion: epochgate.io/v1alpha1
-kind: RouteTable
-metadata: {name: r}
-spec:
-  upstreams: {model: "127.0.0.1:8000", six: "[::1]:9"}
-  routes: [{name: all, paths: [/**], upstream: model}]
-  exempt: [{target: /health, upstream: six}]
-"""
+from tests.cli.written import ROUTES, found
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "f.yaml"
-
-
-def found(file: Path, text: str, kind: str) -> list[str]:
-    """Problems of a file, without its name; it must have some."""
-    file.write_text(text)
-    with pytest.raises(ResourceError) as caught:
-        source.load(file, kind)
-    return [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
 
 
 def test_a_route_table_becomes_the_bytes_that_a_sidecar_compiles(file: Path) -> None:

@@ -5,37 +5,13 @@ from pathlib import Path
 import pytest
 
 from sidecar.cli import source
-from sidecar.cli.resource import ResourceError
 from sidecar.core import canonical, policy
-
-POLICY = """\
-apiVersion: epochgate.io/v1alpha1
-kind: GatePolicy
-metadata: {name: p}
-spec:
-  failurePolicy: Fail
-  rules:
-    - name: chat
-      action: permit
-      methods: [POST]
-      paths: ["/v1/**"]
-      headers: [{name: x-tier, value: "1"}]
-      inFlight: cut
-    - {name: rest, action: deny, paths: [/**]}
-"""
+from tests.cli.written import POLICY, found
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "f.yaml"
-
-
-def found(file: Path, text: str, kind: str) -> list[str]:
-    """Problems of a file, without its name; it must have some."""
-    file.write_text(text)
-    with pytest.raises(ResourceError) as caught:
-        source.load(file, kind)
-    return [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
 
 
 def test_a_policy_becomes_the_bytes_that_a_sidecar_compiles(file: Path) -> None:
